@@ -1,0 +1,40 @@
+"""What the engine asks of a node: a spec, and calls on opaque values."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from app.graph.spec import NodeSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """What one call of a node gives back.
+
+    `values` has one entry per output port; `ui` is the dict of lists that clients are shown;
+    `expand` is a graph in prompt form that takes the node's place, `values` then may hold links into it.
+    """
+
+    values: tuple[Any, ...] = ()
+    ui: Mapping[str, list[Any]] = field(default_factory=dict)
+    expand: Mapping[str, Any] | None = None
+
+
+class Node(Protocol):
+    """A node class, whatever style it was written in; `extend` adapts each style to this."""
+
+    spec: NodeSpec
+
+    def call(self, context: Any, inputs: Mapping[str, Any]) -> Returned | Awaitable[Returned]:
+        """One call on ready values. `context` comes from the run's context factory."""
+
+    def fingerprint(self, inputs: Mapping[str, Any]) -> Any:
+        """A value that changes when a run with equal inputs would differ; asked if `spec.has_fingerprint`."""
+
+    def validate(self, inputs: Mapping[str, Any], received_types: Mapping[str, str]) -> str | None:
+        """A complaint or None; asked if `spec.has_validator`. Linked inputs are None."""
+
+    def needed(self, inputs: Mapping[str, Any]) -> Sequence[str]:
+        """The lazy inputs that this call needs; those not evaluated yet are None in `inputs`."""

@@ -1,0 +1,1 @@
+"""The prompt: types, specs, parsing, validation, order and fingerprints. Standard library only."""
