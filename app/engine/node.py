@@ -3,23 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from app.graph.returned import Blocker, Returned
 from app.graph.spec import NodeSpec
 
-
-@dataclass(frozen=True, slots=True)
-class Returned:
-    """What one call of a node gives back.
-
-    `values` has one entry per output port; `ui` is the dict of lists that clients are shown;
-    `expand` is a graph in prompt form that takes the node's place, `values` then may hold links into it.
-    """
-
-    values: tuple[Any, ...] = ()
-    ui: Mapping[str, list[Any]] = field(default_factory=dict)
-    expand: Mapping[str, Any] | None = None
+__all__ = ["Blocker", "Node", "Returned"]
 
 
 class Node(Protocol):

@@ -57,6 +57,8 @@ class NodeSpec:
     experimental: bool = False
     has_validator: bool = False  # the class brings its own; asked in the worker
     has_fingerprint: bool = False  # the class says itself when it changed; asked in the worker
+    validator_inputs: tuple[str, ...] = ()  # inputs that its validator answers for; "*" all, "input_types" link types
+    accepts_any_input: bool = False  # inputs that it does not declare are passed too
 
     def input(self, name: str) -> InputSpec | None:
         """The input of that name, or None."""
@@ -69,6 +71,7 @@ def spec_to_json(spec: NodeSpec) -> dict[str, Any]:
         **{name: getattr(spec, name) for name in _PLAIN_FIELDS},
         "hidden": dict(spec.hidden),
         "search_aliases": list(spec.search_aliases),
+        "validator_inputs": list(spec.validator_inputs),
         "inputs": [
             {
                 "name": port.name,
@@ -90,8 +93,9 @@ def spec_from_json(data: Mapping[str, Any]) -> NodeSpec:
     """The spec that `spec_to_json` wrote."""
     inputs = tuple(InputSpec(**{**port, "type": _type_from_json(port["type"])}) for port in data["inputs"])
     outputs = tuple(OutputSpec(**{**port, "type": _type_from_json(port["type"])}) for port in data["outputs"])
-    rest = {name: value for name, value in data.items() if name not in {"inputs", "outputs", "search_aliases"}}
-    return NodeSpec(**rest, inputs=inputs, outputs=outputs, search_aliases=tuple(data["search_aliases"]))
+    rest = {name: value for name, value in data.items() if name not in {"inputs", "outputs"}}
+    lists = {name: tuple(data.get(name, ())) for name in ("search_aliases", "validator_inputs")}
+    return NodeSpec(**{**rest, **lists}, inputs=inputs, outputs=outputs)
 
 
 def object_info(spec: NodeSpec, files: Mapping[str, Options]) -> dict[str, Any]:
@@ -138,6 +142,7 @@ _PLAIN_FIELDS = (
     "experimental",
     "has_validator",
     "has_fingerprint",
+    "accepts_any_input",
 )
 
 

@@ -1,0 +1,31 @@
+"""What a node's body may hand back, besides plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """What one call of a node gives back.
+
+    `values` has one entry per output port; `ui` is the dict of lists that clients are shown;
+    `expand` is a graph in prompt form that takes the node's place, `values` then may hold links into it
+    (`Link`, or the JSON pair of id and slot).
+    """
+
+    values: tuple[Any, ...] = ()
+    ui: Mapping[str, list[Any]] = field(default_factory=dict)
+    expand: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Blocker:
+    """A value that stops whatever would read it: the reader is not run and passes a silent blocker on.
+
+    With a message, the first reader is reported to the clients. The run goes on and does not fail.
+    """
+
+    message: str | None = None

@@ -1,0 +1,239 @@
+"""Whether a prompt can run: every node that an output needs is checked once, against specs alone."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from app.errors import InvalidPrompt
+from app.graph.order import Sorted, ancestors, parents_of
+from app.graph.prompt import Link, NoLink, Prompt, PromptNode
+from app.graph.spec import InputSpec, NodeSpec
+from app.graph.types import ANYTHING, COMBO, compatible, type_text
+from app.graph.values import Complaint, bounded, chosen, complaint, converted, out_of_range, shown, unchecked
+
+SHOWN_NODES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Validated:
+    """A prompt with converted values, the output nodes that may run, and what is wrong with the others' ancestors."""
+
+    prompt: Prompt
+    outputs: tuple[str, ...]
+    node_errors: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def validate(
+    prompt: Prompt,
+    specs: Mapping[str, NodeSpec],
+    files: Mapping[str, Sequence[Any]],
+    targets: Collection[str] | None = None,
+) -> Validated:
+    """The prompt, ready to run.
+
+    `files` maps a folder's name to the file names in it; `targets` restricts the run to some of the output nodes.
+    One good output is enough: what is wrong with the others is told beside it.
+
+    Raises:
+        InvalidPrompt: an unknown class anywhere, no output node, or no output node that can run.
+    """
+    _require_known_classes(prompt, specs)
+    outputs = _outputs(prompt, specs, targets)
+    needed = ancestors(prompt, outputs)
+    complaints: dict[str, list[Complaint]] = {}
+    nodes = dict(prompt.nodes)
+    check = _Check(prompt, specs, files)
+    for node_id in needed.order:
+        checked = check.node(prompt.nodes[node_id])
+        nodes[node_id] = checked.node
+        if checked.complaints:
+            complaints[node_id] = checked.complaints
+    for cycle in needed.cycles:
+        complaints.setdefault(cycle[0], []).append(_cycle_complaint(prompt, cycle))
+    failing = _failing_outputs(prompt, needed, outputs, complaints)
+    node_errors = {
+        node_id: {
+            "errors": [each.to_json() for each in complaints[node_id]],
+            "dependent_outputs": list(failing[node_id]),
+            "class_type": prompt.nodes[node_id].class_type,
+        }
+        for node_id in complaints
+    }
+    bad = {output for dependants in failing.values() for output in dependants}
+    good = tuple(output for output in outputs if output not in bad)
+    if not good:
+        raise _all_failed(complaints, node_errors)
+    return Validated(Prompt(nodes), good, node_errors)
+
+
+def _require_known_classes(prompt: Prompt, specs: Mapping[str, NodeSpec]) -> None:
+    unknown = [node for node in prompt.nodes.values() if node.class_type not in specs]
+    if not unknown:
+        return
+    first = unknown[0]
+    named = sorted({shown(node.class_type) for node in unknown})[:SHOWN_NODES]
+    raise InvalidPrompt(
+        f"Cannot execute because node {shown(first.class_type)} does not exist.",
+        details=f"Node ID '#{shown(first.id)}'",
+        extra_info={
+            "node_id": first.id,
+            "class_type": first.class_type,
+            "node_title": first.title or first.class_type,
+            "missing": [{"node_id": node.id, "class_type": node.class_type} for node in unknown[:SHOWN_NODES]],
+        },
+        remedy=f"Install the node pack that brings {', '.join(named)}, or remove the node from the graph.",
+    )
+
+
+def _outputs(prompt: Prompt, specs: Mapping[str, NodeSpec], targets: Collection[str] | None) -> list[str]:
+    outputs = [
+        node.id
+        for node in prompt.nodes.values()
+        if specs[node.class_type].output_node and (targets is None or node.id in targets)
+    ]
+    if outputs:
+        return outputs
+    raise InvalidPrompt(
+        "Prompt has no outputs",
+        kind="prompt_no_outputs",
+        remedy="Add a node that shows or saves something, such as Save Image."
+        if targets is None
+        else "None of partial_execution_targets is an output node of this prompt.",
+    )
+
+
+@dataclass(slots=True)
+class _Checked:
+    node: PromptNode
+    complaints: list[Complaint]
+
+
+class _Check:
+    """The rules for one node's inputs."""
+
+    def __init__(self, prompt: Prompt, specs: Mapping[str, NodeSpec], files: Mapping[str, Sequence[Any]]):
+        self.prompt = prompt
+        self.specs = specs
+        self.files = files
+
+    def node(self, node: PromptNode) -> _Checked:
+        """The node with converted values, and its complaints."""
+        spec = self.specs[node.class_type]
+        inputs = dict(node.inputs)
+        found: list[Complaint] = []
+        for port in spec.inputs:
+            if port.name not in inputs:
+                if port.section == "required":
+                    found.append(_missing(port, node))
+                continue
+            value = inputs[port.name]
+            if isinstance(value, Link | NoLink):
+                found.extend(self.link(spec, port, value))
+            else:
+                inputs[port.name], problem = self.literal(spec, port, value)
+                found.extend([problem] if problem else [])
+        if spec.accepts_any_input:
+            for name, link in node.links():
+                if spec.input(name) is None:
+                    found.extend(self.link(spec, InputSpec(name, ANYTHING, "optional"), link))
+        return _Checked(replace(node, inputs=inputs), found)
+
+    def literal(self, spec: NodeSpec, port: InputSpec, value: object) -> tuple[Any, Complaint | None]:
+        """The value as declared, or what is wrong with it."""
+        value, problem = converted(port, value)
+        if problem or unchecked(spec, port.name):
+            return value, problem
+        problem = out_of_range(port, value)
+        return (value, problem) if problem else chosen(port, value, self.files)
+
+    def link(self, spec: NodeSpec, port: InputSpec, value: Link | NoLink) -> Iterator[Complaint]:
+        """What is wrong with a link."""
+        if isinstance(value, NoLink):
+            yield _bad_link(
+                port,
+                value.value,
+                f"{port.name}, {shown(value.value)}",
+                'Link with ["node id", slot number]; send a list as {"__value__": […]}.',
+            )
+            return
+        source = self.prompt.nodes.get(value.node)
+        if source is None:
+            details = f"{port.name}, there is no node '{shown(value.node)}'"
+            yield _bad_link(port, list(value), details, "Link to a node of this prompt, or add the missing node.")
+            return
+        outputs = self.specs[source.class_type].outputs
+        if value.slot >= len(outputs):
+            details = f"{port.name}, {shown(source.class_type)} has {len(outputs)} outputs and no slot {value.slot}"
+            yield _bad_link(port, list(value), details, "Slots count from 0; link to one that the node has.")
+            return
+        received = outputs[value.slot].type
+        if "input_types" in spec.validator_inputs or compatible(received, port.type if not port.folder else COMBO):
+            return
+        given, wanted = type_text(received), type_text(port.type)
+        yield complaint(
+            "return_type_mismatch",
+            "Return type mismatch between linked nodes",
+            f"{port.name}, received_type({given}) mismatch input_type({wanted})",
+            port=port,
+            remedy=f"Link {port.name} to an output of type {wanted}, or convert {given} with a node in between.",
+            received_type=given,
+            linked_node=list(value),
+        )
+
+
+def _missing(port: InputSpec, node: PromptNode) -> Complaint:
+    kind = type_text(port.type)
+    remedy = f"Link {port.name} to an output of type {kind}, or set a value. A muted node feeds nothing: bypass it."
+    facts = {"input_name": port.name, "remedy": remedy, "node_title": node.title or node.class_type}
+    return Complaint("required_input_missing", "Required input is missing", port.name, facts)
+
+
+def _bad_link(port: InputSpec, value: list[Any], details: str, remedy: str) -> Complaint:
+    return complaint(
+        "bad_linked_input",
+        "Bad linked input, must be a length-2 list of [node_id, slot_index]",
+        details,
+        port=port,
+        remedy=remedy,
+        received_value=[bounded(item) for item in value[:SHOWN_NODES]],
+    )
+
+
+def _cycle_complaint(prompt: Prompt, cycle: tuple[str, ...]) -> Complaint:
+    told = list(cycle if len(cycle) <= SHOWN_NODES else (*cycle[:SHOWN_NODES], "…"))
+    name = next((name for name, link in prompt.nodes[cycle[0]].links() if link.node == cycle[1]), "")
+    return Complaint(
+        "dependency_cycle",
+        "Dependency cycle detected",
+        f"{name}: " + " ← ".join(told),
+        {"input_name": name, "cycle_nodes": told, "remedy": "Remove one of the links of the circle."},
+    )
+
+
+def _failing_outputs(
+    prompt: Prompt, needed: Sorted, outputs: Sequence[str], complaints: Collection[str]
+) -> dict[str, list[str]]:
+    """For each node with complaints the outputs that need it.
+
+    The set of outputs above a node is one integer with a bit each, so a graph costs its links, not links times outputs.
+    """
+    bits = {output: 1 << index for index, output in enumerate(outputs)}
+    reach = dict.fromkeys(needed.order, 0) | bits
+    for node_id in reversed(needed.order):
+        for parent in parents_of(prompt, node_id):
+            reach[parent] |= reach[node_id]
+    return {node_id: [output for output in outputs if reach[node_id] & bits[output]] for node_id in complaints}
+
+
+def _all_failed(complaints: Mapping[str, list[Complaint]], node_errors: dict[str, dict[str, Any]]) -> InvalidPrompt:
+    every = [each for found in complaints.values() for each in found]
+    lines = [f"{each.message}: {each.details}" for each in every[:SHOWN_NODES]]
+    return InvalidPrompt(
+        "Prompt outputs failed validation",
+        kind="prompt_outputs_failed_validation",
+        details="\n".join(lines),
+        node_errors=node_errors,
+        remedy=str(every[0].extra_info.get("remedy", "")),
+    )

@@ -1,0 +1,197 @@
+"""Literal input values: converted to the declared type and checked against its limits.
+
+A `Complaint` has the types and message texts that ComfyUI's clients know, and a way out in `extra_info["remedy"]`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from app.graph.spec import InputSpec, NodeSpec
+from app.graph.types import COMBO
+
+SHOWN_OPTIONS = 20  # longer lists are told by their length
+SHOWN_CHARACTERS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """What is wrong with a node, in the words of the wire."""
+
+    type: str
+    message: str
+    details: str
+    extra_info: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """The entry in a node's `errors`."""
+        return {
+            "type": self.type,
+            "message": self.message,
+            "details": self.details,
+            "extra_info": dict(self.extra_info),
+        }
+
+
+def complaint(kind: str, message: str, details: str, *, port: InputSpec, remedy: str, **facts: Any) -> Complaint:
+    """A complaint about one input."""
+    config = [port.type if isinstance(port.type, str) else _few(port.type), dict(port.options)]
+    return Complaint(
+        kind, message, details, {"input_name": port.name, "input_config": config, "remedy": remedy, **facts}
+    )
+
+
+def converted(port: InputSpec, value: object) -> tuple[Any, Complaint | None]:
+    """The value as the declared type; unchanged for types that literals are not converted to."""
+    if not isinstance(port.type, str) or port.type not in _CONVERSIONS:
+        return value, None
+    try:
+        return _CONVERSIONS[port.type](value), None
+    except (ValueError, TypeError, OverflowError) as error:
+        return value, complaint(
+            "invalid_input_type",
+            f"Failed to convert an input value to a {port.type} value",
+            f"{port.name}, {shown(value)}, {error}",
+            port=port,
+            remedy=f"Set {port.name} to {_EXAMPLES[port.type]}.",
+            received_value=bounded(value),
+            exception_message=str(error)[:SHOWN_CHARACTERS],
+        )
+
+
+def out_of_range(port: InputSpec, value: object) -> Complaint | None:
+    """A number below `min` or above `max`; both bounds are allowed values."""
+    if not isinstance(value, int | float):
+        return None
+    low, high = port.options.get("min"), port.options.get("max")
+    if isinstance(low, int | float) and value < low:
+        kind, message, nearest = "value_smaller_than_min", f"Value {shown(value)} smaller than min of {low}", low
+    elif isinstance(high, int | float) and value > high:
+        kind, message, nearest = "value_bigger_than_max", f"Value {shown(value)} bigger than max of {high}", high
+    else:
+        return None
+    remedy = f"Set {port.name} to {nearest}, or to anything between {low} and {high}."
+    return complaint(kind, message, port.name, port=port, remedy=remedy, received_value=bounded(value))
+
+
+def chosen(port: InputSpec, value: object, files: Mapping[str, Sequence[Any]]) -> tuple[Any, Complaint | None]:
+    """The value of a combo as its option is written, or a complaint that it is none of them."""
+    options = _options(port, files)
+    if options is None:
+        return value, None
+    if isinstance(value, list) and _takes_several(port):
+        missing = [item for item in value if item not in options]
+        return value, _not_in_list(port, missing[0], options) if missing else None
+    if value in options:
+        return value, None
+    if port.folder and isinstance(value, str):
+        found = _same_file(value, options)
+        if found is not None:
+            return found, None
+        if port.folder == "input" and _outside_listing(value):
+            return value, None
+    return value, _not_in_list(port, value, options)
+
+
+def unchecked(spec: NodeSpec, name: str) -> bool:
+    """Whether the node's own validator answers for the limits of this input."""
+    return "*" in spec.validator_inputs or name in spec.validator_inputs
+
+
+def shown(value: object) -> str:
+    """A value as text of bounded length."""
+    if isinstance(value, int) and value.bit_length() > 4 * SHOWN_CHARACTERS:
+        return f"a number of {value.bit_length()} bits"
+    text = str(value)
+    return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "…"
+
+
+def bounded(value: object) -> Any:
+    """A value for an answer: numbers and short texts as they are, all else as bounded text."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int) and value.bit_length() <= 64:
+        return value
+    return value if isinstance(value, float) and math.isfinite(value) else shown(value)
+
+
+def _to_int(value: Any) -> int:
+    return int(value)
+
+
+def _to_float(value: Any) -> float:
+    number = float(value)
+    if math.isnan(number):
+        raise ValueError("not a number")
+    return number
+
+
+def _to_text(value: Any) -> str:
+    return str(value)
+
+
+def _to_truth(value: Any) -> bool:
+    return bool(value)
+
+
+_CONVERSIONS = {"INT": _to_int, "FLOAT": _to_float, "STRING": _to_text, "BOOLEAN": _to_truth}
+_EXAMPLES = {"INT": "a whole number", "FLOAT": "a number", "STRING": "a text", "BOOLEAN": "true or false"}
+
+
+def _options(port: InputSpec, files: Mapping[str, Sequence[Any]]) -> Sequence[Any] | None:
+    """What a combo may be set to; None where the input is no combo or its options are known elsewhere."""
+    if port.folder:
+        return files.get(port.folder, ())
+    if not isinstance(port.type, str):
+        return port.type
+    listed = port.options.get("options")
+    if port.type != COMBO or port.options.get("remote") or not isinstance(listed, list | tuple):
+        return None
+    return listed
+
+
+def _takes_several(port: InputSpec) -> bool:
+    return bool(port.options.get("multiselect") or port.options.get("multi_select"))
+
+
+def _same_file(value: str, options: Iterable[Any]) -> str | None:
+    """The listed file that a name written on another system means: only the slashes may differ."""
+    wanted = value.replace("\\", "/")
+    return next((name for name in options if isinstance(name, str) and name.replace("\\", "/") == wanted), None)
+
+
+def _outside_listing(value: str) -> bool:
+    """Names of input files that no listing holds: in a sub-folder, or in another folder ("x.png [output]").
+
+    Whether they exist and may be read is found out by the node that opens them.
+    """
+    return "/" in value or value.endswith(("[input]", "[output]", "[temp]"))
+
+
+def _not_in_list(port: InputSpec, value: object, options: Sequence[Any]) -> Complaint:
+    short = len(options) <= SHOWN_OPTIONS
+    listing = str(list(options)) if short else f"(list of length {len(options)})"
+    facts: dict[str, Any] = {} if short else {"input_config": None}
+    return complaint(
+        "value_not_in_list",
+        "Value not in list",
+        f"{port.name}: '{shown(value)}' not in {listing}",
+        port=port,
+        remedy=_remedy(port, options),
+        **{"received_value": bounded(value), **facts},
+    )
+
+
+def _remedy(port: InputSpec, options: Sequence[Any]) -> str:
+    if options:
+        return f"Choose one of the {len(options)} options of {port.name}, for example {shown(options[0])}."
+    if port.folder:
+        return f"There is no file in the folder {port.folder} yet: put one there, or choose another node."
+    return f"{port.name} has no options; the node cannot run here."
+
+
+def _few(options: Sequence[Any]) -> list[Any]:
+    return list(options[:SHOWN_OPTIONS])
