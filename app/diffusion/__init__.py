@@ -1,0 +1,1 @@
+"""Latent diffusion itself: networks, parameterisations, schedules, samplers, guidance, conditioning. Torch only."""
