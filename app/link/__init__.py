@@ -1,0 +1,1 @@
+"""The protocol between the server and its workers, and how workers are started."""

@@ -1,0 +1,277 @@
+"""The worker's side of the link: dials the server, runs jobs in the calling thread, talks in another.
+
+Torch-free: what a job means is the `evaluate` that the caller brings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import threading
+import traceback
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+
+from app.engine.events import Event, Preview, Progress, RunFailed, RunInterrupted, RunSucceeded
+from app.errors import AppError, Cancelled
+from app.link.messages import Cancel, Done, Free, Heartbeat, Hello, Job, Ready, Stop, Welcome, decode, encode
+from app.link.messages import encode_event as encode_run_event
+
+log = logging.getLogger(__name__)
+
+Emit = Callable[[Event], None]
+Interrupted = Callable[[], bool]
+Evaluate = Callable[[Job, Emit, Interrupted], None]
+Devices = Callable[[], Sequence[Mapping[str, Any]]]
+
+_TERMINAL = (RunSucceeded, RunFailed, RunInterrupted)
+_LARGEST_MESSAGE = 256 << 20
+_WAITS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+
+
+@dataclass(slots=True)
+class _Outbox:
+    """Messages on their way out. Pictures and progress that a newer one makes pointless are dropped while they wait."""
+
+    _items: deque[tuple[object, str | bytes]] = field(default_factory=deque)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def put(self, content: str | bytes, replaces: object = None) -> None:
+        """Add a message. One that waits with an equal, not None `replaces` goes."""
+        with self._lock:
+            if replaces is not None and self._items:
+                self._items = deque(item for item in self._items if item[0] != replaces)
+            self._items.append((replaces, content))
+
+    def take(self) -> list[str | bytes]:
+        """All that waits, oldest first."""
+        with self._lock:
+            items, self._items = self._items, deque()
+        return [content for _, content in items]
+
+    def clear(self) -> None:
+        """Forget all that waits."""
+        self.take()
+
+
+@dataclass(slots=True)
+class _Current:
+    """The job that the main thread works on, and whether it ought to stop."""
+
+    job: Job
+    stop: threading.Event = field(default_factory=threading.Event)
+    ended: bool = False
+
+
+class WorkerLoop:
+    """Runs jobs for a server until told to stop.
+
+    Args:
+        url: the server's `ws://host:port/link`.
+        secret: what the server wants to be shown.
+        hello: how the worker introduces itself.
+        evaluate: runs a job, telling events and asking now and then whether to stop. Called in the thread of `run`.
+            What it raises becomes a `RunFailed`, so it may just raise.
+        free: gives memory back (unload models, free results); called between jobs in the thread of `run`.
+        devices: fresh figures for heartbeats; called in the talking thread, so it must be quick.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        secret: str,
+        hello: Hello,
+        evaluate: Evaluate,
+        *,
+        free: Callable[[bool, bool], None] = lambda unload_models, free_memory: None,
+        devices: Devices = tuple,
+    ) -> None:
+        self._url = url
+        self._secret = secret
+        self._hello = hello
+        self._evaluate = evaluate
+        self._free = free
+        self._devices = devices
+        self._outbox = _Outbox()
+        self._inbox: queue.Queue[Job | Free | Stop] = queue.Queue()
+        self._current: _Current | None = None
+        self._lease_seconds = 30.0
+        self._stopping = threading.Event()
+        self._loop = asyncio.new_event_loop()
+        self._wake = asyncio.Event()
+
+    def run(self) -> None:
+        """Work until the server says stop, `stop` is called or the server refuses the secret."""
+        talker = threading.Thread(target=self._talk_in_thread, name="link", daemon=True)
+        talker.start()
+        try:
+            while not isinstance(order := self._inbox.get(), Stop):
+                if isinstance(order, Free):
+                    self._give_back(order)
+                else:
+                    self._work(order)
+        finally:
+            self.stop()
+            talker.join(timeout=5)
+
+    def stop(self) -> None:
+        """End `run` as soon as the job at hand yields. May be called from any thread."""
+        self._stopping.set()
+        self._inbox.put(Stop())
+        if (current := self._current) is not None:
+            current.stop.set()
+        with suppress(RuntimeError):  # the loop has ended already
+            self._loop.call_soon_threadsafe(self._wake.set)
+
+    # ------------------------------------------------------------ the thread of `run`
+
+    def _work(self, job: Job) -> None:
+        current = self._current
+        if current is None or current.job is not job:
+            return  # the connection that brought it was lost meanwhile, so it is somebody else's by now
+        try:
+            self._evaluate(job, lambda event: self._emit(current, event), current.stop.is_set)
+        except Cancelled:
+            self._emit(current, RunInterrupted(node_id="", class_type=""))
+        except Exception as error:
+            log.exception("job %s failed outside of its nodes", job.job_id)
+            self._emit(current, _failure(error))
+        if not current.ended:
+            told = RunInterrupted("", "") if current.stop.is_set() else RunSucceeded()
+            self._emit(current, told)
+        if self._current is current:
+            self._current = None
+            self._send(encode(Done(job.job_id, job.token)))
+            self._send(encode(Ready()))
+
+    def _emit(self, current: _Current, event: Event) -> None:
+        if self._current is not current or current.ended:
+            return  # nobody waits for it any more
+        current.ended = isinstance(event, _TERMINAL)
+        key = (type(event), event.node_id) if isinstance(event, Preview | Progress) else None
+        self._send(encode_run_event(current.job.job_id, current.job.token, event), key)
+
+    def _give_back(self, order: Free) -> None:
+        try:
+            self._free(order.unload_models, order.free_memory)
+        except Exception:
+            log.exception("memory could not be given back")
+
+    def _send(self, content: str | bytes, replaces: object = None) -> None:
+        self._outbox.put(content, replaces)
+        with suppress(RuntimeError):  # the loop has ended: so has the need to say anything
+            self._loop.call_soon_threadsafe(self._wake.set)
+
+    # ------------------------------------------------------------ the talking thread
+
+    def _talk_in_thread(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_until_complete(self._talk())
+        finally:
+            self._inbox.put(Stop())
+            self._loop.close()
+
+    async def _talk(self) -> None:
+        failures = 0
+        while not self._stopping.is_set():
+            try:
+                async with connect(
+                    self._url,
+                    additional_headers={"Authorization": f"Bearer {self._secret}"},
+                    max_size=_LARGEST_MESSAGE,
+                    compression=None,
+                    proxy=None,
+                    open_timeout=10,
+                ) as connection:
+                    failures = 0
+                    await self._converse(connection)
+            except InvalidStatus as refused:
+                if refused.response.status_code in (401, 403):
+                    log.error("the server refuses this worker's secret")
+                    return
+            except (OSError, TimeoutError, WebSocketException) as broken:
+                log.warning("no connection to %s: %s", self._url, broken)
+            self._abandon()
+            if not self._stopping.is_set():
+                await asyncio.sleep(_WAITS[min(failures, len(_WAITS) - 1)])
+                failures += 1
+
+    async def _converse(self, connection: ClientConnection) -> None:
+        await connection.send(encode(self._hello))
+        parts = (self._listen(connection), self._say(connection), self._beat(connection))
+        tasks = [asyncio.create_task(part) for part in parts]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                with suppress(ConnectionClosed):
+                    task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _listen(self, connection: ClientConnection) -> None:
+        async for text in connection:
+            if isinstance(text, str):
+                self._hear(decode(text))
+
+    def _hear(self, message: object) -> None:
+        if isinstance(message, Welcome):
+            self._lease_seconds = message.lease_seconds
+            self._send(encode(Ready()))
+        elif isinstance(message, Job):
+            self._current = _Current(message)
+            self._inbox.put(message)
+        elif isinstance(message, Cancel):
+            current = self._current
+            if current is not None and (current.job.job_id, current.job.token) == (message.job_id, message.token):
+                current.stop.set()
+        elif isinstance(message, Free):
+            self._inbox.put(message)
+        elif isinstance(message, Stop):
+            self.stop()
+
+    async def _say(self, connection: ClientConnection) -> None:
+        while True:
+            for content in self._outbox.take():
+                await connection.send(content)
+            if self._stopping.is_set() and self._current is None:
+                return
+            await self._wake.wait()
+            self._wake.clear()
+
+    async def _beat(self, connection: ClientConnection) -> None:
+        while True:
+            await asyncio.sleep(self._lease_seconds / 3)
+            current = self._current
+            name, token = (current.job.job_id, current.job.token) if current else (None, 0)
+            await connection.send(encode(Heartbeat(name, token, tuple(self._devices()))))
+
+    def _abandon(self) -> None:
+        """The connection is lost, and with it the claim on the job at hand."""
+        current, self._current = self._current, None
+        if current is not None:
+            current.stop.set()
+        self._outbox.clear()
+
+
+def _failure(error: Exception) -> RunFailed:
+    kind = type(error)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    told = isinstance(error, AppError)
+    return RunFailed(
+        node_id=(error.node_id or "") if told else "",
+        class_type="",
+        message=error.message if told else str(error),
+        exception_type=name,
+        traceback=tuple(traceback.format_exception(error)),
+        remedy=error.remedy if told else "",
+    )

@@ -1,0 +1,297 @@
+"""The program's settings: one frozen object made from the command line. Nothing else reads `argv` or `environ`.
+
+The commands are `serve` (the default), `run`, `worker` and `train`; each has its own part of `Settings`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from app.errors import InvalidRequest
+
+Command = Literal["serve", "run", "worker", "train"]
+
+PROGRAM_DIRECTORY = Path(__file__).resolve().parent.parent
+SECRET_VARIABLE = "LOOM_WORKER_SECRET"
+_COMMANDS = ("serve", "run", "worker", "train")
+
+
+@dataclass(frozen=True, slots=True)
+class DirectorySettings:
+    """Where files live; every path is absolute.
+
+    `models` are the roots that hold one folder per kind of model, the first being the one that files are added to.
+    """
+
+    base: Path = PROGRAM_DIRECTORY
+    input: Path = PROGRAM_DIRECTORY / "input"
+    output: Path = PROGRAM_DIRECTORY / "output"
+    temp: Path = PROGRAM_DIRECTORY / "temp"
+    user: Path = PROGRAM_DIRECTORY / "user"
+    custom_nodes: Path = PROGRAM_DIRECTORY / "custom_nodes"
+    models: tuple[Path, ...] = (PROGRAM_DIRECTORY / "models",)
+    extra_model_paths: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """What evaluates graphs: used by `run` and `worker`, and handed on to workers by `serve`."""
+
+    device: str = "auto"
+    preview_method: str = "auto"
+    preview_size: int = 512
+    cache_gib: float | None = None
+    load_custom_nodes: bool = True
+
+    def arguments(self) -> list[str]:
+        """The command line that makes an equal object."""
+        said = ["--device", self.device, "--preview-method", self.preview_method]
+        said += ["--preview-size", str(self.preview_size)]
+        said += [] if self.cache_gib is None else ["--cache-gib", str(self.cache_gib)]
+        return said if self.load_custom_nodes else [*said, "--no-custom-nodes"]
+
+
+@dataclass(frozen=True, slots=True)
+class ServeSettings:
+    """The server: where it listens, whom it admits and what it bounds."""
+
+    listen: str = "127.0.0.1"
+    port: int = 8188
+    token: str | None = field(default=None, repr=False)
+    allowed_hosts: tuple[str, ...] = ()
+    open_browser: bool = True
+    max_upload_bytes: int = 100 << 20
+    cancel_grace_seconds: float = 5.0
+    lease_seconds: float = 30.0
+    workers: int = 1
+    node_wait_seconds: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """One graph evaluated in this process. `changes` maps (node id, input name) to a value."""
+
+    workflow: Path = Path("workflow.json")
+    changes: Mapping[tuple[str, str], Any] = field(default_factory=dict)
+    seed: int | None = None
+    quiet: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """A worker: the server that it dials. With `lifeline` it ends when its standard input is closed."""
+
+    connect: str = ""
+    secret: str = field(default="", repr=False)
+    lifeline: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings. Only the part of `command` was asked for; the other parts hold defaults."""
+
+    command: Command = "serve"
+    verbose: bool = False
+    directories: DirectorySettings = field(default_factory=DirectorySettings)
+    engine: EngineSettings = field(default_factory=EngineSettings)
+    serve: ServeSettings = field(default_factory=ServeSettings)
+    run: RunSettings = field(default_factory=RunSettings)
+    worker: WorkerSettings = field(default_factory=WorkerSettings)
+    train_arguments: tuple[str, ...] = ()
+
+    @classmethod
+    def from_arguments(cls, argv: Sequence[str], environ: Mapping[str, str] | None = None) -> Settings:
+        """The settings that a command line asks for.
+
+        Args:
+            argv: the words after the program's name. Without a command the command is `serve`.
+            environ: where the worker's secret is looked for; the process's environment by default.
+
+        Raises:
+            InvalidRequest: a combination that must not be, such as an open address without a token.
+            SystemExit: `--help`, or words that argparse refuses.
+        """
+        words = list(argv)
+        leads = words[0] if words else ""
+        if leads not in _COMMANDS and leads not in ("-h", "--help"):
+            words.insert(0, "serve")
+        said, rest = _parser().parse_known_args(words)
+        if rest and said.command != "train":
+            _parser().error(f"unrecognised words: {' '.join(rest)}")
+        return cls(
+            command=said.command,
+            verbose=said.verbose,
+            directories=_directories(said),
+            engine=_engine(said),
+            serve=_serve(said) if said.command == "serve" else ServeSettings(),
+            run=_run(said) if said.command == "run" else RunSettings(),
+            worker=_worker(said, os.environ if environ is None else environ),
+            train_arguments=tuple(rest),
+        )
+
+    def worker_arguments(self, url: str) -> list[str]:
+        """The command line, without the interpreter and `main.py`, of a local worker for a server at `url`."""
+        places = self.directories
+        said = ["worker", "--connect", url, "--lifeline", "--base-directory", str(places.base)]
+        for name in ("input", "output", "temp", "user"):
+            said += [f"--{name}-directory", str(getattr(places, name))]
+        for path in places.extra_model_paths:
+            said += ["--extra-model-paths-config", str(path)]
+        return [*said, *self.engine.arguments(), *(["--verbose"] if self.verbose else [])]
+
+
+def parse(argv: Sequence[str] | None = None) -> Settings:
+    """The settings of a command line, `sys.argv` by default. See `Settings.from_arguments`."""
+    return Settings.from_arguments(sys.argv[1:] if argv is None else argv)
+
+
+def is_loopback(address: str) -> bool:
+    """Whether listening on `address` is reachable from this machine only."""
+    if address == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(address.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="main.py", description="Latent Loom draws pictures with diffusion models.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    shared = _shared_options()
+    serve = commands.add_parser("serve", parents=[shared], help="the editor and the HTTP API (default)")
+    _add_serve_options(serve)
+    run = commands.add_parser("run", parents=[shared], help="evaluate one workflow file, no server")
+    run.add_argument("workflow", type=Path, help="a workflow or prompt (.json), or a picture that holds one")
+    run.add_argument("--set", action="append", default=[], metavar="NODE.INPUT=VALUE", dest="changes")
+    run.add_argument("--seed", type=int, help="the seed of every node that has one")
+    run.add_argument("--output", type=Path, metavar="DIR", help="where pictures go (the output directory)")
+    run.add_argument("--quiet", action="store_true", help="say nothing but errors")
+    worker = commands.add_parser("worker", parents=[shared], help="evaluate graphs for a server")
+    worker.add_argument("--connect", required=True, metavar="URL", help="ws://HOST:PORT/link")
+    worker.add_argument("--lifeline", action="store_true", help="end when standard input is closed")
+    commands.add_parser("train", parents=[shared], help="train a model", add_help=False)
+    return parser
+
+
+def _shared_options() -> argparse.ArgumentParser:
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--verbose", action="store_true", help="log more")
+    shared.add_argument("--base-directory", type=Path, metavar="DIR", help="models, input, output, temp and user")
+    for name in ("input", "output", "temp", "user"):
+        shared.add_argument(f"--{name}-directory", type=Path, metavar="DIR")
+    shared.add_argument("--extra-model-paths-config", type=Path, action="append", default=[], metavar="YAML")
+    shared.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps …")
+    shared.add_argument("--cpu", action="store_const", const="cpu", dest="device", help="the same as --device cpu")
+    shared.add_argument("--preview-method", default="auto", choices=("none", "auto", "latent2rgb", "taesd"))
+    shared.add_argument("--preview-size", type=int, default=512, metavar="PIXELS", help="longest side of a preview")
+    shared.add_argument("--cache-gib", type=float, metavar="GIB", help="memory for results of nodes")
+    shared.add_argument("--no-custom-nodes", action="store_true", help="load built-in nodes only")
+    return shared
+
+
+def _add_serve_options(parser: argparse.ArgumentParser) -> None:
+    usual = ServeSettings()
+    parser.add_argument("--listen", nargs="?", const="0.0.0.0", default=usual.listen, metavar="ADDRESS")
+    parser.add_argument("--port", type=int, default=usual.port, help="0 takes a free one")
+    parser.add_argument("--token", help="what a client must show; required for an address that others can reach")
+    parser.add_argument("--allow-host", action="append", default=[], metavar="NAME", help="a further name of this host")
+    parser.add_argument("--open", action=argparse.BooleanOptionalAction, default=True, dest="open_browser")
+    parser.add_argument("--max-upload-size", type=float, default=100, metavar="MB")
+    parser.add_argument("--cancel-grace", type=float, default=usual.cancel_grace_seconds, metavar="SECONDS")
+    parser.add_argument("--lease", type=float, default=usual.lease_seconds, metavar="SECONDS")
+    parser.add_argument("--workers", type=int, default=usual.workers, help="how many local workers to start")
+
+
+def _directories(said: argparse.Namespace) -> DirectorySettings:
+    base = (said.base_directory or PROGRAM_DIRECTORY).absolute()
+    output = getattr(said, "output", None) or said.output_directory
+    # The small checkpoint that comes with the program stays in reach when the base directory is elsewhere.
+    roots = dict.fromkeys((base / "models", PROGRAM_DIRECTORY / "models"))
+    usual = base / "extra_model_paths.yaml"
+    extra = [path.absolute() for path in said.extra_model_paths_config]
+    return DirectorySettings(
+        base=base,
+        input=(said.input_directory or base / "input").absolute(),
+        output=(output or base / "output").absolute(),
+        temp=(said.temp_directory or base / "temp").absolute(),
+        user=(said.user_directory or base / "user").absolute(),
+        custom_nodes=base / "custom_nodes",
+        models=tuple(roots),
+        extra_model_paths=tuple(dict.fromkeys([*([usual] if usual.is_file() else []), *extra])),
+    )
+
+
+def _engine(said: argparse.Namespace) -> EngineSettings:
+    if not 16 <= said.preview_size <= 4096:
+        raise InvalidRequest(f"A preview of {said.preview_size} pixels is not possible.", remedy="Use 16 to 4096.")
+    return EngineSettings(
+        device=said.device,
+        preview_method=said.preview_method,
+        preview_size=said.preview_size,
+        cache_gib=said.cache_gib,
+        load_custom_nodes=not said.no_custom_nodes,
+    )
+
+
+def _serve(said: argparse.Namespace) -> ServeSettings:
+    if not 0 <= said.port <= 65535:
+        raise InvalidRequest(f"{said.port} is not a port.", remedy="Use a number from 0 to 65535.")
+    if not is_loopback(said.listen) and not said.token:
+        raise InvalidRequest(
+            f"Listening on {said.listen} would let everybody in reach run graphs and read files on this machine.",
+            remedy="Add --token SECRET, or listen on 127.0.0.1.",
+        )
+    if said.max_upload_size <= 0 or said.cancel_grace < 0 or said.lease <= 0 or said.workers < 0:
+        raise InvalidRequest("Sizes, times and counts cannot be negative or zero.", remedy="Leave the option out.")
+    return ServeSettings(
+        listen=said.listen,
+        port=said.port,
+        token=said.token or None,
+        allowed_hosts=tuple(name.lower() for name in said.allow_host),
+        open_browser=said.open_browser,
+        max_upload_bytes=int(said.max_upload_size * (1 << 20)),
+        cancel_grace_seconds=said.cancel_grace,
+        lease_seconds=said.lease,
+        workers=said.workers,
+    )
+
+
+def _run(said: argparse.Namespace) -> RunSettings:
+    return RunSettings(
+        workflow=said.workflow,
+        changes=dict(_change(text) for text in said.changes),
+        seed=said.seed,
+        quiet=said.quiet,
+    )
+
+
+def _change(text: str) -> tuple[tuple[str, str], Any]:
+    """`3.seed=7` as (("3", "seed"), 7). The value is JSON where it can be read so, else text."""
+    place, equals, value = text.partition("=")
+    node, dot, name = place.rpartition(".")
+    if not (equals and dot and node and name):
+        raise InvalidRequest(f"--set {text} is not understood.", remedy="Write --set NODE.INPUT=VALUE.")
+    try:
+        return (node, name), json.loads(value)
+    except ValueError:
+        return (node, name), value
+
+
+def _worker(said: argparse.Namespace, environ: Mapping[str, str]) -> WorkerSettings:
+    if said.command != "worker":
+        return WorkerSettings()
+    secret = environ.get(SECRET_VARIABLE, "")
+    if not secret:
+        raise InvalidRequest(
+            "A worker needs the server's secret.", remedy=f"Set {SECRET_VARIABLE} in the worker's environment."
+        )
+    return WorkerSettings(connect=said.connect, secret=secret, lifeline=said.lifeline)

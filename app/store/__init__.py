@@ -1,0 +1,1 @@
+"""What is kept: jobs, events and outputs in SQLite, and the files of users and models."""

@@ -1,0 +1,111 @@
+"""The command line becomes one frozen object."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from app.errors import InvalidRequest
+from app.settings import PROGRAM_DIRECTORY, Settings, is_loopback
+
+
+def test_no_words_serve_on_loopback() -> None:
+    settings = Settings.from_arguments([])
+    assert settings.command == "serve"
+    assert (settings.serve.listen, settings.serve.port) == ("127.0.0.1", 8188)
+    assert settings.directories.models == (PROGRAM_DIRECTORY / "models",)
+
+
+def test_options_without_a_command_are_for_serve() -> None:
+    settings = Settings.from_arguments(["--port", "0", "--no-open"])
+    assert settings.serve.port == 0
+    assert not settings.serve.open_browser
+
+
+@pytest.mark.parametrize(
+    "words", [["--listen"], ["--listen", "0.0.0.0"], ["--listen", "192.168.1.5"], ["--listen", "::"]]
+)
+def test_an_open_address_needs_a_token(words: list[str]) -> None:
+    with pytest.raises(InvalidRequest, match="--token"):
+        Settings.from_arguments(words)
+    assert Settings.from_arguments([*words, "--token", "s"]).serve.token == "s"
+
+
+def test_the_token_does_not_show_in_logs() -> None:
+    assert "hunter2" not in repr(Settings.from_arguments(["--token", "hunter2"]))
+
+
+@pytest.mark.parametrize(
+    ("address", "loopback"),
+    [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("[::1]", True), ("localhost", True), ("0.0.0.0", False),
+     ("::", False), ("10.0.0.1", False), ("example.org", False), ("localhost.example.org", False)],
+)  # fmt: skip
+def test_loopback(address: str, loopback: bool) -> None:
+    assert is_loopback(address) is loopback
+
+
+def test_directories_follow_the_base(tmp_path: Path) -> None:
+    settings = Settings.from_arguments(["--base-directory", str(tmp_path), "--output-directory", str(tmp_path / "o")])
+    places = settings.directories
+    assert places.input == tmp_path / "input"
+    assert places.output == tmp_path / "o"
+    assert places.models == (tmp_path / "models", PROGRAM_DIRECTORY / "models")
+
+
+def test_run_reads_changes_as_json_or_text() -> None:
+    said = ["run", "w.json", "--set", "3.seed=7", "--set", "6.text=a = b", "--set", "5:12.on=true", "--seed", "4"]
+    run = Settings.from_arguments(said).run
+    assert run.changes == {("3", "seed"): 7, ("6", "text"): "a = b", ("5:12", "on"): True}
+    assert (run.workflow, run.seed) == (Path("w.json"), 4)
+
+
+@pytest.mark.parametrize("change", ["3", "3=4", "seed=4", ".seed=4", "3.=4"])
+def test_a_change_without_node_or_input_is_refused(change: str) -> None:
+    with pytest.raises(InvalidRequest, match=r"NODE\.INPUT=VALUE"):
+        Settings.from_arguments(["run", "w.json", "--set", change])
+
+
+def test_a_worker_takes_its_secret_from_the_environment() -> None:
+    said = ["worker", "--connect", "ws://127.0.0.1:1/link", "--lifeline"]
+    worker = Settings.from_arguments(said, {"LOOM_WORKER_SECRET": "s"}).worker
+    assert (worker.connect, worker.secret, worker.lifeline) == ("ws://127.0.0.1:1/link", "s", True)
+    with pytest.raises(InvalidRequest, match="LOOM_WORKER_SECRET"):
+        Settings.from_arguments(said, {})
+
+
+def test_a_local_worker_gets_the_servers_places_and_engine(tmp_path: Path) -> None:
+    words = [
+        "--base-directory",
+        str(tmp_path),
+        "--cpu",
+        "--preview-size",
+        "64",
+        "--cache-gib",
+        "2",
+        "--no-custom-nodes",
+    ]
+    server = Settings.from_arguments(words)
+    worker = Settings.from_arguments(server.worker_arguments("ws://h/link"), {"LOOM_WORKER_SECRET": "s"})
+    assert worker.directories == server.directories
+    assert worker.engine == server.engine
+    assert worker.worker.connect == "ws://h/link"
+
+
+def test_training_words_are_handed_on() -> None:
+    assert Settings.from_arguments(["train", "scenes", "--steps", "5"]).train_arguments == ("scenes", "--steps", "5")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--port", "70000"], ["--preview-size", "1"], ["--max-upload-size", "0"], ["--lease", "0"], ["--workers", "-1"]],
+)
+def test_impossible_numbers_are_refused(words: list[str]) -> None:
+    with pytest.raises(InvalidRequest):
+        Settings.from_arguments(words)
+
+
+def test_unknown_words_end_the_program(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        Settings.from_arguments(["serve", "--nonsense"])
+    assert "--nonsense" in capsys.readouterr().err
