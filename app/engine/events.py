@@ -127,7 +127,7 @@ def event_from_json(data: Mapping[str, Any], image: bytes = b"") -> Event:
         KeyError: an unknown event name.
     """
     kind = _EVENTS[data["event"]]
-    fields = {name: tuple(v) if name in _TUPLES else v for name, v in data.items() if name != "event"}
+    fields: dict[str, Any] = {name: tuple(v) if name in _TUPLES else v for name, v in data.items() if name != "event"}
     return kind(**fields, image=image) if kind is Preview else kind(**fields)
 
 

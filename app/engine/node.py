@@ -18,6 +18,7 @@ class Node(Protocol):
 
     def call(self, context: Any, inputs: Mapping[str, Any]) -> Returned | Awaitable[Returned]:
         """One call on ready values. `context` comes from the run's context factory."""
+        ...
 
     def fingerprint(self, inputs: Mapping[str, Any]) -> Any:
         """A value that changes when a run with equal inputs would differ; asked if `spec.has_fingerprint`."""
@@ -27,3 +28,4 @@ class Node(Protocol):
 
     def needed(self, inputs: Mapping[str, Any]) -> Sequence[str]:
         """The lazy inputs that this call needs; those not evaluated yet are None in `inputs`."""
+        ...

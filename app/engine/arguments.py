@@ -1,0 +1,113 @@
+"""What a node is called with: literals, the values of the nodes it links to, and hidden inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from app.engine.dynamic import DynamicPrompt
+from app.engine.lists import blocker_in, calls
+from app.engine.node import Node
+from app.engine.site import RunExtras
+from app.engine.values import Values
+from app.errors import InvalidPrompt
+from app.graph.prompt import Link, NoLink, PromptNode
+from app.graph.spec import NodeSpec
+
+
+class Arguments:
+    """Reads the inputs of a run's nodes."""
+
+    def __init__(self, graph: DynamicPrompt, values: Values, extra: RunExtras):
+        self._graph = graph
+        self._values = values
+        self._extra = extra
+
+    def parents(self, node_id: str, spec: NodeSpec) -> list[str]:
+        """The nodes that may be read, lazily or not, without repeats."""
+        return list(dict.fromkeys(link.node for _, link in self._links(node_id, spec)))
+
+    def strong_parents(self, node_id: str, spec: NodeSpec) -> list[str]:
+        """The nodes that must have run before this one can be asked anything."""
+        lazy = lazy_inputs(spec)
+        return list(dict.fromkeys(link.node for name, link in self._links(node_id, spec) if name not in lazy))
+
+    def gather(self, node_id: str, spec: NodeSpec) -> dict[str, list[Any]]:
+        """The list of values of each input that is set; [None] for lazy ones that have not been evaluated."""
+        node = self._graph.node(node_id)
+        raw = {port.name for port in spec.inputs if port.options.get("rawLink")}
+        inputs: dict[str, list[Any]] = {}
+        for name, value in _declared(node, spec):
+            if isinstance(value, Link):
+                if name in raw:
+                    inputs[name] = [[value.node, value.slot]]
+                else:
+                    inputs[name] = self._values.read(*value) if value.node in self._values else [None]
+            else:
+                inputs[name] = [value]
+        for name, kind in spec.hidden.items():
+            inputs[name] = [self._hidden(kind, node_id)]
+        return inputs
+
+    def lacking(self, node_id: str, node: Node, inputs: Mapping[str, list[Any]]) -> list[str]:
+        """The nodes behind those lazy inputs that the node now says it needs.
+
+        Raises:
+            InvalidPrompt: it asks for an input that is not set.
+        """
+        lazy = lazy_inputs(node.spec)
+        links = dict(self._links(node_id, node.spec))
+        open_links = {name: link for name, link in links.items() if name in lazy and link.node not in self._values}
+        if not open_links:
+            return []
+        wanted: dict[str, None] = {}
+        for arguments in calls(inputs, node.spec):
+            if blocker_in(arguments, node.spec) is None:
+                wanted.update(dict.fromkeys(node.needed(arguments)))
+        absent = next((name for name in wanted if name not in inputs), None)
+        if absent is not None:
+            raise InvalidPrompt(
+                f"Node {node_id} ({node.spec.id}) needs its input {absent}, which is not set.",
+                remedy=f"Link {absent}, or change what makes the node ask for it.",
+            )
+        return list(dict.fromkeys(open_links[name].node for name in wanted if name in open_links))
+
+    def _links(self, node_id: str, spec: NodeSpec) -> Iterator[tuple[str, Link]]:
+        for name, value in _declared(self._graph.node(node_id), spec):
+            if isinstance(value, Link):
+                if not self._graph.has_node(value.node):
+                    raise InvalidPrompt(
+                        f"Input {name} of node {node_id} links to node {value.node}, which does not exist.",
+                        remedy="Link it to a node of the graph.",
+                    )
+                yield name, value
+
+    def _hidden(self, kind: str, node_id: str) -> Any:
+        if kind == "PROMPT":
+            return self._graph.get_original_prompt()
+        if kind == "EXTRA_PNGINFO":
+            return self._extra.extra_pnginfo
+        if kind == "DYNPROMPT":
+            return self._graph
+        return node_id if kind == "UNIQUE_ID" else self._extra.secrets.get(kind)
+
+
+def constants(node: PromptNode, spec: NodeSpec) -> dict[str, Any]:
+    """The inputs as they are known before anything runs: None for linked ones, and an empty prompt."""
+    known = {name: None if isinstance(value, Link) else value for name, value in _declared(node, spec)}
+    hidden = {"PROMPT": {}, "UNIQUE_ID": node.id}
+    known.update((name, hidden.get(kind)) for name, kind in spec.hidden.items())
+    return {name: [value] for name, value in known.items()} if spec.input_is_list else known
+
+
+def lazy_inputs(spec: NodeSpec) -> frozenset[str]:
+    """The inputs that are evaluated only when the node asks for them."""
+    return frozenset(port.name for port in spec.inputs if port.options.get("lazy"))
+
+
+def _declared(node: PromptNode, spec: NodeSpec) -> Iterator[tuple[str, Any]]:
+    """The inputs that the class declares; a list that is no link is a value here, as expansions may send it."""
+    names = node.inputs if spec.accepts_any_input else [port.name for port in spec.inputs if port.name in node.inputs]
+    for name in names:
+        value = node.inputs[name]
+        yield name, value.value if isinstance(value, NoLink) else value

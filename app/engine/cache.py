@@ -1,0 +1,96 @@
+"""Results kept across prompts."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from app.engine.sizes import size_of
+from app.graph.fingerprint import NodeKey
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A node's result: one list of values for each output, and what clients were shown."""
+
+    values: tuple[list[Any], ...]
+    ui: Mapping[str, list[Any]] | None = None
+
+
+class Cache:
+    """Entries by node key; the least recently used leave first once a limit is passed.
+
+    `max_bytes` limits what `size_of` says of the entries, `max_entries` their number (0 keeps nothing), and
+    `latest_only` keeps only what the latest prompt is made of.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_bytes: int | None = None,
+        max_entries: int | None = None,
+        latest_only: bool = False,
+        size_of: Callable[[object], int] = size_of,
+    ):
+        self.max_bytes = max_bytes
+        self.max_entries = max_entries
+        self.latest_only = latest_only
+        self.previous: dict[tuple[str, str], NodeKey] = {}  # (node id, class) → key in the latest prompt that had it
+        self._size_of = size_of
+        self._entries: OrderedDict[str, tuple[Entry, int]] = OrderedDict()
+        self._bytes = 0
+
+    @property
+    def bytes(self) -> int:
+        """Bytes held by all entries."""
+        return self._bytes
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._entries
+
+    def begin(self, keys: Collection[str]) -> None:
+        """A prompt made of these keys starts: what it shares with earlier ones is fresh again."""
+        if self.latest_only:
+            for key in [key for key in self._entries if key not in keys]:
+                self.drop(key)
+        for key in keys:
+            if key in self._entries:
+                self._entries.move_to_end(key)
+
+    def get(self, key: str) -> Entry | None:
+        """The entry, now the most recently used, or None."""
+        if key not in self._entries:
+            return None
+        self._entries.move_to_end(key)
+        return self._entries[key][0]
+
+    def put(self, key: str, entry: Entry) -> None:
+        """Stores an entry, and lets older ones go until the limits hold; one that can never fit is not stored."""
+        self.drop(key)
+        size = self._size_of((entry.values, entry.ui))
+        if self.max_entries == 0 or (self.max_bytes is not None and size > self.max_bytes):
+            return
+        self._entries[key] = (entry, size)
+        self._bytes += size
+        while self._over():
+            self.drop(next(iter(self._entries)))
+
+    def drop(self, key: str) -> None:
+        """Forgets one entry, if there."""
+        dropped = self._entries.pop(key, None)
+        if dropped is not None:
+            self._bytes -= dropped[1]
+
+    def clear(self) -> None:
+        """Forgets all entries."""
+        self._entries.clear()
+        self._bytes = 0
+
+    def _over(self) -> bool:
+        too_many = self.max_entries is not None and len(self._entries) > self.max_entries
+        return too_many or (self.max_bytes is not None and self._bytes > self.max_bytes)

@@ -1,0 +1,370 @@
+"""Runs a prompt: a generator of events, so that whoever listens also decides when the next step is taken."""
+
+from __future__ import annotations
+
+import logging
+import time
+from asyncio import Task
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.engine.arguments import Arguments, constants
+from app.engine.cache import Cache, Entry
+from app.engine.dynamic import DynamicPrompt
+from app.engine.events import (
+    Event,
+    NodeBlocked,
+    NodeFinished,
+    NodesCached,
+    NodeStarted,
+    RunFailed,
+    RunInterrupted,
+    RunSucceeded,
+)
+from app.engine.failure import run_failed
+from app.engine.lists import blocker_in, calls, expansion_links, merged_ui, slots
+from app.engine.loop import CallLoop
+from app.engine.node import Blocker, Node, Returned
+from app.engine.schedule import Schedule
+from app.engine.site import CallSite, RunExtras
+from app.engine.validators import custom_complaints
+from app.engine.values import Values
+from app.errors import Cancelled, InvalidPrompt
+from app.graph.fingerprint import NodeKey, difference, node_key, node_keys
+from app.graph.order import ancestors, topological
+from app.graph.prompt import Prompt, PromptNode
+
+
+def run(
+    prompt: Prompt,
+    outputs: Sequence[str],
+    nodes: Mapping[str, Node],
+    cache: Cache,
+    context_for: Callable[[CallSite], Any],
+    interrupted: Callable[[], bool],
+    extra: RunExtras | None = None,
+) -> Iterator[Event]:
+    """The events of running the output nodes `outputs` of a validated prompt, and all that they need.
+
+    `nodes` are the node classes by name, `context_for` makes what a node's body may do, `interrupted` is asked before
+    each call. The last event is RunSucceeded, RunFailed or RunInterrupted; closing the generator stops the run.
+    """
+    evaluation = _Run(prompt, outputs, nodes, cache, context_for, interrupted, extra or RunExtras())
+    try:
+        yield from evaluation.events()
+    finally:
+        evaluation.loop.close()
+
+
+@dataclass(slots=True)
+class _Work:
+    """What a started node has so far."""
+
+    started: float
+    peak: Callable[[], int]
+    reason: str
+    blocked: bool  # some call was not made
+    seconds: float = 0.0
+    peak_bytes: int = 0
+    results: list[Returned] = field(default_factory=list)
+    expanded: bool = False
+    links: list[str] = field(default_factory=list)  # nodes of its expansion that its outputs are read from
+
+
+class _Run:
+    """The state of one run; `events` is its only way in."""
+
+    def __init__(
+        self,
+        prompt: Prompt,
+        outputs: Sequence[str],
+        nodes: Mapping[str, Node],
+        cache: Cache,
+        context_for: Callable[[CallSite], Any],
+        interrupted: Callable[[], bool],
+        extra: RunExtras,
+    ):
+        self.graph = DynamicPrompt(prompt, extra.prompt)
+        self.outputs = outputs
+        self.nodes = nodes
+        self.cache = cache
+        self.context_for = context_for
+        self.interrupted = interrupted
+        self.extra = extra
+        self.schedule = Schedule()
+        self.values = Values()
+        self.loop = CallLoop()
+        self.arguments = Arguments(self.graph, self.values, extra)
+        self.keys: dict[str, NodeKey] = {}
+        self.earlier: dict[tuple[str, str], NodeKey] = {}
+        self.work: dict[str, _Work] = {}
+        self.executed: list[str] = []
+        self.current = ""  # the node to blame, and what it was called with
+        self.inputs: dict[str, list[Any]] = {}
+
+    def events(self) -> Iterator[Event]:
+        """All events of the run."""
+        try:
+            yield from self._prepare()
+            while (node_id := self._next()) is not None:
+                self.current = node_id
+                yield from self._step(node_id)
+            yield RunSucceeded()
+        except Cancelled:
+            yield RunInterrupted(*self._blame(), tuple(self.executed))
+        except Exception as error:
+            yield self._failed(error)
+
+    def _prepare(self) -> Iterator[Event]:
+        """Keys, what is stored already, and the schedule of the rest."""
+        order = ancestors(self.graph.prompt, self.outputs).order
+        self._ask_validators(order)
+        specs = {self.graph.node(node_id).class_type: self._class_of(node_id).spec for node_id in order}
+        self.keys = node_keys(self.graph.prompt, order, specs, self._fingerprints(order))
+        self.earlier = self.cache.previous
+        self.cache.previous = {(i, self.graph.node(i).class_type): key for i, key in self.keys.items()}
+        self.cache.begin({key.key for key in self.keys.values()})
+        stored = {node_id: entry for node_id in order if (entry := self._stored(node_id)) is not None}
+        yield NodesCached(tuple(stored))
+        for node_id, entry in stored.items():
+            if entry.ui is not None or node_id in self.outputs:
+                yield self._from_cache(node_id, entry)
+        self._enlist(node_id for node_id in self.outputs if node_id not in stored)
+
+    def _ask_validators(self, order: Sequence[str]) -> None:
+        for node_id in order:
+            self._class_of(node_id)
+        complaints = custom_complaints(self.graph.prompt, order, self.nodes)
+        for self.current, (first, *_) in complaints.items():
+            message = f"{first.message}: {first.details}"
+            raise InvalidPrompt(message, kind=first.type, remedy=str(first.extra_info["remedy"]))
+
+    def _fingerprints(self, order: Iterable[str]) -> dict[str, Any]:
+        """What the classes with a fingerprint of their own say; one that fails is never the same."""
+        changed: dict[str, Any] = {}
+        for node_id in order:
+            node = self._class_of(node_id)
+            if node.spec.has_fingerprint:
+                changed[node_id] = _fingerprint(node, self.graph.node(node_id))
+        return changed
+
+    def _enlist(self, roots: Iterable[str]) -> None:
+        """Schedules these nodes and all they need that has no value yet."""
+        found = topological([root for root in roots if root not in self.schedule], self._unscheduled_parents)
+        if found.cycles:
+            raise _cycle(found.cycles[0])
+        for node_id in found.order:
+            self.values.expect(self._parents(node_id))
+        for node_id in found.order:
+            for parent in self._parents(node_id):
+                self._load(parent)
+        for node_id in found.order:
+            spec = self._class_of(node_id).spec
+            # Whatever is not scheduled by now has its value.
+            self.schedule.add(node_id, self.arguments.strong_parents(node_id, spec), first=spec.output_node)
+
+    def _unscheduled_parents(self, node_id: str) -> list[str]:
+        strong = self.arguments.strong_parents(node_id, self._class_of(node_id).spec)
+        return [parent for parent in strong if parent not in self.schedule and not self._available(parent)]
+
+    def _available(self, node_id: str) -> bool:
+        return node_id in self.values or self.keys[node_id].key in self.cache
+
+    def _stored(self, node_id: str) -> Entry | None:
+        return self.cache.get(self.keys[node_id].key)
+
+    def _load(self, node_id: str) -> None:
+        """Takes a stored result into the run, so that the cache may forget it while somebody still has to read it."""
+        if node_id not in self.values and node_id not in self.schedule:
+            entry = self._stored(node_id)
+            if entry is not None:
+                self.values.hold(node_id, entry)
+
+    def _parents(self, node_id: str) -> list[str]:
+        return self.arguments.parents(node_id, self._class_of(node_id).spec)
+
+    def _class_of(self, node_id: str) -> Node:
+        class_type = self.graph.node(node_id).class_type
+        if class_type not in self.nodes:
+            self.current = node_id
+            raise InvalidPrompt(
+                f"Node {node_id} is a {class_type}, and there is no such node.",
+                remedy="Install the node pack that brings it, or remove the node.",
+            )
+        return self.nodes[class_type]
+
+    def _next(self) -> str | None:
+        """The next node to look at; waits only if nothing but asynchronous calls is left."""
+        while True:
+            node_id = self.loop.finished(wait=False) or self.schedule.pop()
+            if node_id is not None:
+                return node_id
+            if not len(self.loop):
+                break
+            self._stop_if_interrupted()
+            node_id = self.loop.finished(wait=True)
+            if node_id is not None:
+                return node_id
+        if len(self.schedule):
+            raise _cycle(tuple(self.schedule.unfinished))
+        return None
+
+    def _step(self, node_id: str) -> Iterator[Event]:
+        """Whatever can be done for a node now: start it, take its results, or end its expansion."""
+        work = self.work.get(node_id)
+        if work is None:
+            yield from self._begin(node_id)
+        elif work.expanded:
+            yield from self._finish(node_id, work)
+        else:
+            work.results = self.loop.take(node_id)
+            yield from self._collect(node_id, work)
+
+    def _begin(self, node_id: str) -> Iterator[Event]:
+        entry = self._stored(node_id)
+        if entry is not None:  # an equal node has run since
+            yield self._from_cache(node_id, entry)
+            self._complete(node_id, entry)
+            return
+        node = self._class_of(node_id)
+        self.inputs = inputs = self.arguments.gather(node_id, node.spec)
+        self._stop_if_interrupted()
+        lacking = self.arguments.lacking(node_id, node, inputs)
+        if lacking:
+            self._enlist(lacking)
+            self.schedule.wait_for(node_id, lacking)
+            return
+        arguments = calls(inputs, node.spec)
+        blockers = [blocker_in(each, node.spec) for each in arguments]
+        message = next((blocker.message for blocker in blockers if blocker and blocker.message), None)
+        if message is not None:
+            yield NodeBlocked(node_id, node.spec.id, message)
+        work = _Work(time.perf_counter(), self.extra.meter(), self._reason(node_id), any(blockers))
+        if not all(blockers):
+            yield NodeStarted(node_id, node.spec.id, self.graph.get_display_node_id(node_id))
+        self.work[node_id] = work
+        self._call(node_id, node, list(zip(arguments, blockers, strict=True)))
+        if not self.loop.holds(node_id):
+            yield from self._collect(node_id, work)
+
+    def _call(self, node_id: str, node: Node, arguments: Sequence[tuple[dict[str, Any], Blocker | None]]) -> None:
+        """All calls of a node; asynchronous ones go on in the loop."""
+        results: list[Returned | Task[Returned]] = []
+        for index, (each, blocker) in enumerate(arguments):
+            if blocker is not None:
+                results.append(Returned((Blocker(),) * len(node.spec.outputs)))
+                continue
+            self._stop_if_interrupted()
+            site = CallSite(node_id, node.spec.id, self.graph.get_display_node_id(node_id), node_id, index)
+            result = node.call(self.context_for(site), each)
+            results.append(result if isinstance(result, Returned) else self.loop.start(result))
+        if any(not isinstance(result, Returned) for result in results):
+            self.loop.put(node_id, results)
+        else:
+            self.work[node_id].results = [result for result in results if isinstance(result, Returned)]
+
+    def _collect(self, node_id: str, work: _Work) -> Iterator[Event]:
+        """All calls have returned; those that expanded first need their nodes to run."""
+        work.seconds = time.perf_counter() - work.started
+        work.peak_bytes = work.peak()
+        if all(result.expand is None for result in work.results):
+            yield from self._finish(node_id, work)
+            return
+        work.expanded = True
+        work.links = expansion_links(work.results)
+        added = [
+            new for result in work.results if result.expand for new in self.graph.add_expansion(node_id, result.expand)
+        ]
+        self._key_expansion(added)
+        self.values.expect(work.links)
+        outputs = [new for new in added if self._class_of(new).spec.output_node]
+        for parent in work.links:
+            self._load(parent)
+        roots = [each for each in dict.fromkeys([*work.links, *outputs]) if each not in self.values]
+        self._enlist(roots)
+        self.schedule.wait_for(node_id, roots)
+
+    def _key_expansion(self, added: Sequence[str]) -> None:
+        inside = set(added)
+
+        def parents(node_id: str) -> list[str]:
+            return [parent for parent in self._parents(node_id) if parent in inside]
+
+        found = topological(added, parents)
+        if found.cycles:
+            raise _cycle(found.cycles[0])
+        changed = self._fingerprints(found.order)
+        for node_id in found.order:
+            node = self.graph.node(node_id)
+            self.keys[node_id] = node_key(node, self._class_of(node_id).spec, self.keys, changed.get(node_id))
+
+    def _finish(self, node_id: str, work: _Work) -> Iterator[Event]:
+        spec = self._class_of(node_id).spec
+        entry = Entry(slots(work.results, spec, self.values.read), merged_ui(work.results))
+        key = self.keys[node_id]
+        if key.repeatable and not work.blocked:
+            self.cache.put(key.key, entry)
+        self.executed.append(node_id)
+        yield NodeFinished(
+            node_id,
+            spec.id,
+            self.graph.get_display_node_id(node_id),
+            cached=False,
+            ui=entry.ui,
+            seconds=work.seconds,
+            peak_bytes=work.peak_bytes,
+            reason=work.reason,
+        )
+        self.values.release(work.links)
+        self._complete(node_id, entry)
+
+    def _complete(self, node_id: str, entry: Entry) -> None:
+        self.values.hold(node_id, entry)
+        self.values.release(self._parents(node_id))
+        self.schedule.finish(node_id)
+        self.work.pop(node_id, None)
+        self.inputs = {}
+
+    def _from_cache(self, node_id: str, entry: Entry) -> NodeFinished:
+        shown = self.graph.get_display_node_id(node_id)
+        return NodeFinished(node_id, self.graph.node(node_id).class_type, shown, cached=True, ui=entry.ui)
+
+    def _reason(self, node_id: str) -> str:
+        node = self.graph.node(node_id)
+        before = self.earlier.get((node_id, node.class_type))
+        if before is None:
+            return "it has not run before"
+        return difference(before, self.keys[node_id], dict(node.links()))
+
+    def _stop_if_interrupted(self) -> None:
+        if self.interrupted():
+            raise Cancelled("The run was interrupted.")
+
+    def _blame(self) -> tuple[str, str]:
+        """The submitted node that stands for the current one, and its class."""
+        if not self.current:
+            return "", ""
+        real = self.graph.get_real_node_id(self.current)
+        return real, self.graph.node(real).class_type
+
+    def _failed(self, error: Exception) -> RunFailed:
+        node_id, class_type = self._blame()
+        hidden = self.nodes[class_type].spec.hidden if class_type in self.nodes else {}
+        inputs = {name: values for name, values in self.inputs.items() if name not in hidden}
+        return run_failed(error, node_id=node_id, class_type=class_type, inputs=inputs, executed=self.executed)
+
+
+def _fingerprint(node: Node, asked: PromptNode) -> Any:
+    try:
+        return node.fingerprint(constants(asked, node.spec))
+    except Exception as error:  # a pack's own code; NaN makes the node run, which tells what is wrong
+        logging.getLogger(__name__).warning("Node %s could not say whether it changed: %s", asked.id, error)
+        return float("nan")
+
+
+def _cycle(node_ids: Sequence[str]) -> InvalidPrompt:
+    told = " ← ".join(node_ids[:20])
+    return InvalidPrompt(
+        f"Dependency cycle detected: {told}", kind="dependency_cycle", remedy="Remove one of the links of the circle."
+    )

@@ -1,0 +1,33 @@
+"""How many bytes a value holds, without knowing what it is."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+
+MAX_ITEMS = 100_000
+
+
+def size_of(value: object) -> int:
+    """Bytes held by a value: arrays and tensors say so themselves (`nbytes`), containers are walked once.
+
+    Other objects count as what Python says of them alone; whoever knows models passes a better function to the cache.
+    """
+    total = 0
+    seen: set[int] = set()
+    stack = [value]
+    while stack and len(seen) < MAX_ITEMS:
+        item = stack.pop()
+        if id(item) in seen:
+            continue
+        seen.add(id(item))
+        held = getattr(item, "nbytes", None)
+        if isinstance(held, int):
+            total += held
+            continue
+        total += sys.getsizeof(item, 0)
+        if isinstance(item, Mapping):
+            stack.extend(item.values())
+        elif isinstance(item, list | tuple | set | frozenset):
+            stack.extend(item)
+    return total

@@ -1,0 +1,141 @@
+"""When a node is the same as before: its key is its class, its own inputs and its parents' keys.
+
+Ids, titles and order do not count, so a renumbered graph keeps its results, and the work grows with the links only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from app.graph.prompt import Link, NoLink, Prompt, PromptNode
+from app.graph.spec import NodeSpec
+
+MAX_DEPTH = 64
+LONG_TEXT = 64
+CHANGED = "\0changed"  # the part that the class's own fingerprint gives; no input can have this name
+IDENTITY = "\0id"  # the part of classes whose results are never shared
+UNEQUAL = "?"  # the part of a value that nothing equals, itself included
+
+
+@dataclass(frozen=True, slots=True)
+class NodeKey:
+    """The key of a node, and the part that each input has in it: what differs between two is what changed.
+
+    `repeatable` says whether an equal node can turn up at all: neither the node nor an ancestor is unequal to itself.
+    """
+
+    key: str
+    parts: Mapping[str, str]
+    repeatable: bool = True
+
+
+def node_keys(
+    prompt: Prompt, order: Iterable[str], specs: Mapping[str, NodeSpec], changed: Mapping[str, Any]
+) -> dict[str, NodeKey]:
+    """The key of each node in `order`, parents first; `changed` holds the fingerprints of classes that have one."""
+    keys: dict[str, NodeKey] = {}
+    for node_id in order:
+        node = prompt.nodes[node_id]
+        keys[node_id] = node_key(node, specs[node.class_type], keys, changed.get(node_id))
+    return keys
+
+
+def node_key(node: PromptNode, spec: NodeSpec, keys: Mapping[str, NodeKey], changed: Any = None) -> NodeKey:
+    """The key of one node from those of its parents."""
+    declared = {port.name for port in spec.inputs}
+    parts = {
+        name: _part(value, keys)
+        for name, value in sorted(node.inputs.items())
+        if name in declared or spec.accepts_any_input
+    }
+    if changed is not None:
+        parts[CHANGED] = token(changed)
+    if spec.not_idempotent or "UNIQUE_ID" in spec.hidden.values():
+        parts[IDENTITY] = token(node.id)
+    if UNEQUAL in parts.values():
+        return NodeKey(secrets.token_hex(32), parts, False)
+    said = "".join(f"{len(name)}:{name}{len(part)}:{part}" for name, part in parts.items())
+    digest = hashlib.sha256(f"{token(node.class_type)}{said}".encode(errors="surrogatepass")).hexdigest()
+    return NodeKey(digest, parts, all(keys[link.node].repeatable for _, link in node.links() if link.node in keys))
+
+
+def token(value: object) -> str:
+    """A text that is equal for equal values only; `UNEQUAL` for NaN and for objects that cannot be compared.
+
+    1, 1.0 and True are the same value, and so are a list and a tuple; the order of a dict's keys does not count.
+    """
+    try:
+        text = _canonical(value, MAX_DEPTH)
+    except _Unequal:
+        return UNEQUAL
+    if len(text) <= LONG_TEXT:
+        return text
+    return "#" + hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+
+
+def difference(before: NodeKey, after: NodeKey, linked: Mapping[str, Link]) -> str:
+    """Why `after` is not served by the result of `before`, for people: names the input that changed."""
+    for name in sorted({*before.parts, *after.parts}):
+        old, new = before.parts.get(name), after.parts.get(name)
+        if new == UNEQUAL:
+            return "it is new in every run" if name == CHANGED else f"{name} is never equal to itself"
+        if old == new:
+            continue
+        if name in (CHANGED, IDENTITY):
+            return "what it reads has changed"
+        if name in linked:
+            return f"{name} changed upstream"
+        return f"{name} changed{_from_to(old, new)}"
+    return "its stored result was dropped"
+
+
+class _Unequal(Exception):
+    """The value equals nothing."""
+
+
+def _part(value: object, keys: Mapping[str, NodeKey]) -> str:
+    if isinstance(value, Link):
+        parent = keys.get(value.node)
+        return f"link {value.node} {value.slot}" if parent is None else f"link {parent.key} {value.slot}"
+    return token(value.value if isinstance(value, NoLink) else value)
+
+
+def _canonical(value: object, depth: int) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, str):
+        return f"text {len(value)}:{value}"
+    if isinstance(value, int | float):
+        return _number(value)
+    if isinstance(value, bytes):
+        return f"bytes {hashlib.sha256(value).hexdigest()}"
+    if depth == 0:
+        raise _Unequal
+    if isinstance(value, Mapping):
+        items = sorted(f"{_canonical(k, depth - 1)}={_canonical(v, depth - 1)}" for k, v in value.items())
+        return f"dict {len(items)}{{{','.join(items)}}}"
+    if isinstance(value, list | tuple):
+        return f"list {len(value)}[{','.join(_canonical(item, depth - 1) for item in value)}]"
+    raise _Unequal
+
+
+def _number(value: float) -> str:
+    if isinstance(value, float):
+        if math.isnan(value):
+            raise _Unequal
+        if not value.is_integer():
+            return f"number {value!r}"
+    number = int(value)
+    return f"number {number}" if number.bit_length() < 4 * LONG_TEXT else f"number {number:#x}"
+
+
+def _from_to(old: str | None, new: str | None) -> str:
+    """Both values where they are numbers; texts would be too long to read."""
+    if old and new and old.startswith("number ") and new.startswith("number "):
+        return f" from {old[7:]} to {new[7:]}"
+    return ""
