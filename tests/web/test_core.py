@@ -1,0 +1,17 @@
+"""The editor's core: modules without a page, tested by Node's own runner."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+SUITES = sorted((HERE / "core").glob("*.test.mjs"))
+
+
+@pytest.mark.parametrize("suite", SUITES, ids=lambda path: path.name.removesuffix(".test.mjs"))
+def test_core(suite: Path) -> None:
+    done = subprocess.run(["node", "--test", str(suite)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,67 @@
+import { invertAll } from "./patch.js";
+
+/**
+ * @typedef {import("./patch.js").Patch} Patch
+ * @typedef {{label: string, patches: Patch[], key: string | null, time: number, before: string[], after: string[]}} Entry
+ */
+
+const COALESCE_MS = 800;
+const LIMIT = 1000;
+
+/** The undo and redo stacks of one document. Holds patches, never copies of the document. */
+export class History {
+  constructor() {
+    /** @type {Entry[]} */
+    this.done = [];
+    /** @type {Entry[]} */
+    this.undone = [];
+  }
+
+  /**
+   * Note a step. A step with the same key shortly after the last one joins it, so that a drag or a word is one step.
+   * @param {Entry} entry
+   */
+  push(entry) {
+    this.undone.length = 0;
+    const last = this.done[this.done.length - 1];
+    if (last && entry.key !== null && last.key === entry.key && entry.time - last.time < COALESCE_MS) {
+      last.patches.push(...entry.patches);
+      last.time = entry.time;
+      last.after = entry.after;
+      return;
+    }
+    this.done.push(entry);
+    if (this.done.length > LIMIT) this.done.shift();
+  }
+
+  /** Close the open step: the next one starts anew even with the same key. */
+  seal() {
+    const last = this.done[this.done.length - 1];
+    if (last) last.key = null;
+  }
+
+  /** @returns {{label: string, patches: Patch[], selection: string[]} | null} what to apply to go one step back */
+  undo() {
+    const entry = this.done.pop();
+    if (!entry) return null;
+    this.undone.push(entry);
+    return { label: entry.label, patches: invertAll(entry.patches), selection: entry.before };
+  }
+
+  /** @returns {{label: string, patches: Patch[], selection: string[]} | null} */
+  redo() {
+    const entry = this.undone.pop();
+    if (!entry) return null;
+    entry.key = null;
+    this.done.push(entry);
+    return { label: entry.label, patches: entry.patches, selection: entry.after };
+  }
+
+  get undoLabel() {
+    return this.done[this.done.length - 1]?.label ?? "";
+  }
+
+  get redoLabel() {
+    return this.undone[this.undone.length - 1]?.label ?? "";
+  }
+}

@@ -1,0 +1,61 @@
+import { ABSENT, applyPatch, collection, follower, keyOf, recordOf, valueAt } from "./patch.js";
+
+/** @typedef {import("./patch.js").Patch} Patch */
+/** @typedef {import("./schema.js").Kind} Kind */
+
+/** The only thing that writes to a graph; it notes an invertible patch for every change. */
+export class Transaction {
+  /** @param {import("./graph.js").Graph} graph */
+  constructor(graph) {
+    this.graph = graph;
+    /** @type {Patch[]} */
+    this.patches = [];
+  }
+
+  /**
+   * Put a value at a path inside a record; missing objects on the way are made. Equal values make no patch.
+   * @param {Kind} kind
+   * @param {unknown} id
+   * @param {(string | number)[]} path
+   * @param {unknown} value undefined takes the key away
+   */
+  set(kind, id, path, value) {
+    const record = recordOf(this.graph, kind, String(id));
+    if (!record) throw new RangeError(`no ${kind} ${id} in the document`);
+    for (let depth = 1; depth < path.length; depth += 1) {
+      const at = valueAt(record, path.slice(0, depth));
+      if (at === ABSENT || at === null) {
+        this.#do({ op: "set", kind, id: String(id), path: path.slice(0, depth), value: {}, old: at });
+      }
+    }
+    const old = valueAt(record, path);
+    const next = value === undefined ? ABSENT : value;
+    if (!Object.is(old, next)) this.#do({ op: "set", kind, id: String(id), path, value: next, old });
+  }
+
+  /**
+   * @param {Kind} kind
+   * @param {unknown} id
+   * @param {any} record
+   */
+  insert(kind, id, record) {
+    this.#do({ op: "insert", kind, id: String(id), record, before: null });
+  }
+
+  /**
+   * @param {Kind} kind
+   * @param {unknown} id
+   */
+  remove(kind, id) {
+    const records = collection(this.graph, kind);
+    const key = keyOf(kind, String(id));
+    if (!records.has(key)) return;
+    this.#do({ op: "remove", kind, id: String(id), record: records.get(key), before: follower(records, key) });
+  }
+
+  /** @param {Patch} patch */
+  #do(patch) {
+    applyPatch(this.graph, patch);
+    this.patches.push(patch);
+  }
+}

@@ -1,0 +1,64 @@
+/**
+ * The shape of links: cubic curves that leave and enter level.
+ *
+ * @typedef {import("./viewport.js").Point} Point
+ * @typedef {[Point, Point, Point, Point]} Curve start, two handles, end
+ */
+
+/**
+ * @param {Point} from
+ * @param {Point} to
+ * @returns {Curve}
+ */
+export function linkCurve(from, to) {
+  const dx = to[0] - from[0];
+  const dy = Math.abs(to[1] - from[1]);
+  const reach = dx >= 0 ? Math.max(dx * 0.5, Math.min(28, dy * 0.5)) : Math.min(-dx * 0.6 + 40, 60 + dy * 0.5 + -dx * 0.15);
+  return [from, [from[0] + reach, from[1]], [to[0] - reach, to[1]], to];
+}
+
+/**
+ * @param {Curve} curve
+ * @param {number} t 0 at the start, 1 at the end
+ * @returns {Point}
+ */
+export function pointAt([a, b, c, d], t) {
+  const s = 1 - t;
+  const [wa, wb, wc, wd] = [s * s * s, 3 * s * s * t, 3 * s * t * t, t * t * t];
+  return [wa * a[0] + wb * b[0] + wc * c[0] + wd * d[0], wa * a[1] + wb * b[1] + wc * c[1] + wd * d[1]];
+}
+
+/**
+ * @param {Curve} curve
+ * @returns {import("./viewport.js").Bounds} a box round it, by its handles
+ */
+export function curveBounds(curve) {
+  const [xs, ys] = [curve.map(([x]) => x), curve.map(([, y]) => y)];
+  const [left, top] = [Math.min(...xs), Math.min(...ys)];
+  return [left, top, Math.max(...xs) - left, Math.max(...ys) - top];
+}
+
+/**
+ * @param {Curve} curve
+ * @param {Point} point
+ * @returns {number} the distance, in the curve's units
+ */
+export function distanceTo(curve, point) {
+  let best = Infinity;
+  let last = curve[0];
+  const pieces = 24;
+  for (let piece = 1; piece <= pieces; piece += 1) {
+    const next = pointAt(curve, piece / pieces);
+    best = Math.min(best, segmentDistance(point, last, next));
+    last = next;
+  }
+  return best;
+}
+
+/** @param {Point} p @param {Point} a @param {Point} b */
+function segmentDistance(p, a, b) {
+  const [dx, dy] = [b[0] - a[0], b[1] - a[1]];
+  const length = dx * dx + dy * dy;
+  const t = length ? Math.min(Math.max(((p[0] - a[0]) * dx + (p[1] - a[1]) * dy) / length, 0), 1) : 0;
+  return Math.hypot(p[0] - a[0] - t * dx, p[1] - a[1] - t * dy);
+}

@@ -1,0 +1,86 @@
+/**
+ * A grid of cells that says which boxes are near without looking at all of them.
+ *
+ * @typedef {import("./viewport.js").Bounds} Bounds
+ */
+
+const CELL = 512;
+
+export class SpatialGrid {
+  constructor() {
+    /** @type {Map<string, Set<string>>} */
+    this.cells = new Map();
+    /** @type {Map<string, {bounds: Bounds, cells: string[]}>} */
+    this.items = new Map();
+  }
+
+  /**
+   * @param {string} key
+   * @param {Bounds} bounds
+   */
+  set(key, bounds) {
+    this.delete(key);
+    const cells = [...cellsOf(bounds)];
+    for (const cell of cells) {
+      const members = this.cells.get(cell);
+      if (members) members.add(key);
+      else this.cells.set(cell, new Set([key]));
+    }
+    this.items.set(key, { bounds, cells });
+  }
+
+  /** @param {string} key */
+  delete(key) {
+    for (const cell of this.items.get(key)?.cells ?? []) {
+      const members = this.cells.get(cell);
+      members?.delete(key);
+      if (members?.size === 0) this.cells.delete(cell);
+    }
+    this.items.delete(key);
+  }
+
+  /**
+   * @param {Bounds} area
+   * @returns {Set<string>} the keys whose boxes overlap it
+   */
+  query(area) {
+    const found = new Set();
+    const many = (area[2] / CELL) * (area[3] / CELL) > this.items.size;
+    if (many) {
+      for (const [key, { bounds }] of this.items) if (touches(bounds, area)) found.add(key);
+      return found;
+    }
+    for (const cell of cellsOf(area)) {
+      for (const key of this.cells.get(cell) ?? []) {
+        const item = this.items.get(key);
+        if (item && touches(item.bounds, area)) found.add(key);
+      }
+    }
+    return found;
+  }
+
+  /** @returns {Bounds | null} bounds of everything */
+  extent() {
+    let [left, top, right, bottom] = [Infinity, Infinity, -Infinity, -Infinity];
+    for (const { bounds: [x, y, width, height] } of this.items.values()) {
+      left = Math.min(left, x);
+      top = Math.min(top, y);
+      right = Math.max(right, x + width);
+      bottom = Math.max(bottom, y + height);
+    }
+    return this.items.size ? [left, top, right - left, bottom - top] : null;
+  }
+}
+
+/** @param {Bounds} a @param {Bounds} b */
+function touches(a, b) {
+  return a[0] <= b[0] + b[2] && b[0] <= a[0] + a[2] && a[1] <= b[1] + b[3] && b[1] <= a[1] + a[3];
+}
+
+/** @param {Bounds} bounds */
+function* cellsOf([x, y, width, height]) {
+  const [right, bottom] = [Math.floor((x + width) / CELL), Math.floor((y + height) / CELL)];
+  for (let column = Math.floor(x / CELL); column <= right; column += 1) {
+    for (let row = Math.floor(y / CELL); row <= bottom; row += 1) yield `${column},${row}`;
+  }
+}
