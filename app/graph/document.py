@@ -1,0 +1,173 @@
+"""The editor's saved workflow, read leniently: versions 0.4 and 1 differ in how they write links only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.errors import InvalidPrompt
+from app.graph.prompt import MAX_DEPTH, MAX_NODES, depth_exceeds
+
+OUTSIDE_IN = "-10"  # the node inside a definition that stands for the instance's inputs
+OUTSIDE_OUT = "-20"  # and for its outputs
+MUTED = 2
+BYPASSED = 4
+
+_RENAMED = {
+    "T2IAdapterLoader": "ControlNetLoader",
+    "ConditioningAverage ": "ConditioningAverage",
+    "SDV_img2vid_Conditioning": "SVD_img2vid_Conditioning",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Socket:
+    """An input of a node: `link` is the id of its link, `widget` says that a widget belongs to it."""
+
+    name: str
+    type: str
+    link: str | None = None
+    widget: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UiNode:
+    """A node as it lies on the canvas. `values` is what the file says of its widgets, a list or an object."""
+
+    id: str
+    type: str
+    mode: int = 0
+    title: str = ""
+    inputs: tuple[Socket, ...] = ()
+    outputs: tuple[str, ...] = ()  # types
+    values: list[Any] | dict[str, Any] = field(default_factory=list)
+    named_values: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class UiLink:
+    """Output `origin_slot` of a node feeds input `target_slot` of another."""
+
+    id: str
+    origin: str
+    origin_slot: int
+    target: str
+    target_slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class UiGraph:
+    """Nodes and links by id; for a definition also the names of what leads in and out."""
+
+    nodes: Mapping[str, UiNode]
+    links: Mapping[str, UiLink]
+    inputs: tuple[str, ...] = ()
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A workflow: the graph, and the definitions that nodes of it may be instances of."""
+
+    graph: UiGraph
+    definitions: Mapping[str, UiGraph] = field(default_factory=dict)
+
+
+def is_workflow(data: object) -> bool:
+    """Whether JSON data is a saved workflow rather than a prompt."""
+    return isinstance(data, Mapping) and isinstance(data.get("nodes"), list)
+
+
+def parse_document(data: object) -> Document:
+    """The workflow that JSON data describes; what cannot be understood of a node or link is left out.
+
+    Raises:
+        InvalidPrompt: no workflow, or past the limits of size and depth.
+    """
+    if not isinstance(data, Mapping) or not is_workflow(data):
+        raise InvalidPrompt(
+            "This is no saved workflow: it has no list of nodes.",
+            remedy="Save it from the editor, or submit it as a prompt if it is one.",
+        )
+    if depth_exceeds(data, 4 * MAX_DEPTH):
+        raise InvalidPrompt(f"The workflow nests deeper than {4 * MAX_DEPTH} levels.", remedy="Use fewer subgraphs.")
+    definitions: dict[str, UiGraph] = {}
+    waiting = [data]
+    while waiting:
+        inner = waiting.pop().get("definitions")
+        for definition in _objects(inner.get("subgraphs") if isinstance(inner, Mapping) else None):
+            definitions.setdefault(_text(definition.get("id")), _graph(definition))
+            waiting.append(definition)
+    return Document(_graph(data), definitions)
+
+
+def _graph(data: Mapping[str, Any]) -> UiGraph:
+    nodes = [_node(node) for node in _objects(data.get("nodes"))]
+    if len(nodes) > MAX_NODES:
+        raise InvalidPrompt(f"The workflow has {len(nodes)} nodes, more than {MAX_NODES}.", remedy="Split it.")
+    listed = data.get("links")
+    links = [link for link in map(_link, listed if isinstance(listed, list) else ()) if link is not None]
+    return UiGraph(
+        {node.id: node for node in nodes},
+        {link.id: link for link in links},
+        tuple(_text(port.get("name")) for port in _objects(data.get("inputs"))),
+        _text(data.get("name")),
+    )
+
+
+def _node(data: Mapping[str, Any]) -> UiNode:
+    kind = _text(data.get("type"))
+    values, named = data.get("widgets_values"), data.get("widgets_values_named")
+    return UiNode(
+        id=_text(data.get("id")),
+        type=_RENAMED.get(kind, kind),
+        mode=_whole(data.get("mode")) or 0,
+        title=_text(data.get("title")),
+        inputs=tuple(_socket(socket) for socket in _objects(data.get("inputs"))),
+        outputs=tuple(_text(socket.get("type")) for socket in _objects(data.get("outputs"))),
+        values=values if isinstance(values, list | dict) else [],
+        named_values=named if isinstance(named, dict) else {},
+    )
+
+
+def _socket(data: Mapping[str, Any]) -> Socket:
+    link = data.get("link")
+    return Socket(
+        name=_text(data.get("name")),
+        type=_text(data.get("type")),
+        link=None if link is None else _text(link),
+        widget=isinstance(data.get("widget"), Mapping),
+    )
+
+
+def _link(data: object) -> UiLink | None:
+    """A link from a list (version 0.4) or an object (version 1)."""
+    if isinstance(data, list) and len(data) >= 5:
+        link_id, origin, origin_slot, target, target_slot = data[:5]
+    elif isinstance(data, Mapping):
+        names = ("id", "origin_id", "origin_slot", "target_id", "target_slot")
+        link_id, origin, origin_slot, target, target_slot = (data.get(name) for name in names)
+    else:
+        return None
+    first, second = _whole(origin_slot), _whole(target_slot)
+    if first is None or second is None:
+        return None
+    return UiLink(_text(link_id), _text(origin), first, _text(target), second)
+
+
+def _objects(data: object) -> Iterable[Mapping[str, Any]]:
+    return [item for item in data if isinstance(item, Mapping)] if isinstance(data, list) else []
+
+
+def _text(value: object) -> str:
+    """Ids and names; whole numbers are written without a fraction, as `5.0` and `5` are the same id."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+
+
+def _whole(value: object) -> int | None:
+    """A slot or mode; odd files hold them as text."""
+    text = _text(value)
+    return int(text) if text.isdecimal() and len(text) < 10 else None

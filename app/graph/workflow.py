@@ -1,0 +1,222 @@
+"""From the editor's workflow to the prompt that runs: frontend-only nodes vanish, subgraphs unfold, links resolve."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.errors import InvalidPrompt
+from app.graph.document import (
+    BYPASSED,
+    MUTED,
+    OUTSIDE_IN,
+    OUTSIDE_OUT,
+    Document,
+    Socket,
+    UiGraph,
+    UiLink,
+    UiNode,
+    is_workflow,
+    parse_document,
+)
+from app.graph.prompt import MAX_NODES, Link, Prompt, PromptNode
+from app.graph.spec import NodeSpec
+from app.graph.types import compatible
+from app.graph.widgets import widget_values
+
+__all__ = ["is_workflow", "workflow_to_prompt"]
+
+PRIMITIVE = "PrimitiveNode"
+REROUTE = "Reroute"
+FRONTEND_ONLY = frozenset({"Note", "MarkdownNote", PRIMITIVE, REROUTE})
+MAX_NESTING = 32
+
+
+@dataclass(frozen=True, slots=True)
+class _Literal:
+    """A socket that a value feeds instead of a node."""
+
+    value: Any
+
+
+@dataclass(slots=True)
+class _Scope:
+    """One unfolding of a graph: the root, or the inside of a subgraph's instance."""
+
+    graph: UiGraph
+    prefix: str = ""
+    parent: _Scope | None = None
+    instance: UiNode | None = None
+    promoted: dict[str, Any] = field(default_factory=dict)  # definition input → value of the instance's widget
+    results: dict[int, str] = field(default_factory=dict)  # output → link that leads to it inside
+    children: dict[str, _Scope] = field(default_factory=dict)
+    depth: int = 0
+
+
+def workflow_to_prompt(
+    data: object, specs: Mapping[str, NodeSpec], files: Mapping[str, Sequence[Any]] | None = None
+) -> Prompt:
+    """The prompt of a saved workflow (version 0.4 or 1).
+
+    Muted nodes are left out, bypassed ones hand their input on, reroutes and primitives are looked through, and the
+    nodes inside a subgraph get ids such as "5:12". `files` are the options of combos that list a folder.
+
+    Raises:
+        InvalidPrompt: no workflow, links that go round in a circle, subgraphs that contain themselves.
+    """
+    document = parse_document(data)
+    scopes = _unfold(document)
+    nodes = {}
+    compiler = _Compiler(document, specs, files or {})
+    for scope in scopes:
+        for node in scope.graph.nodes.values():
+            if node.type not in FRONTEND_ONLY and node.type not in document.definitions and _runs(node):
+                built = compiler.node(scope, node)
+                nodes[built.id] = built
+    return Prompt({node_id: _without_dangling(node, nodes) for node_id, node in nodes.items()})
+
+
+def _runs(node: UiNode) -> bool:
+    return node.mode not in (MUTED, BYPASSED)
+
+
+def _without_dangling(node: PromptNode, nodes: Mapping[str, PromptNode]) -> PromptNode:
+    """A link to a muted node is as good as none."""
+    kept = {name: value for name, value in node.inputs.items() if not isinstance(value, Link) or value.node in nodes}
+    return PromptNode(node.id, node.class_type, kept, node.title)
+
+
+def _unfold(document: Document) -> list[_Scope]:
+    """The root's scope and those of all instances in it, outer ones first."""
+    scopes = [_Scope(document.graph)]
+    count = 0
+    for scope in scopes:  # grows while it is walked
+        count += len(scope.graph.nodes)
+        if scope.depth > MAX_NESTING or count > MAX_NODES:
+            raise InvalidPrompt(
+                f"Subgraph {scope.graph.name} is nested too deeply, or contains itself.",
+                remedy="Open it in the editor and take the inner copy out.",
+            )
+        for node in scope.graph.nodes.values():
+            definition = document.definitions.get(node.type)
+            if definition is not None and _runs(node):
+                inner = _Scope(definition, f"{scope.prefix}{node.id}:", scope, node, depth=scope.depth + 1)
+                inner.promoted = _promoted(definition, node)
+                inner.results = {x.target_slot: x.id for x in definition.links.values() if x.target == OUTSIDE_OUT}
+                scope.children[node.id] = inner
+                scopes.append(inner)
+    return scopes
+
+
+def _promoted(definition: UiGraph, instance: UiNode) -> dict[str, Any]:
+    """The values of those definition inputs that lead to a widget inside; they are the instance's widgets, in order."""
+    inward: set[int] = set()
+    for link in definition.links.values():
+        target = definition.nodes.get(link.target)
+        if link.origin == OUTSIDE_IN and target and any(s.widget and s.link == link.id for s in target.inputs):
+            inward.add(link.origin_slot)
+    widgets = [name for index, name in enumerate(definition.inputs) if index in inward]
+    values = instance.values
+    given = values if isinstance(values, dict) else dict(zip(widgets, values, strict=False))
+    named = {**given, **instance.named_values}
+    return {name: named[name] for name in widgets if named.get(name) is not None}
+
+
+class _Compiler:
+    """Makes prompt nodes of canvas nodes."""
+
+    def __init__(self, document: Document, specs: Mapping[str, NodeSpec], files: Mapping[str, Sequence[Any]]):
+        self.document = document
+        self.specs = specs
+        self.files = files
+
+    def node(self, scope: _Scope, node: UiNode) -> PromptNode:
+        """One node with widget values, overruled by what its sockets are fed with."""
+        spec = self.specs.get(node.type)
+        inputs = widget_values(node, spec, self.files)
+        for socket in node.inputs:
+            fed = self.resolve(scope, socket)
+            if fed is not None:
+                inputs[socket.name] = fed.value if isinstance(fed, _Literal) else fed
+        title = node.title or (spec.display_name if spec else "") or node.type
+        return PromptNode(scope.prefix + node.id, node.type, inputs, title)
+
+    def resolve(self, scope: _Scope, socket: Socket) -> Link | _Literal | None:
+        """What feeds a socket in the end: a node that runs (or a muted one), a value, or nothing."""
+        seen: set[tuple[str, str]] = set()
+        while socket.link is not None:
+            link = scope.graph.links.get(socket.link)
+            if link is None:
+                return None
+            if (scope.prefix, link.id) in seen:
+                raise InvalidPrompt(
+                    f"The links around node {scope.prefix}{link.target} go round in a circle.",
+                    kind="dependency_cycle",
+                    remedy="Remove one of the links of the circle.",
+                )
+            seen.add((scope.prefix, link.id))
+            step = self._enter(scope, link, socket)
+            if step is None or isinstance(step, Link | _Literal):
+                return step
+            scope, socket = step
+        return None
+
+    def _enter(self, scope: _Scope, link: UiLink, socket: Socket) -> tuple[_Scope, Socket] | Link | _Literal | None:
+        """One step towards the source: the result, or the socket to look at next."""
+        if link.origin == OUTSIDE_IN:
+            return _outward(scope, link)
+        source = scope.graph.nodes.get(link.origin)
+        if source is None:
+            return None
+        if source.mode == BYPASSED:
+            return _next(scope, _bypass(source, link.origin_slot, socket.type))
+        if source.type in self.document.definitions and source.mode != MUTED:
+            return _inward(scope.children[source.id], link.origin_slot, socket.type)
+        if source.type == PRIMITIVE:
+            values = source.values if isinstance(source.values, list) else list(source.values.values())
+            return _Literal(values[0]) if values and values[0] is not None else None
+        if source.type in FRONTEND_ONLY:
+            return _next(scope, source.inputs[0] if source.inputs else None)
+        return Link(scope.prefix + source.id, link.origin_slot)
+
+
+def _next(scope: _Scope, socket: Socket | None) -> tuple[_Scope, Socket] | None:
+    return None if socket is None else (scope, socket)
+
+
+def _outward(scope: _Scope, link: UiLink) -> tuple[_Scope, Socket] | _Literal | None:
+    """From inside a subgraph to what feeds the instance."""
+    if scope.parent is None or scope.instance is None or link.origin_slot >= len(scope.graph.inputs):
+        return None
+    name = scope.graph.inputs[link.origin_slot]
+    socket = next((socket for socket in scope.instance.inputs if socket.name == name), None)
+    if socket is not None and socket.link is not None:
+        return scope.parent, socket
+    return _Literal(scope.promoted[name]) if name in scope.promoted else None
+
+
+def _inward(inner: _Scope, slot: int, kind: str) -> tuple[_Scope, Socket] | None:
+    """From an instance's output to what feeds it inside."""
+    return (inner, Socket("", kind, inner.results[slot])) if slot in inner.results else None
+
+
+def _bypass(node: UiNode, slot: int, wanted: str) -> Socket | None:
+    """The input that a bypassed node hands on for its output `slot`, to a target of type `wanted`."""
+    same = node.inputs[slot] if slot < len(node.inputs) else None
+    if wanted in ("", "*"):
+        return same or next(iter(node.inputs), None)
+    given = node.outputs[slot] if slot < len(node.outputs) else "*"
+    return next(_candidates(node, same, given, wanted), None)
+
+
+def _candidates(node: UiNode, same: Socket | None, given: str, wanted: str) -> Iterator[Socket]:
+    if same is not None and _feeds(same, given, wanted):
+        yield same
+    yield from (socket for socket in node.inputs if socket.type.lower() == wanted.lower())
+    yield from (socket for socket in node.inputs if _feeds(socket, given, wanted))
+
+
+def _feeds(socket: Socket, given: str, wanted: str) -> bool:
+    kind = socket.type.upper() or "*"
+    return compatible(kind, given.upper() or "*") and compatible(kind, wanted.upper())
