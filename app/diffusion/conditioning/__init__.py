@@ -1,0 +1,1 @@
+"""From a prompt to what the network attends to: tokens, weights, chunks and text features."""

@@ -1,0 +1,1 @@
+"""The networks, with the module names of the published checkpoints."""

@@ -1,0 +1,114 @@
+"""Transformer blocks of the U-Net (Rombach et al. 2022, arXiv:2112.10752, section 3.3).
+
+B batch, P pixels or query tokens, T context tokens, C channels, N heads
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class CrossAttention(nn.Module):
+    """softmax(QKᵀ/√d)V with queries from `x` and keys and values from `context`; without a context, self-attention."""
+
+    def __init__(self, width: int, heads: int, head_width: int, context_width: int | None = None) -> None:
+        super().__init__()
+        inner = heads * head_width
+        self.heads = heads
+        self.to_q = nn.Linear(width, inner, bias=False)
+        self.to_k = nn.Linear(context_width or width, inner, bias=False)
+        self.to_v = nn.Linear(context_width or width, inner, bias=False)
+        self.to_out = nn.Sequential(nn.Linear(inner, width), nn.Dropout(0.0))
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:  # (B, P, C), (B, T, D)
+        context = x if context is None else context
+        q, k, v = (self._split(part) for part in (self.to_q(x), self.to_k(context), self.to_v(context)))
+        x = F.scaled_dot_product_attention(q, k, v)  # (B, N, P, C/N)
+        return self.to_out(x.transpose(1, 2).flatten(2))  # (B, P, C)
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, N, P or T, C/N)
+
+
+class GEGLU(nn.Module):
+    """A linear layer gated by a GELU (Shazeer 2020, arXiv:2002.05202)."""
+
+    def __init__(self, width: int, inner: int) -> None:
+        super().__init__()
+        self.proj = nn.Linear(width, inner * 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x, gate = self.proj(x).chunk(2, dim=-1)
+        return x * F.gelu(gate)
+
+
+class FeedForward(nn.Module):
+    """GEGLU to four times the width, and back."""
+
+    def __init__(self, width: int, factor: int = 4) -> None:
+        super().__init__()
+        self.net = nn.Sequential(GEGLU(width, width * factor), nn.Dropout(0.0), nn.Linear(width * factor, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
+
+
+class BasicTransformerBlock(nn.Module):
+    """Self-attention, cross-attention and a feed-forward layer, each on a normalised input and added to it."""
+
+    def __init__(self, width: int, heads: int, head_width: int, context_width: int | None) -> None:
+        super().__init__()
+        self.attn1 = CrossAttention(width, heads, head_width)
+        self.ff = FeedForward(width)
+        self.attn2 = CrossAttention(width, heads, head_width, context_width)
+        self.norm1 = nn.LayerNorm(width)
+        self.norm2 = nn.LayerNorm(width)
+        self.norm3 = nn.LayerNorm(width)
+
+    def forward(self, x: Tensor, context: Tensor | None) -> Tensor:  # (B, P, C), (B, T, D)
+        x = x + self.attn1(self.norm1(x))
+        x = x + self.attn2(self.norm2(x), context)
+        return x + self.ff(self.norm3(x))
+
+
+class SpatialTransformer(nn.Module):
+    """Transformer blocks over the pixels of a feature map, between two projections."""
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        head_width: int,
+        depth: int,
+        context_width: int | None,
+        *,
+        linear: bool,
+        groups: int = 32,
+    ) -> None:
+        super().__init__()
+        inner = heads * head_width
+        self.linear = linear
+        self.norm = nn.GroupNorm(groups, width, eps=1e-6)
+        self.proj_in = nn.Linear(width, inner) if linear else nn.Conv2d(width, inner, 1)
+        self.transformer_blocks = nn.ModuleList(
+            BasicTransformerBlock(inner, heads, head_width, context_width) for _ in range(depth)
+        )
+        self.proj_out = nn.Linear(inner, width) if linear else nn.Conv2d(inner, width, 1)
+
+    def forward(self, x: Tensor, context: Tensor | None) -> Tensor:  # (B, C, H, W), (B, T, D)
+        height, skip = x.shape[2], x
+        x = self.norm(x)
+        if not self.linear:
+            x = self.proj_in(x)
+        x = x.flatten(2).transpose(1, 2)  # (B, H·W, C)
+        if self.linear:
+            x = self.proj_in(x)
+        for block in self.transformer_blocks:
+            x = block(x, context)
+        if self.linear:
+            x = self.proj_out(x)
+        x = x.transpose(1, 2).unflatten(2, (height, -1))  # (B, C, H, W)
+        if not self.linear:
+            x = self.proj_out(x)
+        return x + skip

@@ -1,0 +1,239 @@
+"""The first stage with a Gaussian posterior (Kingma & Welling 2014; arXiv:2112.10752, appendix E.1).
+
+Module names are those of the CompVis checkpoints; in a full model's file they follow `first_stage_model.`.
+B batch, C channels, H × W pixels, h × w latent pixels
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, slots=True)
+class AutoencoderConfig:
+    """The shape of a first stage; its down-sampling factor is 2 ** (len(channel_mult) − 1)."""
+
+    latent_channels: int = 4
+    channels: int = 128
+    channel_mult: tuple[int, ...] = (1, 2, 4, 4)
+    num_res_blocks: int = 2
+    image_channels: int = 3
+    groups: int = 32
+    quant_conv: bool = True
+
+    @property
+    def factor(self) -> int:
+        """Pixels per latent pixel along one side."""
+        return 2 ** (len(self.channel_mult) - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Posterior:
+    """A diagonal Gaussian over latents, (B, C, h, w) each; the log variance is clamped to −30..20."""
+
+    mean: Tensor
+    logvar: Tensor
+
+    @classmethod
+    def from_moments(cls, moments: Tensor) -> Posterior:
+        """Split (B, 2C, h, w) into mean and log variance."""
+        mean, logvar = moments.chunk(2, dim=1)
+        return cls(mean, logvar.clamp(-30.0, 20.0))
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """mean + standard deviation · noise."""
+        return self.mean + (0.5 * self.logvar).exp() * noise
+
+    def kl(self) -> Tensor:
+        """½ Σ (μ² + σ² − 1 − log σ²) for each image: (B,)."""
+        terms = self.mean.square() + self.logvar.exp() - 1.0 - self.logvar
+        return 0.5 * terms.flatten(1).sum(1)
+
+
+class ResnetBlock(nn.Module):
+    """Two normalised convolutions added to the input."""
+
+    def __init__(self, width: int, out: int, groups: int) -> None:
+        super().__init__()
+        self.norm1 = nn.GroupNorm(groups, width, eps=1e-6)
+        self.conv1 = nn.Conv2d(width, out, 3, padding=1)
+        self.norm2 = nn.GroupNorm(groups, out, eps=1e-6)
+        self.conv2 = nn.Conv2d(out, out, 3, padding=1)
+        self.nin_shortcut = nn.Conv2d(width, out, 1) if width != out else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.conv1(F.silu(self.norm1(x)))
+        h = self.conv2(F.silu(self.norm2(h)))
+        return self.nin_shortcut(x) + h
+
+
+class AttnBlock(nn.Module):
+    """Single-head self-attention over the pixels, with 1 × 1 convolutions as projections."""
+
+    def __init__(self, width: int, groups: int) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(groups, width, eps=1e-6)
+        self.q = nn.Conv2d(width, width, 1)
+        self.k = nn.Conv2d(width, width, 1)
+        self.v = nn.Conv2d(width, width, 1)
+        self.proj_out = nn.Conv2d(width, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W)
+        h = self.norm(x)
+        q, k, v = (layer(h).flatten(2).transpose(1, 2)[:, None] for layer in (self.q, self.k, self.v))
+        h = F.scaled_dot_product_attention(q, k, v)[:, 0]  # (B, H·W, C)
+        return x + self.proj_out(h.transpose(1, 2).unflatten(2, x.shape[2:]))
+
+
+class Downsample(nn.Module):
+    """Halves each side; pads right and bottom only, as the published weights expect."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(width, width, 3, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(F.pad(x, (0, 1, 0, 1)))
+
+
+class Upsample(nn.Module):
+    """Doubles each side by repeating pixels, then convolves."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(width, width, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+
+
+class Level(nn.Module):
+    """The blocks of one resolution. Its optional resampler is set by the owner, under the checkpoint's name."""
+
+    def __init__(self, width: int, out: int, blocks: int, groups: int) -> None:
+        super().__init__()
+        self.block = nn.ModuleList(ResnetBlock(width if i == 0 else out, out, groups) for i in range(blocks))
+        self.attn = nn.ModuleList()
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.block:
+            x = block(x)
+        return x
+
+
+class Middle(nn.Module):
+    """Block, attention, block at the lowest resolution."""
+
+    def __init__(self, width: int, groups: int) -> None:
+        super().__init__()
+        self.block_1 = ResnetBlock(width, width, groups)
+        self.attn_1 = AttnBlock(width, groups)
+        self.block_2 = ResnetBlock(width, width, groups)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.block_2(self.attn_1(self.block_1(x)))
+
+
+class Encoder(nn.Module):
+    """Image to the moments of the posterior: (B, 3, H, W) → (B, 2C, h, w)."""
+
+    def __init__(self, config: AutoencoderConfig) -> None:
+        super().__init__()
+        width = config.channels
+        self.conv_in = nn.Conv2d(config.image_channels, width, 3, padding=1)
+        self.down = nn.ModuleList()
+        for level, factor in enumerate(config.channel_mult):
+            out = config.channels * factor
+            stage = Level(width, out, config.num_res_blocks, config.groups)
+            if level < len(config.channel_mult) - 1:
+                stage.downsample = Downsample(out)
+            self.down.append(stage)
+            width = out
+        self.mid = Middle(width, config.groups)
+        self.norm_out = nn.GroupNorm(config.groups, width, eps=1e-6)
+        self.conv_out = nn.Conv2d(width, 2 * config.latent_channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv_in(x)
+        for level, stage in enumerate(self.down):
+            x = stage(x)
+            if level < len(self.down) - 1:
+                x = stage.downsample(x)
+        return self.conv_out(F.silu(self.norm_out(self.mid(x))))
+
+
+class Decoder(nn.Module):
+    """Latent to image: (B, C, h, w) → (B, 3, H, W). `up` is indexed by resolution and runs from the last to the first."""
+
+    def __init__(self, config: AutoencoderConfig) -> None:
+        super().__init__()
+        width = config.channels * config.channel_mult[-1]
+        self.conv_in = nn.Conv2d(config.latent_channels, width, 3, padding=1)
+        self.mid = Middle(width, config.groups)
+        stages: list[Level] = []
+        for level, factor in reversed(list(enumerate(config.channel_mult))):
+            out = config.channels * factor
+            stage = Level(width, out, config.num_res_blocks + 1, config.groups)
+            if level:
+                stage.upsample = Upsample(out)
+            stages.insert(0, stage)
+            width = out
+        self.up = nn.ModuleList(stages)
+        self.norm_out = nn.GroupNorm(config.groups, width, eps=1e-6)
+        self.conv_out = nn.Conv2d(width, config.image_channels, 3, padding=1)
+
+    def forward(self, z: Tensor) -> Tensor:
+        x = self.mid(self.conv_in(z))
+        for level in range(len(self.up) - 1, -1, -1):
+            x = self.up[level](x)
+            if level:
+                x = self.up[level].upsample(x)
+        return self.conv_out(F.silu(self.norm_out(x)))
+
+
+class AutoencoderKL(nn.Module):
+    """A first stage that encodes images in −1..1 to a Gaussian over latents, and decodes latents."""
+
+    def __init__(self, config: AutoencoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config)
+        self.decoder = Decoder(config)
+        channels = config.latent_channels
+        self.quant_conv = nn.Conv2d(2 * channels, 2 * channels, 1) if config.quant_conv else nn.Identity()
+        self.post_quant_conv = nn.Conv2d(channels, channels, 1) if config.quant_conv else nn.Identity()
+
+    def encode(self, image: Tensor) -> Posterior:
+        """(B, 3, H, W) in −1..1 → posterior of (B, C, h, w); H and W must be multiples of the factor.
+
+        Raises:
+            ValueError: a side that is no multiple of the factor.
+        """
+        factor = self.config.factor
+        if image.shape[2] % factor or image.shape[3] % factor:
+            raise ValueError(f"image of {tuple(image.shape[2:])} pixels: both sides must be multiples of {factor}")
+        return Posterior.from_moments(self.quant_conv(self.encoder(image)))
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """(B, C, h, w) → (B, 3, H, W), about −1..1 and not clamped."""
+        return self.decoder(self.post_quant_conv(latent))
+
+    def forward(self, image: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Posterior]:
+        """Encode, sample (or take the mean without noise) and decode."""
+        posterior = self.encode(image)
+        latent = posterior.mean if noise is None else posterior.sample(noise)
+        return self.decode(latent), posterior
+
+
+def freeze(module: nn.Module) -> nn.Module:
+    """Switch to evaluation and stop gradients, for a first stage that the second must not change."""
+    return module.eval().requires_grad_(False)
+
+
+def moments_shape(config: AutoencoderConfig, image: torch.Size) -> tuple[int, int, int]:
+    """Channels, height and width of the latent of an image of shape (..., H, W)."""
+    return config.latent_channels, image[-2] // config.factor, image[-1] // config.factor

@@ -1,0 +1,1 @@
+"""Training: procedural data, losses, moving averages and trainers as generators."""
