@@ -5,6 +5,7 @@ Initial noise is drawn on the CPU, so that a seed gives one picture on every dev
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 import torch
@@ -51,3 +52,74 @@ class GaussianNoise:
     def __call__(self, sigma: Tensor, sigma_next: Tensor, /) -> Tensor:
         like = self._like
         return torch.randn(like.shape, dtype=like.dtype, device=like.device, generator=self._generator)
+
+
+class BrownianNoise:
+    """Increments of one Brownian path over sigma, scaled to unit variance.
+
+    Requests over the same or overlapping stretches agree with each other, and the path depends on the seed only, not
+    on the levels asked for: more steps follow the same path more closely.
+
+    The path is a binary tree over [sigma_min, sigma_max] whose middle points are drawn from (seed, place in the tree).
+    """
+
+    # Leaves are 2^-20 of the range; a point inside one is bridged with noise of its own.
+    DEPTH = 20
+
+    def __init__(
+        self, like: Tensor, seed: int, sigma_min: float, sigma_max: float, device: torch.device | str | None = None
+    ):
+        generator_for(seed)
+        self._like, self._seed = like, seed
+        self._low, self._high = sorted((float(sigma_min), float(sigma_max)))
+        self._device = torch.device(device) if device is not None else like.device
+        self._known: dict[float, Tensor] = {}
+
+    def __call__(self, sigma: Tensor, sigma_next: Tensor, /) -> Tensor:
+        start, end = float(sigma), float(sigma_next)
+        difference = self._at(end) - self._at(start)
+        # The end of this request is usually the start of the next.
+        self._known = {t: w for t, w in self._known.items() if t in (start, end)}
+        return (difference / abs(end - start) ** 0.5).to(self._like.device)
+
+    def _at(self, t: float) -> Tensor:
+        if t not in self._known:
+            self._known[t] = self._descend(min(max(t, self._low), self._high))
+        return self._known[t]
+
+    def _descend(self, t: float) -> Tensor:
+        low, high = self._low, self._high
+        at_low = torch.zeros(self._like.shape, dtype=self._like.dtype, device=self._device)
+        at_high = self._draw("end") * (high - low) ** 0.5
+        place = 1
+        for _ in range(self.DEPTH):
+            if t in (low, high):
+                break
+            middle = (low + high) / 2
+            at_middle = (at_low + at_high) / 2 + self._draw(f"{place}") * ((high - low) / 4) ** 0.5
+            if t < middle:
+                place, high, at_high = 2 * place, middle, at_middle
+            else:
+                place, low, at_low = 2 * place + 1, middle, at_middle
+        if t == low or high == low:
+            return at_low
+        if t == high:
+            return at_high
+        part = (t - low) / (high - low)
+        spread = ((t - low) * (high - t) / (high - low)) ** 0.5
+        return at_low + part * (at_high - at_low) + self._draw(t.hex()) * spread
+
+    def _draw(self, name: str) -> Tensor:
+        digest = hashlib.blake2b(f"{self._seed}/{name}".encode(), digest_size=8).digest()
+        generator = torch.Generator(self._device).manual_seed(int.from_bytes(digest))
+        like = self._like
+        return torch.randn(like.shape, dtype=like.dtype, device=self._device, generator=generator)
+
+
+def step_noise(like: Tensor, seed: int) -> GaussianNoise:
+    """Independent noise for the steps of a sampler.
+
+    On the CPU its seed is one higher than that of the initial noise, which would otherwise come again in the first
+    step; elsewhere another generator draws it anyway.
+    """
+    return GaussianNoise(like, (seed + (like.device.type == "cpu")) % SEED_LIMIT)

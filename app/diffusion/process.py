@@ -23,18 +23,18 @@ class Renoise:
 
 
 class Process(Protocol):
-    """How alpha, the half log signal-to-noise ratio and ancestral steps follow from sigma."""
+    """How alpha, the ratio of noise to signal and ancestral steps follow from sigma."""
 
     def alpha(self, sigma: Tensor) -> Tensor:
         """The weight of the clean latent at sigma."""
         ...
 
-    def half_log_snr(self, sigma: Tensor) -> Tensor:
-        """lambda = log(alpha / sigma), the time that exponential integrators use (arXiv:2206.00927)."""
+    def ratio(self, sigma: Tensor) -> Tensor:
+        """sigma / alpha: the noise level after x is divided by alpha, where every process explodes in variance."""
         ...
 
-    def sigma_at(self, half_log_snr: Tensor) -> Tensor:
-        """The inverse of `half_log_snr`."""
+    def sigma_of(self, ratio: Tensor) -> Tensor:
+        """The inverse of `ratio`."""
         ...
 
     def ancestral(self, sigma: Tensor, sigma_next: Tensor, eta: float) -> Renoise:
@@ -48,11 +48,11 @@ class VarianceExploding:
     def alpha(self, sigma: Tensor) -> Tensor:
         return torch.ones_like(sigma)
 
-    def half_log_snr(self, sigma: Tensor) -> Tensor:
-        return -sigma.log()
+    def ratio(self, sigma: Tensor) -> Tensor:
+        return sigma
 
-    def sigma_at(self, half_log_snr: Tensor) -> Tensor:
-        return (-half_log_snr).exp()
+    def sigma_of(self, ratio: Tensor) -> Tensor:
+        return ratio
 
     def ancestral(self, sigma: Tensor, sigma_next: Tensor, eta: float) -> Renoise:
         """eta as in DDIM (arXiv:2010.02502, Eq. 16)."""
@@ -66,11 +66,11 @@ class RectifiedFlow:
     def alpha(self, sigma: Tensor) -> Tensor:
         return 1 - sigma
 
-    def half_log_snr(self, sigma: Tensor) -> Tensor:
-        return -torch.logit(sigma)
+    def ratio(self, sigma: Tensor) -> Tensor:
+        return sigma / (1 - sigma)
 
-    def sigma_at(self, half_log_snr: Tensor) -> Tensor:
-        return torch.sigmoid(-half_log_snr)
+    def sigma_of(self, ratio: Tensor) -> Tensor:
+        return ratio / (1 + ratio)
 
     def ancestral(self, sigma: Tensor, sigma_next: Tensor, eta: float) -> Renoise:
         """Go below sigma_next by the ratio of the step, then rescale so that the clean part weighs 1 − sigma_next."""
