@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from app.engine.dynamic import DynamicPrompt
+from app.engine.held import Values
 from app.engine.lists import blocker_in, calls
 from app.engine.node import Node
 from app.engine.site import RunExtras
-from app.engine.values import Values
 from app.errors import InvalidPrompt
 from app.graph.prompt import Link, NoLink, PromptNode
 from app.graph.spec import NodeSpec

@@ -23,13 +23,13 @@ from app.engine.events import (
     RunSucceeded,
 )
 from app.engine.failure import run_failed
+from app.engine.held import Values
 from app.engine.lists import blocker_in, calls, expansion_links, merged_ui, slots
 from app.engine.loop import CallLoop
 from app.engine.node import Blocker, Node, Returned
 from app.engine.schedule import Schedule
 from app.engine.site import CallSite, RunExtras
 from app.engine.validators import custom_complaints
-from app.engine.values import Values
 from app.errors import Cancelled, InvalidPrompt
 from app.graph.fingerprint import NodeKey, difference, node_key, node_keys
 from app.graph.order import ancestors, topological

@@ -103,9 +103,10 @@ def unchecked(spec: NodeSpec, name: str) -> bool:
 
 def shown(value: object) -> str:
     """A value as text of bounded length."""
-    if isinstance(value, int) and value.bit_length() > 4 * SHOWN_CHARACTERS:
-        return f"a number of {value.bit_length()} bits"
-    text = str(value)
+    try:
+        text = str(value)
+    except ValueError:  # Python writes no number of thousands of digits
+        return "a number too long to write"
     return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "…"
 
 
