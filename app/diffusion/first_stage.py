@@ -1,0 +1,67 @@
+"""A first stage with the image conventions of the graph: channels last, 0..1.
+
+B images, C latent channels, H × W pixels, h × w latent pixels
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from app.diffusion.models.autoencoder_kl import AutoencoderKL
+from app.errors import InvalidRequest
+
+
+@dataclass(frozen=True, slots=True)
+class FirstStage:
+    """Images to latents and back."""
+
+    model: AutoencoderKL
+
+    @property
+    def factor(self) -> int:
+        """Pixels per latent pixel along one side."""
+        return self.model.config.factor
+
+    @property
+    def channels(self) -> int:
+        """Channels of a latent."""
+        return self.model.config.latent_channels
+
+    @torch.no_grad()
+    def encode(self, image: Tensor) -> Tensor:
+        """(B, H, W, 3 or more) in 0..1 → the posterior's mean (B, C, h, w) in float32.
+
+        Sides that are no multiples of the factor are cropped evenly on both ends.
+
+        Raises:
+            InvalidRequest: an image smaller than the factor.
+        """
+        height, width = image.shape[1] // self.factor * self.factor, image.shape[2] // self.factor * self.factor
+        if not height or not width:
+            raise InvalidRequest(
+                f"An image of {image.shape[2]} × {image.shape[1]} pixels is too small to encode.",
+                remedy=f"Give one of at least {self.factor} × {self.factor} pixels.",
+            )
+        top, left = (image.shape[1] - height) // 2, (image.shape[2] - width) // 2
+        pixels = image[:, top : top + height, left : left + width, :3].movedim(-1, 1)
+        parameter = next(self.model.parameters())
+        return self.model.encode((pixels * 2.0 - 1.0).to(parameter)).mean.float()
+
+    @torch.no_grad()
+    def decode(self, latent: Tensor) -> Tensor:
+        """(B, C, h, w) → (B, H, W, 3) in 0..1, float32.
+
+        Raises:
+            InvalidRequest: a latent of another number of channels.
+        """
+        if latent.shape[1] != self.channels:
+            raise InvalidRequest(
+                f"This latent has {latent.shape[1]} channels; the VAE decodes {self.channels}.",
+                remedy="Decode with the VAE of the checkpoint that sampled it.",
+            )
+        parameter = next(self.model.parameters())
+        image = self.model.decode(latent.to(parameter)).float()
+        return (image / 2.0 + 0.5).clamp(0.0, 1.0).movedim(1, -1)
