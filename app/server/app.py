@@ -1,0 +1,66 @@
+"""The web application: every resource's routes, behind the middleware."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from app.server import (
+    features,
+    free,
+    history,
+    internal,
+    interrupt,
+    jobs,
+    link,
+    login,
+    models,
+    object_info,
+    prompts,
+    queue,
+    settings_routes,
+    static,
+    system_stats,
+    templates,
+    upload,
+    userdata,
+    users,
+    view,
+    websocket,
+)
+from app.server.middleware import add_headers, explain, guard
+from app.server.services import SERVICES, Services
+
+_FORM_ROOM = 1 << 16
+
+
+def build_app(services: Services) -> web.Application:
+    """The application that serves `services`. Every route of the API exists twice: as it is, and below /api."""
+    most = services.settings.serve.max_upload_bytes + _FORM_ROOM
+    app = web.Application(middlewares=[explain, guard], client_max_size=most)
+    app[SERVICES] = services
+    app.on_response_prepare.append(add_headers)
+    for resource in (
+        prompts,
+        queue,
+        history,
+        interrupt,
+        free,
+        jobs,
+        object_info,
+        system_stats,
+        features,
+        models,
+        view,
+        upload,
+        settings_routes,
+        users,
+        userdata,
+        templates,
+        websocket,
+    ):
+        routes = resource.routes()
+        app.add_routes(routes)
+        app.add_routes(web.RouteDef(r.method, f"/api{r.path}", r.handler, r.kwargs) for r in routes)
+    for resource in (internal, link, login, static):
+        app.add_routes(resource.routes())
+    return app

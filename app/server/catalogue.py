@@ -1,0 +1,83 @@
+"""The nodes that workers offer, and the answer of `/object_info`, made once per change."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.errors import Missing, Unavailable
+from app.graph.spec import NodeSpec, object_info, spec_from_json
+from app.server.replies import to_json
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A body and the tag that stands for it."""
+
+    body: bytes
+    tag: str
+
+
+@dataclass(slots=True)
+class Catalogue:
+    """Specs by id, known from the first worker's hello on. `files` lists the files that combos offer."""
+
+    files: Mapping[str, tuple[str, ...]]
+    specs: Mapping[str, NodeSpec] = field(default_factory=dict)
+    failures: tuple[Mapping[str, Any], ...] = ()
+    _said: tuple[Mapping[str, Any], ...] | None = None
+    _known: asyncio.Event = field(default_factory=asyncio.Event)
+    _document: tuple[Mapping[str, NodeSpec], Mapping[str, tuple[str, ...]], Document] | None = None
+
+    def learn(self, specs: tuple[Mapping[str, Any], ...], failures: Iterable[Mapping[str, Any]] = ()) -> bool:
+        """Take over what a worker offers; says whether that differs from before."""
+        changed = specs != self._said
+        if changed:
+            self.specs = {spec.id: spec for spec in map(spec_from_json, specs)}
+            self._said = specs
+        self.failures = tuple(failures)
+        self._known.set()
+        return changed
+
+    async def ready(self, seconds: float) -> Mapping[str, NodeSpec]:
+        """The specs, waiting for the first worker if need be.
+
+        Raises:
+            Unavailable: no worker came in time.
+        """
+        try:
+            await asyncio.wait_for(self._known.wait(), seconds)
+        except TimeoutError as late:
+            raise Unavailable(
+                "No worker has started yet, so the nodes are not known.",
+                remedy="Try again in a moment; if this goes on, read the server's log for why the worker fails.",
+            ) from late
+        return self.specs
+
+    def document(self) -> Document:
+        """The body of `/object_info`. Reads directories, so it belongs into a thread."""
+        names = {port.folder for spec in self.specs.values() for port in spec.inputs if port.folder}
+        files = self._files(names)
+        known = self._document
+        if known is None or known[0] is not self.specs or known[1] != files:
+            body = to_json({name: object_info(spec, files) for name, spec in self.specs.items()}).encode()
+            tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+            known = self._document = (self.specs, files, Document(body, tag))
+        return known[2]
+
+    def entry(self, class_type: str) -> Mapping[str, Any]:
+        """The `/object_info` entry of one class.
+
+        Raises:
+            Missing: unknown.
+        """
+        spec = self.specs.get(class_type)
+        if spec is None:
+            raise Missing(f"There is no node {class_type[:80]!r}.", remedy="Install the node pack that brings it.")
+        return object_info(spec, self._files({port.folder for port in spec.inputs if port.folder}))
+
+    def _files(self, names: Iterable[str]) -> dict[str, tuple[str, ...]]:
+        return {name: self.files.get(name, ()) for name in names}

@@ -1,0 +1,310 @@
+"""Brings queued jobs and workers together: claims, leases, cancelling, and what happens when a worker is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sqlite3
+import time
+import uuid
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from app.engine.events import Event, RunFailed, RunInterrupted, RunSucceeded
+from app.link.messages import Cancel, Done, Free, Heartbeat, Hello, Job, Message, Ready, RunEvent, decode_event
+from app.server.runs import ActiveRun, RunServices, flush_forever, open_run, status_data, translator_for, worker_lost
+from app.store import events as stored_events
+from app.store import job_queries, jobs
+from app.store.job_records import JobRecord, Outcome, Submission
+from app.store.jobs import Accepted, Loss
+
+log = logging.getLogger(__name__)
+
+_SWEEP_SECONDS = 1.0
+_SILENT_BEATS = 3
+
+
+class Channel(Protocol):
+    """A connection to a worker."""
+
+    async def send(self, message: Message) -> None:
+        """Say something; raises ConnectionError when the worker is gone."""
+
+    async def close(self) -> None:
+        """Hang up."""
+
+
+class WorkerProcesses(Protocol):
+    """The worker processes that this server may end. `link.launcher.LocalLauncher` is one."""
+
+    def kill(self, process_id: int) -> bool:
+        """End a process at once; False when it is none of these."""
+        ...
+
+    async def ending(self, process_id: int) -> str:
+        """In words how a process ended, "" if unknown."""
+        ...
+
+
+@dataclass(eq=False, slots=True)
+class Worker:
+    """A connected worker. `run` is the job it has; `ready` when it asked for one and got none yet."""
+
+    id: str
+    channel: Channel
+    hello: Hello
+    ready: bool = False
+    run: ActiveRun | None = None
+    devices: tuple[Mapping[str, Any], ...] = ()
+    heard_at: float = field(default_factory=time.monotonic)
+
+
+@dataclass(slots=True)
+class Dispatcher:
+    """Owns the workers and the jobs that run. All of it happens on the event loop."""
+
+    services: RunServices
+    lease_seconds: float
+    cancel_grace_seconds: float
+    processes: WorkerProcesses | None = None
+    workers: dict[str, Worker] = field(default_factory=dict)
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _closing: bool = False
+
+    async def start(self) -> None:
+        """Take every job that ran when an earlier server ended for lost, and begin to look after leases."""
+        for record, loss, losses in await self.services.database.write(jobs.recover):
+            await self._settle(record, loss, losses)
+        await self.services.database.write(lambda connection: stored_events.prune(connection, time.time()))
+        await self.services.database.write(job_queries.prune)
+        self._spawn(self._sweep())
+        self._spawn(flush_forever(_Runs(self.workers)))
+
+    async def close(self) -> None:
+        """Stop: jobs that run are queued again and wait for the next server."""
+        self._closing = True
+        for worker in list(self.workers.values()):
+            await self.left(worker, "was stopped with the server")
+            await worker.channel.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def runs(self) -> list[ActiveRun]:
+        """The jobs that workers have now."""
+        return list(_Runs(self.workers))
+
+    # ------------------------------------------------------------ jobs
+
+    async def submit(
+        self, submission: Submission, *, keys: Iterable[str], digest: str, node_errors: Mapping[str, Any]
+    ) -> Accepted:
+        """Queue a job; it is durable when this returns. See `store.jobs.submit`."""
+        keys = tuple(keys)
+        accepted = await self.services.database.write(
+            lambda connection: jobs.submit(
+                connection, submission, keys=keys, digest=digest, node_errors=node_errors, now=time.time()
+            )
+        )
+        if not accepted.repeated:
+            await self.announce()
+            self._spawn(self._pump())
+        return accepted
+
+    async def cancel(self, job_id: str) -> bool:
+        """Cancel a job that waits or runs. Answers at once; a worker that does not yield in time is ended.
+
+        Returns:
+            False when there is nothing to cancel.
+        """
+        async with self._lock:
+            found = await self.services.database.write(
+                lambda connection: jobs.request_cancel(connection, job_id, time.time())
+            )
+        if found is None:
+            return False
+        state, token = found
+        if state == "queued":
+            await self.announce()
+            return True
+        for worker in list(self.workers.values()):
+            if worker.run is not None and worker.run.record.id == job_id:
+                self._spawn(self._press(worker, worker.run))
+                with contextlib.suppress(ConnectionError):
+                    await worker.channel.send(Cancel(job_id, token))
+        return True
+
+    async def cancel_all(self) -> None:
+        """Cancel what runs; what waits stays."""
+        for run in self.runs:
+            await self.cancel(run.record.id)
+
+    async def remove_queued(self, job_ids: Iterable[str] | None) -> int:
+        """Cancel those of the jobs that wait, all for None."""
+        wanted = None if job_ids is None else tuple(job_ids)
+        removed = await self.services.database.write(
+            lambda connection: jobs.cancel_queued(connection, wanted, time.time())
+        )
+        await self.announce()
+        return removed
+
+    async def free(self, order: Free) -> None:
+        """Pass it on to all workers."""
+        for worker in list(self.workers.values()):
+            with contextlib.suppress(ConnectionError):
+                await worker.channel.send(order)
+
+    async def announce(self) -> None:
+        """Tell all clients how many jobs wait or run."""
+        remaining = await self.services.database.read(job_queries.remaining)
+        self.services.hub.send("status", status_data(remaining))
+
+    # ------------------------------------------------------------ workers
+
+    def joined(self, channel: Channel, hello: Hello) -> Worker:
+        """A worker has introduced itself."""
+        worker = Worker(uuid.uuid4().hex, channel, hello, devices=hello.devices)
+        self.workers[worker.id] = worker
+        log.info("worker %s joined with %d nodes", hello.name or worker.id, len(hello.specs))
+        return worker
+
+    async def heard(self, worker: Worker, said: Message | bytes) -> None:
+        """A worker says something. To be awaited before its next words are taken in, so that order holds."""
+        worker.heard_at = time.monotonic()
+        if isinstance(said, bytes | RunEvent):
+            await self._event(worker, *decode_event(said))
+        elif isinstance(said, Ready):
+            worker.ready = True
+            await self._pump()
+        elif isinstance(said, Heartbeat):
+            worker.devices = said.devices or worker.devices
+            if said.job_id is not None:
+                await self._renew(said.job_id, said.token)
+        elif isinstance(said, Done):
+            run = worker.run
+            if run is not None and (run.record.id, run.record.token) == (said.job_id, said.token):
+                worker.run = None
+                await run.lost("ended its work without a result")
+
+    async def left(self, worker: Worker, reason: str = "") -> None:
+        """A worker's connection is gone, and with it the claim on its job."""
+        if self.workers.pop(worker.id, None) is None:
+            return
+        run, worker.run = worker.run, None
+        if run is not None and not run.ended:
+            await run.lost(reason or await self._ending(worker), counts=not self._closing)
+            await self.announce()
+            await self._pump()
+
+    async def _event(self, worker: Worker, job_id: str, token: int, event: Event) -> None:
+        run = worker.run
+        if run is None or (run.record.id, run.record.token) != (job_id, token):
+            return  # words about a claim that is over
+        await run.hear(event)
+        if not run.ended:
+            return
+        worker.run = None
+        if not isinstance(event, RunSucceeded | RunFailed | RunInterrupted):
+            # The job was ended here, say for want of disk space, which the worker does not know yet.
+            with contextlib.suppress(ConnectionError):
+                await worker.channel.send(Cancel(job_id, token))
+
+    async def _renew(self, job_id: str, token: int) -> None:
+        until = time.monotonic() + self.lease_seconds
+        await self.services.database.write(lambda connection: jobs.renew(connection, job_id, token, until))
+
+    async def _pump(self) -> None:
+        """Give jobs to workers for as long as there are both."""
+        if self._closing:
+            return
+        async with self._lock:
+            for worker in [worker for worker in self.workers.values() if worker.ready]:
+                if not await self._give(worker):
+                    return
+
+    async def _give(self, worker: Worker) -> bool:
+        until = time.monotonic() + self.lease_seconds
+        record = await self.services.database.write(
+            lambda connection: jobs.claim(connection, worker.id, lease_until=until, now=time.time())
+        )
+        if record is None:
+            return False
+        run = await open_run(record, self.services)
+        if worker.id not in self.workers:
+            await run.lost("left before it got the job", counts=False)
+            return True
+        worker.ready, worker.run = False, run
+        await self.announce()
+        run.begin()
+        order = Job(record.id, record.token, record.prompt, record.outputs, record.extra_data, record.client_id)
+        with contextlib.suppress(ConnectionError):  # then its connection ends, and `left` queues the job again
+            await worker.channel.send(order)
+        return True
+
+    async def _press(self, worker: Worker, run: ActiveRun) -> None:
+        """Give a cancelled job's worker its time to yield, then end the worker."""
+        await asyncio.sleep(self.cancel_grace_seconds)
+        if worker.run is run and not run.ended:
+            log.warning("job %s did not yield; its worker is ended", run.record.id)
+            await self._end(worker, "was ended because it did not yield")
+
+    async def _end(self, worker: Worker, reason: str) -> None:
+        if self.processes is not None:
+            self.processes.kill(worker.hello.process_id)
+        await self.left(worker, reason)
+        await worker.channel.close()
+
+    async def _ending(self, worker: Worker) -> str:
+        ending = await self.processes.ending(worker.hello.process_id) if self.processes is not None else ""
+        return ending or "lost its connection"
+
+    async def _sweep(self) -> None:
+        """Take workers whose lease has run out, or that are silent, for lost."""
+        while True:
+            await asyncio.sleep(_SWEEP_SECONDS)
+            over = set(await self.services.database.read(_expired_by_now))
+            now = time.monotonic()
+            for worker in list(self.workers.values()):
+                held = worker.run and (worker.run.record.id, worker.run.record.token)
+                if held in over or now - worker.heard_at > _SILENT_BEATS * self.lease_seconds:
+                    await self._end(worker, f"did not answer for {self.lease_seconds:.0f} s")
+
+    async def _settle(self, record: JobRecord, loss: Loss, losses: int) -> None:
+        """Write the end of a job that an earlier server lost once too often, or after it was cancelled."""
+        if loss not in ("poisoned", "cancelled"):
+            return
+        translator = translator_for(record)
+        if loss == "poisoned":
+            translator.translate(worker_lost(("", ""), losses, "ended together with the server"))
+        outcome = translator.outcome or Outcome("cancelled")
+        await self.services.database.write(
+            lambda connection: jobs.finish(connection, record.id, record.token, outcome, time.time())
+        )
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a task of the dispatcher failed", exc_info=error)
+
+
+def _expired_by_now(connection: sqlite3.Connection) -> list[tuple[str, int]]:
+    return jobs.expired(connection, time.monotonic())
+
+
+@dataclass(frozen=True, slots=True)
+class _Runs:
+    """The runs of the workers, looked up anew whenever iterated."""
+
+    workers: Mapping[str, Worker]
+
+    def __iter__(self) -> Iterator[ActiveRun]:
+        return iter([worker.run for worker in self.workers.values() if worker.run is not None])

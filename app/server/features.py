@@ -1,0 +1,29 @@
+"""What this server can do, for clients that ask."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+from app.server.replies import reply
+from app.server.services import Services, services_of
+
+
+def routes() -> list[web.RouteDef]:
+    """GET /features."""
+    return [web.get("/features", get_features)]
+
+
+async def get_features(request: web.Request) -> web.Response:
+    """The features, as the socket tells them too."""
+    return reply(features(services_of(request)))
+
+
+def features(services: Services) -> dict[str, Any]:
+    """The features by name."""
+    return {
+        "supports_preview_metadata": True,
+        "max_upload_size": services.settings.serve.max_upload_bytes,
+        "latent_loom": {"durable_queue": True, "event_replay": True, "idempotency_key": True},
+    }

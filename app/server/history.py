@@ -1,0 +1,60 @@
+"""What has run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+from app.server.queue import item
+from app.server.replies import flag, read_object, reply, text_list, whole_number
+from app.server.services import services_of
+from app.store import job_queries
+from app.store.job_records import JobRecord
+
+
+def routes() -> list[web.RouteDef]:
+    """GET and POST /history, GET /history/{id}."""
+    return [
+        web.get("/history", get_history),
+        web.get("/history/{prompt_id}", get_history_entry),
+        web.post("/history", post_history),
+    ]
+
+
+async def get_history(request: web.Request) -> web.Response:
+    """Entries by job id, oldest first; `max_items` and `offset` choose a part."""
+    most = whole_number(request.query.get("max_items"), "max_items", None)
+    offset = whole_number(request.query.get("offset"), "offset", -1) or 0
+    found = await services_of(request).database.read(lambda connection: job_queries.history(connection, most, offset))
+    return reply({job.id: entry(job) for job in found})
+
+
+async def get_history_entry(request: web.Request) -> web.Response:
+    """One entry by its id; an empty object while there is none."""
+    name = request.match_info["prompt_id"]
+    job = await services_of(request).database.read(lambda connection: job_queries.finished(connection, name))
+    return reply({} if job is None else {job.id: entry(job)})
+
+
+async def post_history(request: web.Request) -> web.Response:
+    """Forget entries: all with `clear`, some with `delete`."""
+    body = await read_object(request)
+    wanted = text_list(body, "delete")
+    database = services_of(request).database
+    if flag(body, "clear"):
+        await database.write(lambda connection: job_queries.forget(connection, None))
+    elif wanted:
+        await database.write(lambda connection: job_queries.forget(connection, wanted))
+    return web.Response()
+
+
+def entry(job: JobRecord) -> dict[str, Any]:
+    """A finished job as the history shows it."""
+    good = job.state == "succeeded"
+    return {
+        "prompt": item(job),
+        "outputs": job.results,
+        "meta": job.meta,
+        "status": {"status_str": "success" if good else "error", "completed": good, "messages": list(job.messages)},
+    }

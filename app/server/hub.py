@@ -1,0 +1,110 @@
+"""The sockets of clients: who gets which message, in order, and without waiting for the slow."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import struct
+from collections import deque
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+from app.server.replies import to_json
+
+PREVIEW, TEXT, PREVIEW_WITH_METADATA = 1, 3, 4
+_FORMATS = {"image/jpeg": 1, "image/png": 2}
+_CROWDED = 200  # messages waiting; then what a newer message replaces is left out
+_LOST = 20_000  # messages waiting; then the client is not reading at all
+_DISPENSABLE = frozenset({"progress", "progress_state", "logs"})
+
+
+@dataclass(eq=False, slots=True)
+class Client:
+    """One socket. `flags` are the features that the client said it supports."""
+
+    sid: str
+    socket: web.WebSocketResponse
+    flags: Mapping[str, Any] = field(default_factory=dict)
+    _waiting: deque[str | bytes] = field(default_factory=deque)
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def takes_metadata(self) -> bool:
+        """Whether previews are to come with metadata."""
+        return self.flags.get("supports_preview_metadata") is True
+
+    def put(self, content: str | bytes, *, dispensable: bool = False) -> None:
+        """Add a message to those on their way."""
+        if dispensable and len(self._waiting) > _CROWDED:
+            return
+        self._waiting.append(content)
+        self._wake.set()
+
+    async def write(self) -> None:
+        """Send what is put, for as long as the socket lives."""
+        with suppress(ConnectionError, RuntimeError):  # closed at the other end: its reader ends as well
+            while len(self._waiting) < _LOST:
+                while self._waiting:
+                    content = self._waiting.popleft()
+                    if isinstance(content, bytes):
+                        await self.socket.send_bytes(content)
+                    else:
+                        await self.socket.send_str(content)
+                self._wake.clear()
+                if not self._waiting:
+                    await self._wake.wait()
+        await self.socket.close()
+
+
+class Hub:
+    """All clients by their ids."""
+
+    def __init__(self) -> None:
+        self._clients: dict[str, Client] = {}
+
+    def add(self, client: Client) -> None:
+        """From now on messages for that id go to this client."""
+        self._clients[client.sid] = client
+
+    def remove(self, client: Client) -> None:
+        """Forget a client. Another one that took its id meanwhile stays."""
+        if self._clients.get(client.sid) is client:
+            del self._clients[client.sid]
+
+    def send(self, kind: str, data: Mapping[str, Any], to: str | None = None, seq: int | None = None) -> None:
+        """Send a message to one client, or for None to all. A client that is not there misses it."""
+        clients = list(self._recipients(to))
+        if clients:
+            message = {"type": kind, "data": data} if seq is None else {"type": kind, "data": data, "seq": seq}
+            text = to_json(message)
+            for client in clients:
+                client.put(text, dispensable=kind in _DISPENSABLE)
+
+    def send_preview(self, metadata: Mapping[str, Any], image: bytes, to: str | None = None) -> None:
+        """Send a picture in the form that each client takes. `metadata` holds image_type and the node's ids."""
+        for client in self._recipients(to):
+            frame = preview_frame(metadata, image, with_metadata=client.takes_metadata)
+            client.put(frame, dispensable=True)
+
+    async def close(self) -> None:
+        """Close all sockets, so that clients dial again when the server is back."""
+        for client in list(self._clients.values()):
+            await client.socket.close(code=1001, message=b"the server ends")
+
+    def _recipients(self, to: str | None) -> Iterable[Client]:
+        if to is None:
+            return self._clients.values()
+        client = self._clients.get(to)
+        return () if client is None else (client,)
+
+
+def preview_frame(metadata: Mapping[str, Any], image: bytes, *, with_metadata: bool) -> bytes:
+    """A binary message: a 4-byte big-endian id, then format and image, or length, metadata and image."""
+    if not with_metadata:
+        return struct.pack(">II", PREVIEW, _FORMATS.get(metadata["image_type"], 1)) + image
+    header = json.dumps(metadata).encode()
+    return struct.pack(">II", PREVIEW_WITH_METADATA, len(header)) + header + image

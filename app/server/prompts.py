@@ -1,0 +1,125 @@
+"""Submitting graphs."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+from app.errors import InvalidPrompt, InvalidRequest
+from app.graph.prompt import parse_prompt, prompt_to_json
+from app.graph.validate import Validated, validate
+from app.server.replies import flag, read_object, reply, shorten, text_list
+from app.server.services import Services, services_of
+from app.store import job_queries, jobs
+from app.store.job_records import Submission
+
+SECRETS = ("auth_token_comfy_org", "api_key_comfy_org")
+_LONGEST_ID = 200
+
+
+def routes() -> list[web.RouteDef]:
+    """POST and GET /prompt."""
+    return [web.post("/prompt", post_prompt), web.get("/prompt", get_prompt)]
+
+
+async def get_prompt(request: web.Request) -> web.Response:
+    """How many jobs wait or run."""
+    remaining = await services_of(request).database.read(job_queries.remaining)
+    return reply({"exec_info": {"queue_remaining": remaining}})
+
+
+async def post_prompt(request: web.Request) -> web.Response:
+    """Queue a graph. Answered once the job is durable; repeated with the same key, the answer is repeated."""
+    services = services_of(request)
+    body = await read_object(request)
+    keys = _keys(request.headers.get("Idempotency-Key"), body)
+    digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+    earlier = await services.database.read(lambda connection: jobs.earlier_answer(connection, keys, digest))
+    if earlier is not None:
+        return reply(earlier)
+    specs = await services.catalogue.ready(services.settings.serve.node_wait_seconds)
+    targets = text_list(body, "partial_execution_targets")
+    valid = await asyncio.to_thread(_validated, services, body, specs, targets)
+    submission = _submission(body, valid)
+    accepted = await services.dispatcher.submit(
+        submission, keys=keys or (f"id {submission.id}",), digest=digest, node_errors=valid.node_errors
+    )
+    return reply(accepted.answer)
+
+
+def _keys(idempotency_key: str | None, body: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names under which the same request is known again."""
+    keys = []
+    if body.get("prompt_id") is not None:
+        keys.append(f"id {_prompt_id(body)}")
+    if idempotency_key:
+        keys.append(f"key {_plain_text(idempotency_key, 'Idempotency-Key')}")
+    return tuple(keys)
+
+
+def _validated(
+    services: Services, body: Mapping[str, Any], specs: Mapping[str, Any], targets: list[str] | None
+) -> Validated:
+    if "prompt" not in body:
+        message = "No prompt provided"
+        raise InvalidPrompt(message, kind="no_prompt", details=message, remedy='Send {"prompt": {…}}.')
+    return validate(parse_prompt(body["prompt"]), specs, services.catalogue.files, targets)
+
+
+def _submission(body: Mapping[str, Any], valid: Validated) -> Submission:
+    extra_data = body.get("extra_data")
+    if extra_data is not None and not isinstance(extra_data, dict):
+        raise InvalidRequest(f"extra_data must be an object, not {shorten(extra_data)}.")
+    client_id = body.get("client_id")
+    if client_id is not None:
+        client_id = _plain_text(client_id, "client_id")
+    known = {name: value for name, value in (extra_data or {}).items() if name not in SECRETS}
+    named = {} if client_id is None else {"client_id": client_id}
+    return Submission(
+        id=_prompt_id(body),
+        prompt=prompt_to_json(valid.prompt),
+        outputs=valid.outputs,
+        extra_data={**known, **named, "create_time": int(time.time() * 1000)},
+        client_id=client_id,
+        number=_number(body.get("number")),
+        front=flag(body, "front"),
+    )
+
+
+def _prompt_id(body: Mapping[str, Any]) -> str:
+    """The id that the client chose, or a new one."""
+    chosen = body.get("prompt_id")
+    if chosen is None:
+        return str(uuid.uuid4())
+    if isinstance(chosen, bool) or not isinstance(chosen, str | int):
+        raise InvalidPrompt(
+            f"prompt_id must be text, not {shorten(chosen)}.", kind="invalid_prompt_id", remedy="Send a UUID, or none."
+        )
+    return _plain_text(str(chosen), "prompt_id", kind="invalid_prompt_id")
+
+
+def _plain_text(value: object, name: str, *, kind: str = "invalid_request") -> str:
+    good = isinstance(value, str) and 0 < len(value) <= _LONGEST_ID and value.isprintable()
+    if not good:
+        raise InvalidPrompt(
+            f"{name} must be 1 to {_LONGEST_ID} printable characters, not {shorten(value)}.",
+            kind=kind,
+            remedy=f"Send a shorter {name}, or none.",
+        )
+    return str(value)
+
+
+def _number(value: object) -> float | None:
+    if value is None:
+        return None
+    # The comparison also sorts out NaN and the infinities.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= 1e15:
+        raise InvalidRequest(f"number must be a finite number, not {shorten(value)}.", remedy="Leave it out.")
+    return value

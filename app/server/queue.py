@@ -1,0 +1,42 @@
+"""What waits and what runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+from app.server.replies import flag, read_object, reply, text_list
+from app.server.services import services_of
+from app.store import job_queries
+from app.store.job_records import JobRecord
+
+
+def routes() -> list[web.RouteDef]:
+    """GET and POST /queue."""
+    return [web.get("/queue", get_queue), web.post("/queue", post_queue)]
+
+
+async def get_queue(request: web.Request) -> web.Response:
+    """Jobs that run and jobs that wait, each in their order."""
+    database = services_of(request).database
+    running = await database.read(job_queries.running)
+    queued = await database.read(job_queries.queued)
+    return reply({"queue_running": [item(job) for job in running], "queue_pending": [item(job) for job in queued]})
+
+
+async def post_queue(request: web.Request) -> web.Response:
+    """Take waiting jobs out: all with `clear`, some with `delete`."""
+    dispatcher = services_of(request).dispatcher
+    body = await read_object(request)
+    wanted = text_list(body, "delete")
+    if flag(body, "clear"):
+        await dispatcher.remove_queued(None)
+    elif wanted:
+        await dispatcher.remove_queued(wanted)
+    return web.Response()
+
+
+def item(job: JobRecord) -> list[Any]:
+    """A job as queue and history show it."""
+    return [job.number, job.id, job.prompt, job.extra_data, list(job.outputs)]

@@ -1,0 +1,190 @@
+"""One job while a worker has it: its events become messages, stored events, published files and a history entry."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from app.engine.events import Event, NodeFinished, RunFailed, RunInterrupted
+from app.errors import AppError
+from app.server.hub import Hub
+from app.server.publisher import Publisher
+from app.server.wire import Picture, RunTranslator, Said
+from app.store import events as stored_events
+from app.store import job_queries, jobs
+from app.store.database import Database
+from app.store.events import StoredEvent
+from app.store.job_records import JobRecord, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class RunServices:
+    """What a run writes to."""
+
+    database: Database
+    publisher: Publisher
+    hub: Hub
+
+
+@dataclass(slots=True)
+class ActiveRun:
+    """A claimed job. Make it with `open_run`."""
+
+    record: JobRecord
+    services: RunServices
+    translator: RunTranslator
+    seq: int
+    ended: bool = False
+    _unsaved: list[StoredEvent] = field(default_factory=list)
+
+    @property
+    def client(self) -> str | None:
+        """Who submitted the job."""
+        return self.record.client_id
+
+    def begin(self) -> None:
+        """Say that a worker has taken the job."""
+        self._say(self.translator.begin())
+
+    async def hear(self, event: Event) -> None:
+        """Take in what the worker says; `ended` is set once the job has ended for good.
+
+        An output that cannot be published fails the job.
+        """
+        if isinstance(event, NodeFinished) and event.ui:
+            try:
+                event = replace(event, ui=await self.services.publisher.publish_ui(event.ui, *self._place(event)))
+            except (AppError, OSError) as broken:
+                event = _unpublished(event, broken)
+        said = self.translator.translate(event)
+        if self.translator.outcome is None:
+            self._say(said)
+        else:
+            await self._finish(self.translator.outcome, said)
+
+    async def lost(self, reason: str, *, counts: bool = True) -> None:
+        """The worker is gone: queue the job again, or end it when it was cancelled or lost too often."""
+        if self.ended:
+            return
+        self.ended = True
+        await self.save()
+        loss, losses = await self.services.database.write(
+            lambda connection: jobs.lose(connection, self.record.id, self.record.token, counts=counts)
+        )
+        if loss == "queued":
+            again = {"prompt_id": self.record.id, "reason": reason, "losses": losses, "timestamp": _milliseconds()}
+            self._say([Said("job_requeued", again, to_all=True)])
+            await self.save()
+        elif loss == "poisoned":
+            self.ended = False
+            await self.hear(worker_lost(self.translator.last_node, losses, reason))
+        elif loss == "cancelled":
+            self.ended = False
+            await self.hear(RunInterrupted("", ""))
+
+    async def save(self) -> None:
+        """Store the events that are not stored yet."""
+        unsaved, self._unsaved = self._unsaved, []
+        if unsaved:
+            now = time.time()
+            await self.services.database.write(
+                lambda connection: stored_events.append(connection, self.record.id, unsaved, now)
+            )
+
+    async def _finish(self, outcome: Outcome, said: Iterable[Said | Picture]) -> None:
+        """Make the history entry durable, and only then tell that the run is over."""
+        self.ended = True
+        numbered = [(item, self._number(item)) for item in said]
+        last = Said("executing", {"node": None, "prompt_id": self.record.id})
+        seq = self._number(last)
+        unsaved, self._unsaved = self._unsaved, []
+        record, now = self.record, time.time()
+
+        def write(connection: sqlite3.Connection) -> bool:
+            stored_events.append(connection, record.id, unsaved, now)
+            return jobs.finish(connection, record.id, record.token, outcome, now)
+
+        if await self.services.database.write(write):
+            for item, number in numbered:
+                self._send(item, number)
+            remaining = await self.services.database.read(job_queries.remaining)
+            self.services.hub.send("status", status_data(remaining))
+            self._send(last, seq)
+
+    def _say(self, said: Iterable[Said | Picture]) -> None:
+        for item in said:
+            self._send(item, self._number(item))
+
+    def _number(self, item: Said | Picture) -> int | None:
+        if isinstance(item, Picture) or not item.stored:
+            return None
+        self.seq += 1
+        self._unsaved.append(StoredEvent(self.seq, item.type, item.data))
+        return self.seq
+
+    def _send(self, item: Said | Picture, seq: int | None) -> None:
+        hub = self.services.hub
+        if isinstance(item, Picture):
+            hub.send_preview(item.metadata, item.image, self.client)
+        elif item.to_all or self.client is not None:
+            hub.send(item.type, item.data, self.client, seq)
+
+    def _place(self, event: NodeFinished) -> tuple[str, str]:
+        return self.record.id, event.node_id
+
+
+async def open_run(record: JobRecord, services: RunServices) -> ActiveRun:
+    """The run of a job that was just claimed."""
+    seq = await services.database.read(lambda connection: stored_events.last_number(connection, record.id))
+    return ActiveRun(record, services, translator_for(record), seq)
+
+
+def translator_for(record: JobRecord) -> RunTranslator:
+    """A translator for the job's events."""
+    return RunTranslator(record.id, frozenset(record.outputs), tuple(record.prompt), time.time)
+
+
+def worker_lost(last_node: tuple[str, str], losses: int, reason: str) -> RunFailed:
+    """The failure of a job that took its worker down once too often."""
+    node_id, class_type = last_node
+    where = f"while node {node_id} ({class_type}) ran" if node_id else "before any node ran"
+    return RunFailed(
+        node_id=node_id,
+        class_type=class_type,
+        message=f"The worker process was lost {losses} times with this job, the last time {where}: it {reason}.",
+        exception_type="WorkerLost",
+        traceback=(),
+        remedy="Use less memory (smaller or fewer pictures), or remove the node that crashes; then queue it again.",
+    )
+
+
+def status_data(remaining: int) -> dict[str, object]:
+    """The data of a `status` message."""
+    return {"status": {"exec_info": {"queue_remaining": remaining}}}
+
+
+def _unpublished(event: NodeFinished, broken: Exception) -> RunFailed:
+    told = isinstance(broken, AppError)
+    return RunFailed(
+        node_id=event.node_id,
+        class_type=event.class_type,
+        message=f"The output could not be saved: {broken.message if told else broken}",
+        exception_type=type(broken).__name__,
+        traceback=(),
+        remedy=broken.remedy if told else "Free space on the disk, or make the output folder writable.",
+    )
+
+
+def _milliseconds() -> int:
+    return int(time.time() * 1000)
+
+
+async def flush_forever(runs: Iterable[ActiveRun], seconds: float = 0.25) -> None:
+    """Store new events of the runs every so often."""
+    while True:
+        await asyncio.sleep(seconds)
+        for run in list(runs):
+            await run.save()

@@ -1,0 +1,56 @@
+"""The editor's files."""
+
+from __future__ import annotations
+
+import mimetypes
+from collections.abc import Mapping
+from pathlib import Path
+
+from aiohttp import web
+
+from app.errors import Missing
+from app.settings import PROGRAM_DIRECTORY
+from app.store.names import inside
+
+WEB_ROOT = PROGRAM_DIRECTORY / "web"
+
+# Not left to the system's tables: some name .js text/plain, which a browser told not to sniff refuses to run.
+_TYPES: Mapping[str, str] = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".mjs": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".json": "application/json; charset=utf-8",
+    ".webmanifest": "application/manifest+json",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+    ".ico": "image/x-icon",
+    ".woff2": "font/woff2",
+    ".wasm": "application/wasm",
+}
+
+
+def routes() -> list[web.RouteDef]:
+    """GET / and every path that nothing else answers."""
+    return [web.get("/", get_index), web.get("/{path:.+}", get_asset)]
+
+
+async def get_index(_: web.Request) -> web.StreamResponse:
+    """The editor."""
+    return _file(WEB_ROOT / "index.html")
+
+
+async def get_asset(request: web.Request) -> web.StreamResponse:
+    """One of the editor's files."""
+    name = request.match_info["path"]
+    if any(part.startswith(".") for part in name.split("/")):
+        raise Missing(f"There is nothing at {request.path[:200]!r}.")
+    return _file(inside(WEB_ROOT, name))
+
+
+def _file(path: Path) -> web.StreamResponse:
+    if not path.is_file():
+        raise Missing(f"There is nothing at /{path.name[:200]}.", remedy="The API is described in docs/.")
+    kind = _TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    # Asked for again each time, and answered with 304 while it is the same: an update is seen at once.
+    return web.FileResponse(path, headers={"Content-Type": kind, "Cache-Control": "no-cache"})

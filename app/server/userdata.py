@@ -1,0 +1,94 @@
+"""The user's own files over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+
+from app.errors import InvalidRequest
+from app.server.replies import reply
+from app.server.security import FILE_POLICY
+from app.server.services import services_of
+from app.store.userdata import FileInfo, UserFiles
+
+
+def routes() -> list[web.RouteDef]:
+    """/userdata, /v2/userdata, /userdata/{file} and its move. A file is one element: its "/" come as %2F."""
+    return [
+        web.get("/userdata", list_files),
+        web.get("/v2/userdata", list_tree),
+        web.get("/userdata/{file}", get_file),
+        web.post("/userdata/{file}", post_file),
+        web.delete("/userdata/{file}", delete_file),
+        web.post("/userdata/{file}/move/{dest}", move_file),
+    ]
+
+
+async def list_files(request: web.Request) -> web.Response:
+    """The files in `dir`: names, or with `full_info` more, or with `split` in parts."""
+    query = request.query
+    folder = query.get("dir", "")
+    if not folder:
+        raise InvalidRequest("Which folder? dir is missing.", remedy="Add ?dir=workflows.")
+    found = await asyncio.to_thread(_files(request).files, folder, recurse=_yes(query.get("recurse")))
+    if _yes(query.get("full_info")):
+        return reply([info.to_json() for info in found])
+    if _yes(query.get("split")):
+        return reply([[info.path, *info.path.split("/")] for info in found])
+    return reply([info.path for info in found])
+
+
+async def list_tree(request: web.Request) -> web.Response:
+    """All files and folders below `path`."""
+    found = await asyncio.to_thread(_files(request).tree, request.query.get("path", ""))
+    return reply([_leaf(info) for info in found])
+
+
+async def get_file(request: web.Request) -> web.StreamResponse:
+    """A file's bytes, never as a page: what users keep must not run here."""
+    path = _files(request).existing(request.match_info["file"])
+    kind = "application/json" if path.suffix == ".json" else "application/octet-stream"
+    return web.FileResponse(path, headers={"Content-Type": kind, "Content-Security-Policy": FILE_POLICY})
+
+
+async def post_file(request: web.Request) -> web.Response:
+    """Write the body to a file; with `overwrite=false` only a new one."""
+    files, name = _files(request), request.match_info["file"]
+    content = await request.read()
+    await asyncio.to_thread(files.write, name, content, overwrite=request.query.get("overwrite") != "false")
+    return _told(request, files, name)
+
+
+async def delete_file(request: web.Request) -> web.Response:
+    """Delete a file."""
+    await asyncio.to_thread(_files(request).delete, request.match_info["file"])
+    return web.Response(status=204)
+
+
+async def move_file(request: web.Request) -> web.Response:
+    """Rename a file; with `overwrite=false` only to a new name."""
+    files, target = _files(request), request.match_info["dest"]
+    overwrite = request.query.get("overwrite") != "false"
+    await asyncio.to_thread(files.move, request.match_info["file"], target, overwrite=overwrite)
+    return _told(request, files, target)
+
+
+def _files(request: web.Request) -> UserFiles:
+    return services_of(request).user_files
+
+
+def _told(request: web.Request, files: UserFiles, name: str) -> web.Response:
+    info = files.info(name)
+    return reply(info.to_json() if _yes(request.query.get("full_info")) else info.path)
+
+
+def _leaf(info: FileInfo) -> dict[str, object]:
+    name = info.path.rpartition("/")[2]
+    if info.is_directory:
+        return {"name": name, "path": info.path, "type": "directory"}
+    return {"name": name, "path": info.path, "type": "file", "size": info.size, "modified": info.modified}
+
+
+def _yes(text: str | None) -> bool:
+    return (text or "").lower() in ("true", "1")

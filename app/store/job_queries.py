@@ -1,0 +1,114 @@
+"""What can be asked about jobs: the queue, the history, the list; and forgetting ended ones."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from app.store.job_records import JobRecord, State, record_of
+
+MOST_HISTORY = 10_000
+
+_RAN = "started IS NOT NULL AND finished IS NOT NULL"
+_LIGHT = (
+    "id, number, state, '{}' AS prompt, outputs, '{}' AS extra_data, workflow_id, client_id, token, losses,"
+    " cancel_requested, created, started, finished, results, meta, '[]' AS messages, error"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which jobs a listing holds, in which order, and which part of it."""
+
+    states: Sequence[State] = ()
+    workflow_id: str | None = None
+    sort: Literal["created", "duration"] = "created"
+    descending: bool = True
+    limit: int | None = None
+    offset: int = 0
+
+
+def get(connection: sqlite3.Connection, job_id: str) -> JobRecord | None:
+    """The job of that id."""
+    row = connection.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
+    return None if row is None else record_of(row)
+
+
+def remaining(connection: sqlite3.Connection) -> int:
+    """How many jobs wait or run."""
+    return sum(
+        connection.execute(f"SELECT count(*) FROM jobs WHERE state = '{state}'").fetchone()[0]
+        for state in ("queued", "running")
+    )
+
+
+def queued(connection: sqlite3.Connection) -> list[JobRecord]:
+    """The jobs that wait, in the order in which they will run."""
+    return [
+        record_of(r) for r in connection.execute("SELECT * FROM jobs WHERE state = 'queued' ORDER BY number, position")
+    ]
+
+
+def running(connection: sqlite3.Connection) -> list[JobRecord]:
+    """The jobs that run, the longest running first."""
+    return [record_of(row) for row in connection.execute("SELECT * FROM jobs WHERE state = 'running' ORDER BY started")]
+
+
+def history(connection: sqlite3.Connection, max_items: int | None = None, offset: int = -1) -> list[JobRecord]:
+    """Ended jobs that had begun, oldest first.
+
+    A negative `offset` with `max_items` takes the last ones; else `offset` are skipped from the oldest.
+    """
+    select = f"SELECT * FROM jobs WHERE {_RAN} ORDER BY finished"
+    if max_items is not None and offset < 0:
+        rows = connection.execute(f"{select} DESC, position DESC LIMIT ?", (max(max_items, 0),)).fetchall()[::-1]
+    else:
+        limit = -1 if max_items is None else max(max_items, 0)
+        rows = connection.execute(f"{select}, position LIMIT ? OFFSET ?", (limit, max(offset, 0))).fetchall()
+    return [record_of(row) for row in rows]
+
+
+def finished(connection: sqlite3.Connection, job_id: str) -> JobRecord | None:
+    """The job of that id if it is part of the history."""
+    row = connection.execute(f"SELECT * FROM jobs WHERE id = ? AND {_RAN}", (job_id,)).fetchone()
+    return None if row is None else record_of(row)
+
+
+def listing(connection: sqlite3.Connection, wanted: JobFilter) -> tuple[list[JobRecord], int]:
+    """A part of the jobs that `wanted` describes, without their prompts, and how many there are in all."""
+    conditions, values = ["1"], []
+    if wanted.states:
+        conditions.append(f"state IN ({', '.join('?' * len(wanted.states))})")
+        values += wanted.states
+    if wanted.workflow_id is not None:
+        conditions.append("workflow_id = ?")
+        values.append(wanted.workflow_id)
+    where = " AND ".join(conditions)
+    (total,) = connection.execute(f"SELECT count(*) FROM jobs WHERE {where}", values).fetchone()
+    key = "created" if wanted.sort == "created" else "coalesce(finished - started, 0)"
+    direction = "DESC" if wanted.descending else "ASC"
+    rows = connection.execute(
+        f"SELECT {_LIGHT} FROM jobs WHERE {where} ORDER BY {key} {direction}, position {direction} LIMIT ? OFFSET ?",
+        (*values, -1 if wanted.limit is None else wanted.limit, wanted.offset),
+    )
+    return [record_of(row) for row in rows], total
+
+
+def forget(connection: sqlite3.Connection, job_ids: Iterable[str] | None) -> None:
+    """Delete those of the jobs that have ended, all of them for None, with their events."""
+    delete = "DELETE FROM jobs WHERE state NOT IN ('queued', 'running')"
+    if job_ids is None:
+        connection.execute(delete)
+    else:
+        connection.executemany(f"{delete} AND id = ?", [(job_id,) for job_id in job_ids])
+
+
+def prune(connection: sqlite3.Connection, keep: int = MOST_HISTORY) -> None:
+    """Delete the oldest ended jobs beyond `keep`."""
+    connection.execute(
+        "DELETE FROM jobs WHERE position IN (SELECT position FROM jobs WHERE state NOT IN ('queued', 'running')"
+        " ORDER BY position DESC LIMIT -1 OFFSET ?)",
+        (keep,),
+    )

@@ -1,0 +1,102 @@
+"""A job as data, and its row in the database."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What somebody wants to be run: a validated prompt in API form and its output nodes.
+
+    `number` is the place in the queue, lowest first; None takes the next one, or with `front` one before all.
+    """
+
+    id: str
+    prompt: Mapping[str, Any]
+    outputs: Sequence[str]
+    extra_data: Mapping[str, Any] = field(default_factory=dict)
+    client_id: str | None = None
+    number: float | None = None
+    front: bool = False
+
+    @property
+    def workflow_id(self) -> str | None:
+        """The id of the editor's document, where one came along."""
+        info = self.extra_data.get("extra_pnginfo")
+        workflow = info.get("workflow") if isinstance(info, Mapping) else None
+        name = workflow.get("id") if isinstance(workflow, Mapping) else None
+        return name if isinstance(name, str) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a job ended.
+
+    `results` maps a node to the ui that it showed; `messages` are the lifecycle messages [type, data] in order.
+    """
+
+    state: State
+    results: Mapping[str, Any] = field(default_factory=dict)
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    messages: Sequence[Sequence[Any]] = ()
+    error: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """A job as stored. Times are seconds since 1970; `prompt` is empty where a listing left it out."""
+
+    id: str
+    number: float
+    state: State
+    prompt: Mapping[str, Any]
+    outputs: tuple[str, ...]
+    extra_data: Mapping[str, Any]
+    workflow_id: str | None
+    client_id: str | None
+    token: int
+    losses: int
+    cancel_requested: bool
+    created: float
+    started: float | None
+    finished: float | None
+    results: Mapping[str, Any]
+    meta: Mapping[str, Any]
+    messages: tuple[Any, ...]
+    error: Mapping[str, Any] | None
+
+
+def to_text(data: object) -> str:
+    """JSON for the database; ASCII, so that no half of a surrogate pair can spoil it."""
+    return json.dumps(data, separators=(",", ":"))
+
+
+def record_of(row: sqlite3.Row) -> JobRecord:
+    """The record that a row holds."""
+    return JobRecord(
+        id=row["id"],
+        number=row["number"],
+        state=row["state"],
+        prompt=json.loads(row["prompt"]),
+        outputs=tuple(json.loads(row["outputs"])),
+        extra_data=json.loads(row["extra_data"]),
+        workflow_id=row["workflow_id"],
+        client_id=row["client_id"],
+        token=row["token"],
+        losses=row["losses"],
+        cancel_requested=bool(row["cancel_requested"]),
+        created=row["created"],
+        started=row["started"],
+        finished=row["finished"],
+        results=json.loads(row["results"] or "{}"),
+        meta=json.loads(row["meta"] or "{}"),
+        messages=tuple(json.loads(row["messages"] or "[]")),
+        error=json.loads(row["error"]) if row["error"] else None,
+    )
