@@ -81,7 +81,7 @@ def batched(denoise: Callable[..., Tensor], positive: Mapping[str, Any], negativ
 
     def together(x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
         n = len(x)
-        both = {key: torch.cat([_rows(positive[key], n), _rows(negative[key], n)]) for key in positive}
+        both = {key: torch.cat([rows(positive[key], n), rows(negative[key], n)]) for key in positive}
         first, second = denoise(torch.cat([x, x]), sigma, **both).chunk(2)
         return first, second
 
@@ -111,5 +111,8 @@ def _stackable(positive: Mapping[str, Any], negative: Mapping[str, Any]) -> bool
     )
 
 
-def _rows(value: Tensor, count: int) -> Tensor:
-    return value if len(value) == count else value.expand(count, *value.shape[1:])
+def rows(value: Tensor, count: int) -> Tensor:
+    """value repeated and cut to this many rows."""
+    if len(value) == 1:
+        return value.expand(count, *value.shape[1:])
+    return value.repeat(-(-count // len(value)), *(1 for _ in value.shape[1:]))[:count]

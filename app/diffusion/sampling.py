@@ -1,0 +1,159 @@
+"""From noise to latent: the start, the mask, the sampler and the end, for any model and sampler.
+
+Letters: latent [B, C, h, w] float32 in the model's scale, noise likewise with unit variance, sigmas [n + 1] falling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from app.diffusion.denoiser import Denoiser, NoiseSource, SplitDenoiser, Step
+from app.diffusion.noise import SEED_LIMIT, BrownianNoise, prepare_noise, step_noise
+from app.diffusion.parameterization import ModelSampling
+from app.diffusion.samplers import SamplerSpec
+from app.diffusion.schedules import sigmas as schedule_sigmas
+from app.errors import InvalidRequest
+
+
+def sample(
+    denoise: Denoiser,
+    noise: Tensor,
+    latent: Tensor,
+    sigmas: Tensor,
+    sampler: SamplerSpec,
+    sampling: ModelSampling,
+    *,
+    mask: Tensor | None = None,
+    seed: int = 0,
+    options: Mapping[str, Any] | None = None,
+) -> Iterator[Step]:
+    """Run a sampler; the last step's x is the result. A schedule of fewer than two levels yields nothing.
+
+    Where mask [B or 1, 1, h, w] is 0, latent is kept; values between blend. `options` go to the sampler and win over
+    its defaults. Raises InvalidRequest for a CFG++ sampler on a denoiser without an unconditional half.
+    """
+    if len(sigmas) < 2:
+        return
+    if sampler.uses_cfg_pp and not isinstance(denoise, SplitDenoiser):
+        raise InvalidRequest(
+            f"The sampler {sampler.name} needs guidance with a negative prompt.", remedy="Choose another sampler."
+        )
+    sigmas = sigmas.to("cpu")
+    if mask is not None:
+        kept_noise = noise
+        if sampler.inpaint_noise_offset is not None:
+            kept_noise = prepare_noise(latent, (seed + sampler.inpaint_noise_offset) % SEED_LIMIT).to(latent.device)
+        denoise = Masked(denoise, fit_mask(mask, latent), latent, kept_noise, sampling)
+    x = sampling.noise_scaling(sigmas[0], noise, latent, sampling.is_max_denoise(sigmas[0]))
+    step = None
+    for step in sampler.function(denoise, x, sigmas, **_options(sampler, sampling, x, sigmas, seed, options or {})):
+        yield step
+    if step is not None and sampling.process.alpha(sigmas[-1]) != 1:
+        # Handed on with noise left in it, a flow's latent loses the weight that its clean part had.
+        yield replace(step, x=sampling.inverse_noise_scaling(sigmas[-1], step.x))
+
+
+def _options(
+    sampler: SamplerSpec, sampling: ModelSampling, x: Tensor, sigmas: Tensor, seed: int, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    options: dict[str, Any] = {**sampler.defaults}
+    if sampler.options_for is not None:
+        options.update(sampler.options_for(sampling))
+    if sampler.uses_process:
+        options["process"] = sampling.process
+    source = noise_source(sampler, x, sigmas, seed)
+    if source is not None:
+        options["noise"] = source
+    return {**options, **given}
+
+
+def noise_source(sampler: SamplerSpec, x: Tensor, sigmas: Tensor, seed: int) -> NoiseSource | None:
+    """The step noise that this sampler draws, or None."""
+    if sampler.noise == "none":
+        return None
+    if sampler.noise in ("gaussian", "optional"):
+        return step_noise(x, seed)
+    positive = sigmas[sigmas > 0]
+    device = "cpu" if sampler.noise == "brownian" else x.device
+    return BrownianNoise(x, seed, positive.min().item(), positive.max().item(), device)
+
+
+class Masked:
+    """A denoiser that sees the original, noised to the level at hand, wherever the mask is 0, and answers it there."""
+
+    def __init__(self, denoise: Denoiser, mask: Tensor, latent: Tensor, noise: Tensor, sampling: ModelSampling):
+        self._denoise, self._mask, self._latent = denoise, mask, latent
+        self._noise, self._sampling = noise, sampling
+
+    def _input(self, x: Tensor, sigma: Tensor) -> Tensor:
+        original = self._sampling.noise_scaling(sigma, self._noise, self._latent)
+        return x * self._mask + original * (1 - self._mask)
+
+    def _output(self, denoised: Tensor) -> Tensor:
+        return denoised * self._mask + self._latent * (1 - self._mask)
+
+    def __call__(self, x: Tensor, sigma: Tensor, /) -> Tensor:
+        return self._output(self._denoise(self._input(x, sigma), sigma))
+
+    def split(self, x: Tensor, sigma: Tensor, /) -> tuple[Tensor, Tensor]:
+        """(guided, unconditional) of a guided denoiser; only the first is masked."""
+        if not isinstance(self._denoise, SplitDenoiser):
+            raise InvalidRequest("This denoiser has no unconditional half.", remedy="Choose another sampler.")
+        guided, unconditional = self._denoise.split(self._input(x, sigma), sigma)
+        return self._output(guided), unconditional
+
+
+def fit_mask(mask: Tensor, latent: Tensor) -> Tensor:
+    """A mask of any size, [H, W], [B, H, W] or [B, 1, H, W], as [B, C, h, w] of the latent, bilinear."""
+    mask = mask.reshape(-1, 1, *mask.shape[-2:]).to(latent.device, torch.float32)
+    if mask.shape[-2:] != latent.shape[-2:]:
+        mask = functional.interpolate(mask, size=tuple(latent.shape[-2:]), mode="bilinear")
+    times = -(-len(latent) // len(mask))
+    mask = mask.repeat(times, 1, 1, 1)[: len(latent)]
+    return mask.reshape(len(latent), 1, *(1 for _ in latent.shape[2:-2]), *latent.shape[-2:]).expand_as(latent)
+
+
+def window(
+    levels: Tensor, start: int | None = None, end: int | None = None, *, force_full_denoise: bool = False
+) -> Tensor:
+    """The part of a schedule from step `start` to step `end`; empty when nothing is left to do.
+
+    Ending early with `force_full_denoise` makes the last jump go to zero; otherwise noise is left for another sampler.
+    """
+    if end is not None and end < len(levels) - 1:
+        levels = levels[: end + 1].clone()
+        if force_full_denoise and len(levels):
+            levels[-1] = 0
+    if start is not None:
+        levels = levels[start:] if start < len(levels) - 1 else levels[:0]
+    return levels
+
+
+def schedule_for(
+    sampler: SamplerSpec,
+    schedule: str,
+    sampling: ModelSampling,
+    steps: int,
+    *,
+    denoise: float = 1.0,
+    start: int | None = None,
+    end: int | None = None,
+    force_full_denoise: bool = False,
+) -> Tensor:
+    """The levels that KSampler (denoise) and KSamplerAdvanced (start, end) run through; may be empty."""
+    levels = schedule_sigmas(schedule, sampling, steps, denoise=denoise, discard_penultimate=sampler.needs_extra_sigma)
+    return window(levels, start, end, force_full_denoise=force_full_denoise)
+
+
+def initial_noise(latent: Mapping[str, Any], seed: int, *, add_noise: bool = True) -> Tensor:
+    """Noise for a LATENT value, honouring its batch_index; zeros without `add_noise`. On the CPU."""
+    samples: Tensor = latent["samples"]
+    if not add_noise:
+        return torch.zeros(samples.shape, dtype=samples.dtype, device="cpu")
+    return prepare_noise(samples, seed, latent.get("batch_index"))
