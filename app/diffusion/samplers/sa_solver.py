@@ -52,7 +52,7 @@ def sa_solver(
     for i, (sigma, sigma_next) in enumerate(pairwise(sigmas)):
         denoised = denoise(predicted, sigma)
         times, answers = [-math.log(sigma), *times], [denoised, *answers]
-        if i > 0:
+        if i > 0 and corrector_order > 0:
             order = min(corrector_order, i + 1, last - i + 1 if to_end else i + 1)
             predicted = _adams(base, times[1], times[0], tau(sigma.item()), times[:order], answers[:order]) + added
             if use_pece:
