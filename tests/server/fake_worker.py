@@ -104,6 +104,7 @@ def main() -> None:
     """Work for the server that the command line names."""
     settings = Settings.from_arguments(sys.argv[1:])
     watch_lifeline()
+    (settings.directories.base / "worker.pid").write_text(str(os.getpid()))
     hello = Hello(
         specs=tuple(spec_to_json(spec) for spec in SPECS),
         devices=({"name": "cpu", "type": "cpu", "index": None, "vram_total": 1, "vram_free": 1},),
