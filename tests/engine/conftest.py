@@ -167,3 +167,9 @@ def declare(bench: Bench) -> Callable[..., Callable[[Callable[..., Any]], Functi
         return lambda body: bench.add(node(class_type, category="toy", id=class_type, **options)(body))
 
     return declaring
+
+
+@pytest.fixture(scope="session")
+def toys() -> dict[str, FunctionNode]:
+    """For property tests, which must not change them."""
+    return {each.spec.id: each for each in toy_nodes()}

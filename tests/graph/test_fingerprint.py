@@ -27,7 +27,7 @@ def prompt_of(**nodes: tuple[str, dict[str, Any]]) -> Prompt:
     return parse_prompt({i: {"class_type": kind, "inputs": inputs} for i, (kind, inputs) in nodes.items()})
 
 
-def keys(changed: dict[str, Any] | None = None, **nodes: tuple[str, dict[str, Any]]) -> dict[str, NodeKey]:
+def keys(changed: dict[str, Any] | None = None, /, **nodes: tuple[str, dict[str, Any]]) -> dict[str, NodeKey]:
     prompt = prompt_of(**nodes)
     return node_keys(prompt, ancestors(prompt, list(prompt.nodes)).order, SPECS, changed or {})
 

@@ -20,11 +20,11 @@ def node(class_type: str, **inputs: Any) -> dict[str, Any]:
     return {"class_type": class_type, "inputs": inputs}
 
 
-def check(specs: dict[str, NodeSpec], targets: list[str] | None = None, **nodes: Any) -> Validated:
+def check(specs: dict[str, NodeSpec], targets: list[str] | None = None, /, **nodes: Any) -> Validated:
     return validate(parse_prompt(nodes), specs, FILES, targets)
 
 
-def refused(specs: dict[str, NodeSpec], targets: list[str] | None = None, **nodes: Any) -> InvalidPrompt:
+def refused(specs: dict[str, NodeSpec], targets: list[str] | None = None, /, **nodes: Any) -> InvalidPrompt:
     with pytest.raises(InvalidPrompt) as error:
         check(specs, targets, **nodes)
     return error.value
