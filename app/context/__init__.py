@@ -1,0 +1,1 @@
+"""What a node may do besides computing: models, files, progress, cancellation."""

@@ -1,0 +1,72 @@
+"""Pictures that nodes read, and those that they leave for publishing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import Tensor
+
+from app.errors import InvalidRequest, Missing
+from app.images.decoding import Decoded, decode
+from app.images.encoding import EXTENSIONS, encode, metadata_texts
+from app.store.folders import Folders
+from app.store.outputs import OutputFolders
+
+PREVIEW_LEVEL, OUTPUT_LEVEL = 1, 4  # PNG compression: previews are thrown away soon
+
+
+class NodeFiles:
+    """See `protocol.Files`. What is saved is staged; whoever listens to the run gives it its lasting name."""
+
+    def __init__(self, folders: Folders, outputs: OutputFolders):
+        self._folders = folders
+        self._outputs = outputs
+
+    def path(self, name: str) -> Path:
+        """See `protocol.Files`."""
+        path = self._folders.annotated(name)
+        if not name or not path.is_file():
+            raise Missing(
+                f"There is no input file {name!r}.", remedy="Upload it again, or choose another one.", input_name="image"
+            )
+        return path
+
+    def load_image(self, name: str) -> Decoded:
+        """See `protocol.Files`."""
+        return decode(self.path(name), name)
+
+    def save_images(
+        self,
+        images: Tensor,
+        prefix: str,
+        *,
+        kind: Literal["output", "temp"] = "output",
+        format: str = "png",
+        quality: int = 90,
+        prompt: Any = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> list[dict[str, Any]]:
+        """See `protocol.Files`."""
+        if images.ndim != 4:
+            raise InvalidRequest(
+                f"A tensor of shape {list(images.shape)} holds no images.", remedy="Link something that gives an IMAGE."
+            )
+        self._outputs.check_prefix(prefix)
+        texts = metadata_texts(prompt, extra)
+        level = PREVIEW_LEVEL if kind == "temp" else OUTPUT_LEVEL
+        entries: list[dict[str, Any]] = []
+        for number, image in enumerate(images):
+            content = encode(image, format, texts, quality=quality, compress_level=level)
+            entries.append(
+                {
+                    "staged": self._outputs.stage(content, EXTENSIONS[format]),
+                    "prefix": prefix.replace("%batch_num%", str(number)),
+                    "type": kind,
+                    "format": format,
+                    "width": image.shape[1],
+                    "height": image.shape[0],
+                }
+            )
+        return entries

@@ -1,0 +1,81 @@
+"""What a node's body may ask of the program, as its author sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol
+
+from torch import Tensor, nn
+
+from app.images.decoding import Decoded
+from app.weights.checkpoint import Checkpoint
+
+Picture = Tensor | Callable[[], Tensor]
+
+
+class Models(Protocol):
+    """Weights by name."""
+
+    def checkpoint(self, name: str) -> Checkpoint:
+        """The model of that name in the folder of checkpoints, kept in memory while it is in use.
+
+        Raises:
+            Missing, UnusableFile, UnknownFamily: no such file, a damaged or a foreign one.
+        """
+        ...
+
+    def on_device(self, *modules: nn.Module, working_bytes: int = 0) -> AbstractContextManager[None]:
+        """The modules' weights are where they are computed inside. Raises OutOfMemory."""
+        ...
+
+
+class Files(Protocol):
+    """Pictures in and out."""
+
+    def path(self, name: str) -> Path:
+        """Where an input file is; `name` as its widget has it ("sub/a.png", "a.png [output]"). Raises Missing."""
+        ...
+
+    def load_image(self, name: str) -> Decoded:
+        """An input picture. Raises Missing, TooLarge, UnusableFile."""
+        ...
+
+    def save_images(
+        self,
+        images: Tensor,
+        prefix: str,
+        *,
+        kind: Literal["output", "temp"] = "output",
+        format: str = "png",
+        quality: int = 90,
+        prompt: Any = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> list[dict[str, Any]]:
+        """Write images (B, H, W, C) and give the entries for the node's ui.
+
+        `prefix` may hold folders, %date% words and %batch_num%; `prompt` and `extra` are written into the files.
+        Raises Forbidden for a prefix that leaves the folder.
+        """
+        ...
+
+
+class Context(Protocol):
+    """What the body gets that has a parameter of this type."""
+
+    is_node_context: ClassVar[bool] = True
+    node_id: str
+    models: Models
+    files: Files
+
+    def progress(self, done: float, total: float, preview: Picture | None = None) -> None:
+        """Say how far the work is, perhaps with a picture (H, W, 3) in 0..1, or a function that makes one.
+
+        The function is called only when a picture is due. Raises Cancelled as `check_cancelled` does.
+        """
+        ...
+
+    def check_cancelled(self) -> None:
+        """Raise Cancelled if somebody asked for the run to stop; let it pass."""
+        ...

@@ -1,0 +1,177 @@
+"""Draws a latent: model, conditioning, seed and schedule in, the steps of a sampler out.
+
+B pictures, C latent channels, h × w latent pixels. Latents outside are the first stage's own, float32 on the CPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from app.diffusion.denoiser import Denoiser, Step
+from app.diffusion.guidance.compose import guided_denoiser
+from app.diffusion.guidance.conditions import Entry, conditions_of
+from app.diffusion.latent_format import LatentFormat
+from app.diffusion.model import DiffusionModel
+from app.diffusion.sampling import initial_noise, sample, schedule_for
+from app.diffusion.samplers import SamplerSpec
+from app.diffusion.samplers.catalogue import sampler_named
+from app.errors import InvalidRequest
+
+GRID = 8  # pixels per latent pixel that an empty latent is made with, unless it says otherwise
+RATIO = "downscale_ratio_spacial"  # the key under which it says so, as users' files spell it
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How to sample. The fields are KSampler's; `start`, `end`, `add_noise` and `leave_noise` KSamplerAdvanced's."""
+
+    seed: int = 0
+    steps: int = 20
+    cfg: float = 8.0
+    sampler: str = "euler"
+    schedule: str = "simple"
+    denoise: float = 1.0
+    start: int | None = None
+    end: int | None = None
+    add_noise: bool = True
+    leave_noise: bool = False
+
+
+def empty_latent(width: int, height: int, count: int = 1) -> dict[str, Any]:
+    """A LATENT of zeros, (count, 4, height / 8, width / 8); whoever samples it fits it to the model."""
+    return {"samples": torch.zeros(count, 4, height // GRID, width // GRID), RATIO: GRID}
+
+
+def draw(
+    model: DiffusionModel,
+    positive: Sequence[Entry],
+    negative: Sequence[Entry],
+    latent: Mapping[str, Any],
+    recipe: Recipe,
+) -> Drawing:
+    """Everything ready to sample. Iterate over the drawing for its steps, then take its `result`.
+
+    Raises:
+        InvalidRequest: an unknown sampler or schedule, a seed out of range, a latent of another model.
+    """
+    sampler = sampler_named(recipe.sampler)
+    levels = schedule_for(
+        sampler,
+        recipe.schedule,
+        model.sampling,
+        recipe.steps,
+        denoise=recipe.denoise,
+        start=recipe.start,
+        end=recipe.end,
+        force_full_denoise=not recipe.leave_noise,
+    )
+    samples = fitted(latent, model)
+    noise = initial_noise({**latent, "samples": samples}, recipe.seed, add_noise=recipe.add_noise)
+    return Drawing(model, positive, negative, {**latent, "samples": samples}, noise, levels, sampler, recipe)
+
+
+class Drawing:
+    """A latent on its way. One pass only.
+
+    `latent` is a LATENT that fits the model, `noise` (B, C, h, w), `levels` the falling noise levels, n + 1 of them.
+    """
+
+    def __init__(
+        self,
+        model: DiffusionModel,
+        positive: Sequence[Entry],
+        negative: Sequence[Entry],
+        latent: Mapping[str, Any],
+        noise: Tensor,
+        levels: Tensor,
+        sampler: SamplerSpec,
+        recipe: Recipe,
+    ):
+        self.model = model
+        self.latent = latent
+        self.noise = noise
+        self.levels = levels
+        self.sampler = sampler
+        self.recipe = recipe
+        self._sides = (positive, negative)
+        self._x: Tensor | None = None
+
+    @property
+    def total(self) -> int:
+        """How many steps there will be; samplers with a step control of their own may make others."""
+        return max(0, len(self.levels) - 1)
+
+    def __iter__(self) -> Iterator[Step]:
+        model, device = self.model, _device(self.model)
+        samples: Tensor = self.latent["samples"]
+        # An empty latent stays zero: shifting it would put a colour where there is nothing.
+        start = (model.latent.to_model(samples) if bool(samples.any()) else samples).to(device)
+        mask = self.latent.get("noise_mask")
+        steps = sample(
+            self._denoiser(start),
+            self.noise.to(device),
+            start,
+            self.levels,
+            self.sampler,
+            model.sampling,
+            mask=None if mask is None else mask.to(device),
+            seed=self.recipe.seed,
+        )
+        for step in steps:
+            self._x = step.x
+            yield step
+        if self._x is not None and not bool(torch.isfinite(self._x).all()):
+            raise InvalidRequest(
+                f"Sampling ended in values that are not numbers (sampler {self.recipe.sampler}, scheduler "
+                f"{self.recipe.schedule}, {self.recipe.steps} steps, cfg {self.recipe.cfg}).",
+                remedy="Lower cfg, or choose another sampler or scheduler.",
+            )
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """The LATENT that came out; what went in where there was no step to take."""
+        if self._x is None:
+            return dict(self.latent)
+        kept = {key: value for key, value in self.latent.items() if key != RATIO}
+        return {**kept, "samples": self.model.latent.from_model(self._x).cpu()}
+
+    def _denoiser(self, like: Tensor) -> Denoiser:
+        sides = [conditions_of(side, self.model.sampling, like, _arguments) for side in self._sides]
+        return guided_denoiser(
+            self.model.denoiser(), *sides, self.recipe.cfg, keep_unconditional=self.sampler.uses_cfg_pp
+        )
+
+
+def _arguments(features: Tensor, said: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the network takes of a conditioning entry."""
+    return {"context": features}
+
+
+def _device(model: DiffusionModel) -> torch.device:
+    return next(model.network.parameters()).device
+
+
+def fitted(latent: Mapping[str, Any], model: DiffusionModel) -> Tensor:
+    """The samples of a LATENT in the model's channels; an empty one also in the model's size for the same pixels.
+
+    Raises:
+        InvalidRequest: no latent, or one with content and another number of channels.
+    """
+    samples = latent.get("samples") if isinstance(latent, Mapping) else None
+    if not isinstance(samples, Tensor) or samples.ndim < 4:
+        raise InvalidRequest("This is no latent.", remedy="Link an output of type LATENT.")
+    if RATIO in latent and not bool(samples.any()):
+        samples = _regridded(samples, int(latent[RATIO]), model.latent)
+    return model.fit(samples).float()
+
+
+def _regridded(samples: Tensor, ratio: int, format: LatentFormat) -> Tensor:
+    if ratio == format.factor:
+        return samples
+    height, width = (max(1, side * ratio // format.factor) for side in samples.shape[-2:])
+    return samples.new_zeros(*samples.shape[:-2], height, width)

@@ -1,0 +1,1 @@
+"""The one door through which nodes come in: built-in ones and packs, each in its own style."""

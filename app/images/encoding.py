@@ -1,0 +1,79 @@
+"""Tensors to picture files, with the graph that made them written inside."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from PIL import ExifTags, Image, PngImagePlugin
+from torch import Tensor
+
+from app.errors import InvalidRequest
+from app.images.pixels import to_picture
+
+Texts = Mapping[str, str]
+EXTENSIONS: Mapping[str, str] = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}
+
+
+def metadata_texts(prompt: Any, extra: Mapping[str, Any] | None) -> dict[str, str]:
+    """What is written into a file, by keyword: "prompt", and each key of the client's extra data, as JSON text."""
+    texts = {} if prompt is None else {"prompt": json.dumps(prompt)}
+    return texts | {str(key): json.dumps(value) for key, value in (extra or {}).items()}
+
+
+def encode(
+    image: Tensor, format: str, texts: Texts | None = None, *, quality: int = 90, compress_level: int = 4
+) -> bytes:
+    """One image (H, W, C) in 0..1 as the bytes of a file.
+
+    PNG carries the texts as text chunks; WebP and JPEG as Exif: Model holds `prompt:…`, Make and the tags below it
+    hold the others. `compress_level` (0 to 9) is PNG's, `quality` (1 to 100) is the others'; 100 is lossless in WebP.
+
+    Raises:
+        InvalidRequest: another format, no image, or values that are no numbers.
+    """
+    picture = to_picture(image)
+    if format == "png":
+        return _saved(picture, "PNG", pnginfo=_png_texts(texts or {}), compress_level=compress_level)
+    if format == "webp":
+        options = {"lossless": True} if quality == 100 else {"quality": quality}
+        return _saved(picture, "WEBP", exif=_exif(texts or {}), **options)
+    if format == "jpeg":
+        return _saved(picture.convert("RGB"), "JPEG", exif=_exif(texts or {}), quality=quality)
+    raise InvalidRequest(f"Pictures cannot be written as {format!r}.", remedy=f"Use {', '.join(EXTENSIONS)}.")
+
+
+def encode_preview(image: Tensor, longest: int, quality: int = 80) -> bytes:
+    """An image (H, W, C) in 0..1 as JPEG whose longer side is `longest` pixels; small ones keep their pixels sharp."""
+    picture = to_picture(image).convert("RGB")
+    scale = longest / max(picture.size)
+    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    resample = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BILINEAR
+    return _saved(picture.resize(size, resample), "JPEG", quality=quality)
+
+
+def _png_texts(texts: Texts) -> PngImagePlugin.PngInfo:
+    info = PngImagePlugin.PngInfo()
+    for key, text in texts.items():
+        info.add_text(key, text)
+    return info
+
+
+def _exif(texts: Texts) -> bytes:
+    exif = Image.Exif()
+    tag = ExifTags.Base.Make.value
+    for key, text in texts.items():
+        if key == "prompt":
+            exif[ExifTags.Base.Model.value] = f"prompt:{text}"
+        else:
+            exif[tag] = f"{key}:{text}"
+            tag -= 1
+    return exif.tobytes()
+
+
+def _saved(picture: Image.Image, kind: str, **options: Any) -> bytes:
+    target = io.BytesIO()
+    picture.save(target, kind, **options)
+    return target.getvalue()

@@ -1,0 +1,1 @@
+"""Devices, threads and which weights are where; knows bytes, not architectures."""

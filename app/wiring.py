@@ -1,0 +1,305 @@
+"""The composition root: the only place that knows every concrete class. Each command imports what it needs.
+
+The server must start without the tensor library, so nothing here is imported before it is known what for.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import platform
+import signal
+import sys
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from app.errors import InvalidPrompt, InvalidRequest, Missing
+from app.settings import Settings
+
+if TYPE_CHECKING:
+    import torch
+
+    from app.context.context import NodeContext, PreviewPace
+    from app.context.files import NodeFiles
+    from app.context.models import LoadedModels
+    from app.engine.cache import Cache
+    from app.engine.events import Event
+    from app.engine.node import Node
+    from app.engine.site import CallSite
+    from app.extend.registry import Registry
+    from app.graph.prompt import Prompt
+    from app.link.messages import Job
+    from app.store.folders import Folders
+    from app.store.outputs import OutputFolders
+
+Emit = Callable[["Event"], None]
+Interrupted = Callable[[], bool]
+
+CACHE_SHARE = 0.25  # of main memory, for results of nodes
+
+
+def dispatch(settings: Settings) -> int:
+    """Do what the command line asks for and give the exit status. Raises AppError with a remedy."""
+    commands = {"serve": serve, "run": run, "worker": worker, "train": train}
+    return commands[settings.command](settings)
+
+
+def serve(settings: Settings) -> int:
+    """The editor and the HTTP API."""
+    from app.server.serve import run_server
+
+    return run_server(settings)
+
+
+def train(settings: Settings) -> int:
+    """The training commands."""
+    from app.training.command import main
+
+    return main(list(settings.train_arguments))
+
+
+def run(settings: Settings) -> int:
+    """Evaluate one graph in this process; the paths of what it saved go to standard output."""
+    from app.engine.events import NodeFinished, RunFailed, RunInterrupted
+    from app.terminal import RunReport
+
+    _prompt_file(settings)  # a wrong name is told at once, not after the tensor library has been loaded
+    workshop = Workshop.build(settings)
+    for failure in workshop.registry.failures:
+        sys.stderr.write(f"{failure['message']}\n")
+    prompt, outputs = _asked(settings, workshop)
+    report = RunReport(sys.stderr, quiet=settings.run.quiet)
+    job_id = uuid.uuid4().hex
+    failed: list[Event] = []
+    stop: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: stop.append(number))
+
+    def hear(event: Event) -> None:
+        report.hear(event)
+        if isinstance(event, NodeFinished) and event.ui:
+            _tell_files(workshop, workshop.outputs.publish_ui(event.ui, job_id, event.node_id))
+        elif isinstance(event, RunFailed | RunInterrupted):
+            failed.append(event)
+
+    workshop.evaluate(prompt, outputs, {}, hear, lambda: bool(stop))
+    return 1 if failed else 0
+
+
+def worker(settings: Settings) -> int:
+    """Evaluate graphs for a server until it says stop."""
+    from app.graph.prompt import parse_prompt
+    from app.link.launcher import watch_lifeline
+    from app.link.worker_client import WorkerLoop
+
+    logging.basicConfig(level=logging.DEBUG if settings.verbose else logging.INFO, format="%(levelname)s %(message)s")
+    logging.getLogger("websockets").setLevel(logging.WARNING)
+    # Ctrl+C reaches the whole process group; the server ends its workers itself.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if settings.worker.lifeline:
+        watch_lifeline()
+    workshop = Workshop.build(settings)
+
+    def evaluate(job: Job, emit: Emit, interrupted: Interrupted) -> None:
+        workshop.evaluate(parse_prompt(job.prompt), list(job.outputs), job.extra_data, emit, interrupted)
+
+    WorkerLoop(
+        settings.worker.connect,
+        settings.worker.secret,
+        workshop.hello(),
+        evaluate,
+        free=workshop.free,
+        devices=workshop.devices,
+    ).run()
+    return 0
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Everything that evaluates graphs, for the life of a process."""
+
+    device: torch.device
+    folders: Folders
+    outputs: OutputFolders
+    registry: Registry
+    nodes: Mapping[str, Node]
+    cache: Cache
+    models: LoadedModels
+    files: NodeFiles
+    pace: PreviewPace
+
+    @classmethod
+    def build(cls, settings: Settings) -> Workshop:
+        """The workshop that the settings describe, with all nodes loaded."""
+        from app.context.context import PreviewPace
+        from app.context.files import NodeFiles
+        from app.context.models import LoadedModels
+        from app.context.watched import watched
+        from app.engine.cache import Cache
+        from app.extend.registry import Registry
+        from app.memory.devices import choose_device, use_all_cores
+        from app.memory.residency import Residency
+        from app.memory.sizes import size_of
+        from app.store.outputs import OutputFolders
+
+        use_all_cores()
+        device = choose_device(settings.engine.device)
+        folders = open_all_folders(settings)
+        outputs = OutputFolders(folders.output, folders.temp)
+        packs = [settings.directories.custom_nodes] if settings.engine.load_custom_nodes else []
+        registry = Registry.load("nodes", packs)
+        previews = 0 if settings.engine.preview_method == "none" else settings.engine.preview_size
+        return cls(
+            device=device,
+            folders=folders,
+            outputs=outputs,
+            registry=registry,
+            nodes={name: watched(node, folders) for name, node in registry.nodes.items()},
+            cache=Cache(max_bytes=_cache_bytes(settings.engine.cache_gib), size_of=size_of),
+            models=LoadedModels(folders, Residency(device)),
+            files=NodeFiles(folders, outputs),
+            pace=PreviewPace(previews),
+        )
+
+    def evaluate(
+        self,
+        prompt: Prompt,
+        outputs: list[str],
+        extra_data: Mapping[str, Any],
+        emit: Emit,
+        interrupted: Interrupted,
+    ) -> None:
+        """Run a validated prompt; every event goes to `emit`, in order."""
+        import torch
+
+        from app.engine.run import run as run_prompt
+        from app.engine.site import RunExtras
+        from app.memory.meter import meter_for
+
+        extra = RunExtras(extra_pnginfo=extra_data.get("extra_pnginfo"), meter=meter_for(self.device))
+
+        def context_for(site: CallSite) -> NodeContext:
+            return self.context(site, emit, interrupted)
+
+        with torch.inference_mode():
+            for event in run_prompt(prompt, outputs, self.nodes, self.cache, context_for, interrupted, extra):
+                emit(event)
+
+    def context(self, site: CallSite, emit: Emit, interrupted: Interrupted) -> NodeContext:
+        """What the node of that call gets."""
+        from app.context.context import NodeContext
+
+        return NodeContext(site.node_id, self.models, self.files, emit, interrupted, self.pace)
+
+    def free(self, unload_models: bool, free_memory: bool) -> None:
+        """Give memory back. Results go too: they hold the models."""
+        if unload_models or free_memory:
+            self.cache.clear()
+            self.models.clear()
+
+    def devices(self) -> tuple[Mapping[str, Any], ...]:
+        """Fresh figures of the device."""
+        from app.memory.devices import device_facts
+
+        return (device_facts(self.device),)
+
+    def hello(self) -> Any:
+        """How a worker introduces itself."""
+        import torch
+
+        from app.graph.spec import spec_to_json
+        from app.link.messages import Hello
+
+        return Hello(
+            specs=tuple(spec_to_json(node.spec) for node in self.nodes.values()),
+            devices=self.devices(),
+            versions={"torch": torch.__version__, "python": platform.python_version()},
+            failures=self.registry.failures,
+            name=platform.node(),
+            process_id=os.getpid(),
+        )
+
+
+def open_all_folders(settings: Settings) -> Folders:
+    """The folders of the installation; those that users are pointed to are made."""
+    from app.store.folders import open_folders
+
+    places = settings.directories
+    folders = open_folders(
+        models=places.models,
+        input=places.input,
+        output=places.output,
+        temp=places.temp,
+        user=places.user,
+        extra=places.extra_model_paths,
+    )
+    folders.prepare()
+    return folders
+
+
+def _cache_bytes(gib: float | None) -> int:
+    from app.memory.devices import main_memory
+
+    return int(gib * (1 << 30)) if gib is not None else max(1 << 30, int(main_memory()[0] * CACHE_SHARE))
+
+
+def _prompt_file(settings: Settings) -> Path:
+    path = settings.run.workflow
+    if not path.is_file():
+        raise Missing(f"There is no file {str(path)!r}.", remedy="Give a workflow, or a picture that holds one.")
+    return path
+
+
+def _asked(settings: Settings, workshop: Workshop) -> tuple[Prompt, list[str]]:
+    """The prompt of the file with the command line's changes, validated, and its output nodes."""
+    from app.graph.prompt import Prompt, parse_prompt
+    from app.graph.validate import validate
+    from app.graph.workflow import is_workflow, workflow_to_prompt
+    from app.store.folders import FileNames
+    from app.terminal import error_text
+
+    data = _read_graph(_prompt_file(settings))
+    specs = {name: node.spec for name, node in workshop.nodes.items()}
+    files = FileNames(workshop.folders)
+    prompt = workflow_to_prompt(data, specs, files) if is_workflow(data) else parse_prompt(data)
+    nodes = {name: replace(node, inputs=dict(node.inputs)) for name, node in prompt.nodes.items()}
+    for (node_id, name), value in settings.run.changes.items():
+        if node_id not in nodes or name not in nodes[node_id].inputs:
+            there = [f"{each}.{port}" for each, node in nodes.items() for port in node.inputs]
+            raise InvalidRequest(f"There is no input {node_id}.{name}.", remedy=f"There is: {', '.join(there)}.")
+        nodes[node_id].inputs[name] = value
+    if settings.run.seed is not None:
+        for node in nodes.values():
+            seeds = {name for name in ("seed", "noise_seed") if isinstance(node.inputs.get(name), int)}
+            node.inputs.update(dict.fromkeys(seeds, settings.run.seed))
+    validated = validate(Prompt(nodes), specs, files)
+    if validated.node_errors:
+        partial = InvalidPrompt("Some outputs cannot run.", node_errors=validated.node_errors)
+        sys.stderr.write(f"{error_text(partial)}\n")
+    return validated.prompt, list(validated.outputs)
+
+
+def _read_graph(path: Path) -> Any:
+    if path.suffix.lower() in (".png", ".webp", ".jpg", ".jpeg"):
+        from app.images.metadata import read_graph
+
+        graph = read_graph(path)
+        if graph is None:
+            raise InvalidRequest(f"{path.name} holds no workflow.", remedy="Use a picture that Latent Loom has saved.")
+        return graph
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequest(f"{path.name} is no JSON: {error}", remedy="Save the workflow again.") from error
+
+
+def _tell_files(workshop: Workshop, ui: Mapping[str, list[Any]]) -> None:
+    for entries in ui.values():
+        for entry in entries:
+            if isinstance(entry, Mapping) and entry.get("type") == "output":
+                path = workshop.folders.output / entry["subfolder"] / entry["filename"]
+                sys.stdout.write(f"{path}\n")
+                sys.stdout.flush()
