@@ -36,13 +36,15 @@ class Arguments:
         """The list of values of each input that is set; [None] for lazy ones that have not been evaluated."""
         node = self._graph.node(node_id)
         raw = {port.name for port in spec.inputs if port.options.get("rawLink")}
+        lazy = lazy_inputs(spec)
         inputs: dict[str, list[Any]] = {}
         for name, value in _declared(node, spec):
             if isinstance(value, Link):
                 if name in raw:
                     inputs[name] = [[value.node, value.slot]]
                 else:
-                    inputs[name] = self._values.read(*value) if value.node in self._values else [None]
+                    unread = name in lazy and value.node not in self._values
+                    inputs[name] = [None] if unread else self._values.read(*value)
             else:
                 inputs[name] = [value]
         for name, kind in spec.hidden.items():

@@ -24,7 +24,13 @@ class DynamicPrompt:
         self._display: dict[str, str] = {}
 
     def node(self, node_id: str) -> PromptNode:
-        """The node of that id."""
+        """The node of that id.
+
+        Raises:
+            InvalidPrompt: there is none; only a node that expands can ask for one.
+        """
+        if node_id not in self.prompt.nodes:
+            raise InvalidPrompt(f"There is no node {node_id}.", remedy="The pack must link to nodes of the graph only.")
         return self.prompt.nodes[node_id]
 
     def add_expansion(self, parent_id: str, graph: Mapping[str, Any]) -> list[str]:

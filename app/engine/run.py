@@ -151,11 +151,19 @@ class _Run:
 
     def _enlist(self, roots: Iterable[str]) -> None:
         """Schedules these nodes and all they need that has no value yet."""
-        found = topological([root for root in roots if root not in self.schedule], self._unscheduled_parents)
+        stored: dict[str, Entry] = {}
+
+        def lacking(node_id: str) -> list[str]:
+            strong = self.arguments.strong_parents(node_id, self._class_of(node_id).spec)
+            return [parent for parent in strong if not self._is_covered(parent, stored)]
+
+        found = topological([root for root in roots if root not in self.schedule], lacking)
         if found.cycles:
             raise _cycle(found.cycles[0])
         for node_id in found.order:
             self.values.expect(self._parents(node_id))
+        for node_id, entry in stored.items():
+            self.values.hold(node_id, entry)
         for node_id in found.order:
             for parent in self._parents(node_id):
                 self._load(parent)
@@ -164,12 +172,14 @@ class _Run:
             # Whatever is not scheduled by now has its value.
             self.schedule.add(node_id, self.arguments.strong_parents(node_id, spec), first=spec.output_node)
 
-    def _unscheduled_parents(self, node_id: str) -> list[str]:
-        strong = self.arguments.strong_parents(node_id, self._class_of(node_id).spec)
-        return [parent for parent in strong if parent not in self.schedule and not self._available(parent)]
-
-    def _available(self, node_id: str) -> bool:
-        return node_id in self.values or self.keys[node_id].key in self.cache
+    def _is_covered(self, node_id: str, stored: dict[str, Entry]) -> bool:
+        """Whether the node has a value or is about to; results found in the cache go to `stored`, to be kept."""
+        if node_id in self.schedule or node_id in self.values or node_id in stored:
+            return True
+        entry = self._stored(node_id)
+        if entry is not None:
+            stored[node_id] = entry
+        return entry is not None
 
     def _stored(self, node_id: str) -> Entry | None:
         return self.cache.get(self.keys[node_id].key)
@@ -276,7 +286,7 @@ class _Run:
         added = [
             new for result in work.results if result.expand for new in self.graph.add_expansion(node_id, result.expand)
         ]
-        self._key_expansion(added)
+        self._key_expansion([*added, *work.links])
         self.values.expect(work.links)
         outputs = [new for new in added if self._class_of(new).spec.output_node]
         for parent in work.links:
@@ -285,13 +295,13 @@ class _Run:
         self._enlist(roots)
         self.schedule.wait_for(node_id, roots)
 
-    def _key_expansion(self, added: Sequence[str]) -> None:
-        inside = set(added)
+    def _key_expansion(self, roots: Iterable[str]) -> None:
+        """Keys for what an expansion brought in: its own nodes, and submitted ones that nobody needed before."""
 
         def parents(node_id: str) -> list[str]:
-            return [parent for parent in self._parents(node_id) if parent in inside]
+            return [parent for parent in self._parents(node_id) if parent not in self.keys]
 
-        found = topological(added, parents)
+        found = topological([root for root in roots if root not in self.keys], parents)
         if found.cycles:
             raise _cycle(found.cycles[0])
         changed = self._fingerprints(found.order)

@@ -91,7 +91,7 @@ def difference(before: NodeKey, after: NodeKey, linked: Mapping[str, Link]) -> s
         if name in linked:
             return f"{name} changed upstream"
         return f"{name} changed{_from_to(old, new)}"
-    return "its stored result was dropped"
+    return "it has no stored result"
 
 
 class _Unequal(Exception):

@@ -167,6 +167,7 @@ def test_values_that_are_no_json_pass_into_the_new_graph(bench: Any, declare: Ca
         ({"n": made("Add", a=["n", 0])}, "cycle detected"),
         ({"n": made("Add", a=["x", 0])}, "cycle detected"),
         ({"n": {"inputs": {}}}, "missing the class_type"),
+        ({"other": made("Add", a=1)}, "There is no node n"),
         ({"n": made("Add", a=["a", 7])}, "has 1 outputs and no slot 7"),
     ],
 )
@@ -205,3 +206,17 @@ def test_children_are_found_again_when_their_parent_runs_again(bench: Any) -> No
     bench.run(nodes)
     assert bench.called == ["t", "c"]
     assert isinstance(bench.events[-1], RunSucceeded)
+
+
+def test_an_expansion_may_need_a_submitted_node_that_nobody_else_does(bench: Any, declare: Callable[..., Any]) -> None:
+    @declare("Reach")
+    def reach(*, direct: Anything, who: Id) -> One:
+        """Reads a node that it is not linked to, from its graph or directly."""
+        link = ["b", 0] if direct else [f"{who}.1", 0]
+        return Returned((link,), {}, {f"{who}.1": made("Add", a=["b", 0], b=1)})
+
+    nodes = {"a": ("Constant", {"value": 1}), "b": ("Add", {"a": ["a", 0], "b": 10})}
+    bench.run({**nodes, "r": ("Reach", {"direct": False}), "c": ("Show", {"value": ["r", 0]})}, outputs=["c"])
+    assert bench.shown() == {"c": ["12"]}
+    bench.run({**nodes, "r": ("Reach", {"direct": True}), "c": ("Show", {"value": ["r", 0]})}, outputs=["c"])
+    assert bench.shown() == {"c": ["11"]}

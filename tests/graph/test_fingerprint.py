@@ -165,7 +165,7 @@ def told(before: dict[str, Any], after: dict[str, Any]) -> str:
         ({"x": 7}, {"x": 7, "y": 1}, "y changed"),
         ({"x": 7, "y": 1}, {"x": 7}, "y changed"),
         ({"x": ["a", 0]}, {"x": ["a", 0], "up": 2}, "x changed upstream"),
-        ({"x": 7}, {"x": 7}, "its stored result was dropped"),
+        ({"x": 7}, {"x": 7}, "it has no stored result"),
         ({"x": 7}, {"x": math.nan}, "x is never equal to itself"),
     ],
 )
