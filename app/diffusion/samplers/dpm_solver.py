@@ -135,12 +135,16 @@ def dpm_adaptive(
     rtol: float = 0.05,
     atol: float = 0.0078,
     h_init: float = 0.05,
+    pcoeff: float = 0.0,
+    icoeff: float = 1.0,
+    dcoeff: float = 0.0,
+    accept_safety: float = 0.81,
     eta: float = 0.0,
     s_noise: float = 1.0,
 ) -> Iterator[Step]:
     """DPM-Solver-12 or -23: the difference of two orders sets the step; yields the accepted steps."""
     start, finish = _span(sigmas)
-    control = StepControl(h_init, order)
+    control = StepControl(h_init, order, pcoeff, icoeff, dcoeff, accept_safety)
     t, before, index = start, x, 0
     solver = _Solver(denoise, x, t)
     while t < finish - 1e-5:

@@ -11,6 +11,7 @@ from torch import Tensor
 from app.diffusion.denoiser import Denoiser, NoiseSource, Step
 from app.diffusion.samplers.coordinates import in_ratio
 from app.diffusion.samplers.quadrature import integral
+from app.errors import InvalidRequest
 
 NoiseScaler = Callable[[float], float]
 
@@ -18,6 +19,19 @@ NoiseScaler = Callable[[float], float]
 def er_sde_5(sigma: float) -> float:
     """The paper's noise scale 5: sigma·(exp(sigma^0.3) + 10)."""
     return sigma * (math.exp(sigma**0.3) + 10)
+
+
+def scaler_named(solver_type: str, eta: float = 1.0) -> NoiseScaler:
+    """The scale of a solver type: "ER-SDE", "Reverse-time SDE" (sigma^(1 + eta)) or "ODE" (no fresh noise)."""
+    if solver_type == "ODE" or eta == 0:
+        return lambda sigma: sigma
+    if solver_type == "Reverse-time SDE":
+        return lambda sigma: sigma ** (1 + eta)
+    if solver_type == "ER-SDE":
+        return lambda sigma: sigma * (math.exp(eta * sigma**0.3) + 10)
+    raise InvalidRequest(
+        f"No ER-SDE solver is called {solver_type!r}.", remedy="Choose ER-SDE, Reverse-time SDE or ODE."
+    )
 
 
 @in_ratio

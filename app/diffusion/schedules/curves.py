@@ -7,14 +7,24 @@ import math
 import torch
 from torch import Tensor
 
+from app.errors import InvalidRequest
+
 
 def closed(levels: Tensor) -> Tensor:
     """levels [n] and a final zero."""
     return torch.cat([levels, levels.new_zeros(1)])
 
 
+def positive(*levels: float) -> None:
+    """Raise InvalidRequest unless all levels are above zero, where a logarithm needs them."""
+    if min(levels) <= 0:
+        raise InvalidRequest(f"A noise level of {min(levels)} is not above zero.", remedy="Raise sigma_min.")
+
+
 def karras(steps: int, sigma_min: float, sigma_max: float, rho: float = 7.0) -> Tensor:
     """Eq. 5 of arXiv:2206.00364."""
+    if rho <= 0:
+        raise InvalidRequest(f"Karras's rho of {rho} is not above zero.", remedy="Choose 7, as in the paper.")
     ramp = torch.linspace(0, 1, steps)
     low, high = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
     return closed((high + ramp * (low - high)) ** rho)
@@ -22,11 +32,13 @@ def karras(steps: int, sigma_min: float, sigma_max: float, rho: float = 7.0) -> 
 
 def exponential(steps: int, sigma_min: float, sigma_max: float) -> Tensor:
     """Log-uniform levels."""
+    positive(sigma_min, sigma_max)
     return closed(torch.linspace(math.log(sigma_max), math.log(sigma_min), steps).exp())
 
 
 def polyexponential(steps: int, sigma_min: float, sigma_max: float, rho: float = 1.0) -> Tensor:
     """A polynomial in log sigma; rho 1 is `exponential`."""
+    positive(sigma_min, sigma_max)
     ramp = torch.linspace(1, 0, steps) ** rho
     low, high = math.log(sigma_min), math.log(sigma_max)
     return closed((ramp * (high - low) + low).exp())
@@ -64,3 +76,74 @@ def linear_quadratic(steps: int, sigma_max: float, threshold: float = 0.025, lin
     k = torch.arange(rest, dtype=torch.float64)
     removed = torch.cat([line, threshold + slope * k + bend * k**2, torch.ones(1, dtype=torch.float64)])
     return ((1 - removed) * sigma_max).float()
+
+
+# The optimised schedules of Align Your Steps (arXiv:2404.14507), as published for ten steps.
+ALIGN_YOUR_STEPS = {
+    "SD1": (
+        14.6146412293,
+        6.4745760956,
+        3.8636745985,
+        2.694615152,
+        1.8841921177,
+        1.3943805092,
+        0.9642583904,
+        0.6523686016,
+        0.3977456272,
+        0.1515232662,
+        0.0291671582,
+    ),
+    "SDXL": (
+        14.6146412293,
+        6.3184485287,
+        3.7681790315,
+        2.1811480769,
+        1.3405244945,
+        0.8620721141,
+        0.5550693289,
+        0.3798540708,
+        0.2332364134,
+        0.1114188177,
+        0.0291671582,
+    ),
+    "SVD": (700.0, 54.5, 15.886, 7.977, 4.248, 1.789, 0.981, 0.403, 0.173, 0.034, 0.002),
+}
+
+
+def align_your_steps(model_type: str, steps: int, denoise: float = 1.0) -> Tensor:
+    """The published levels, interpolated in log sigma to steps + 1 of them, the last one set to zero.
+
+    denoise < 1 keeps the last round(steps·denoise) steps; none at 0. Raises InvalidRequest for an unknown type.
+    """
+    if model_type not in ALIGN_YOUR_STEPS:
+        known = ", ".join(ALIGN_YOUR_STEPS)
+        raise InvalidRequest(f"Align Your Steps has no levels for {model_type!r}.", remedy=f"Choose one of: {known}.")
+    kept = round(steps * denoise) if denoise < 1 else steps
+    if kept < 1:
+        return torch.zeros(0)
+    known_logs = torch.tensor(ALIGN_YOUR_STEPS[model_type], dtype=torch.float64).log()
+    place = torch.linspace(0, len(known_logs) - 1, steps + 1, dtype=torch.float64)
+    low = place.floor().long().clamp(max=len(known_logs) - 2)
+    levels = torch.lerp(known_logs[low], known_logs[low + 1], place - low).exp().float()
+    return closed(levels[-(kept + 1) : -1])
+
+
+def shifted_by_tokens(
+    steps: int,
+    tokens: int = 4096,
+    *,
+    max_shift: float = 2.05,
+    base_shift: float = 0.95,
+    stretch: bool = True,
+    terminal: float = 0.1,
+) -> Tensor:
+    """LTX-Video's flow schedule: the shift grows linearly from 1024 to 4096 latent tokens.
+
+    `stretch` then scales the clean part so that the last level above zero is `terminal`.
+    """
+    shift = base_shift + (max_shift - base_shift) * (tokens - 1024) / (4096 - 1024)
+    even = torch.linspace(1, 0, steps + 1, dtype=torch.float64)[:-1]
+    levels = math.exp(shift) / (math.exp(shift) + 1 / even - 1)
+    if stretch and steps > 1:
+        levels = 1 - (1 - levels) * (1 - terminal) / (1 - levels[-1])
+    return closed(levels.float())

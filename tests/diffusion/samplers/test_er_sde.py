@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
-from app.diffusion.samplers.er_sde import er_sde, er_sde_5
+from app.diffusion.samplers.er_sde import er_sde, er_sde_5, scaler_named
 from app.diffusion.samplers.euler import euler, euler_ancestral
+from app.errors import InvalidRequest
 
 
 def test_variance_falls_with_second_order(probe):
@@ -37,3 +38,12 @@ def test_the_square_scale_is_ancestral(probe):
 def test_scaler_rises():
     assert er_sde_5(0.0) == 0
     assert er_sde_5(1.0) == pytest.approx(math.e + 10)
+
+
+def test_scalers_by_name():
+    assert scaler_named("ER-SDE")(0.7) == er_sde_5(0.7)
+    assert scaler_named("Reverse-time SDE", 1.0)(3.0) == 9.0
+    assert scaler_named("Reverse-time SDE", 0.0)(3.0) == 3.0
+    assert scaler_named("ODE")(3.0) == 3.0
+    with pytest.raises(InvalidRequest, match="SDE"):
+        scaler_named("SDE")

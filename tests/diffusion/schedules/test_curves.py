@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from app.diffusion.schedules import curves
+from app.errors import InvalidRequest
 
 
 def test_karras_in_closed_form():
@@ -63,3 +64,39 @@ def test_linear_quadratic_has_two_parts_that_meet_smoothly():
     assert curve[0].item() == pytest.approx(line[0].item(), rel=1)
     assert torch.allclose(curve.diff(), curve.diff()[0].expand(49), atol=1e-6)
     assert curves.linear_quadratic(1, 2.0).tolist() == [2.0, 0.0]
+
+
+def test_align_your_steps_is_as_published_at_ten_steps():
+    levels = curves.align_your_steps("SDXL", 10)
+    assert levels[:-1].tolist() == pytest.approx(curves.ALIGN_YOUR_STEPS["SDXL"][:-1], rel=1e-6)
+    assert levels[-1] == 0
+
+
+def test_align_your_steps_interpolates_and_shortens():
+    levels = curves.align_your_steps("SD1", 20)
+    assert levels[1].item() == pytest.approx(math.sqrt(14.6146412293 * 6.4745760956), rel=1e-6)
+    assert torch.equal(curves.align_your_steps("SD1", 20, denoise=0.5), levels[-11:])
+    assert len(curves.align_your_steps("SD1", 20, denoise=0.0)) == 0
+
+
+def test_token_shift():
+    levels = curves.shifted_by_tokens(10)
+    assert levels[0] == 1
+    assert levels[-2].item() == pytest.approx(0.1)
+    plain = curves.shifted_by_tokens(10, 1024, stretch=False)
+    assert plain[5].item() == pytest.approx(math.exp(0.95) / (math.exp(0.95) + 1))
+    assert torch.isfinite(curves.shifted_by_tokens(1)).all()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: curves.karras(5, 0.1, 10.0, rho=0.0),
+        lambda: curves.exponential(5, 0.0, 10.0),
+        lambda: curves.polyexponential(5, 0.1, 0.0),
+        lambda: curves.align_your_steps("SD9", 5),
+    ],
+)
+def test_senseless_requests_are_refused(call):
+    with pytest.raises(InvalidRequest):
+        call()

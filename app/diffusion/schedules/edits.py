@@ -1,0 +1,67 @@
+"""Schedules out of schedules, for the sigma nodes. All take and give levels [n + 1]."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import torch
+from torch import Tensor
+
+from app.errors import InvalidRequest
+
+# Stands in for zero where a sampler would start from it.
+LEAST = 1e-4
+
+SPACINGS: Mapping[str, Callable[[float], float]] = MappingProxyType(
+    {
+        "linear": lambda part: part,
+        "cosine": lambda part: math.sin(part * math.pi / 2),
+        "sine": lambda part: 1 - math.cos(part * math.pi / 2),
+    }
+)
+
+
+def split(levels: Tensor, step: int) -> tuple[Tensor, Tensor]:
+    """The levels up to `step` and from it on; both contain it."""
+    return levels[: step + 1], levels[step:]
+
+
+def split_denoise(levels: Tensor, denoise: float) -> tuple[Tensor, Tensor]:
+    """Split so that the second part has this share of the steps."""
+    steps = max(len(levels) - 1, 0)
+    return split(levels, steps - round(steps * denoise))
+
+
+def flip(levels: Tensor) -> Tensor:
+    """Reversed, for inversion; a leading zero becomes a small level."""
+    flipped = levels.flip(0).clone()
+    if len(flipped) and flipped[0] == 0:
+        flipped[0] = LEAST
+    return flipped
+
+
+def with_first(levels: Tensor, sigma: float) -> Tensor:
+    """The same with another first level."""
+    changed = levels.clone()
+    changed[:1] = sigma
+    return changed
+
+
+def extended(
+    levels: Tensor, steps: int, *, start_at_sigma: float = -1.0, end_at_sigma: float = 12.0, spacing: str = "linear"
+) -> Tensor:
+    """Each step between two levels inside the range is divided into `steps`; a negative start means no upper end.
+
+    Raises InvalidRequest for an unknown spacing.
+    """
+    if spacing not in SPACINGS:
+        raise InvalidRequest(f"No spacing is called {spacing!r}.", remedy=f"Choose one of: {', '.join(SPACINGS)}.")
+    start = math.inf if start_at_sigma < 0 else start_at_sigma
+    parts = [SPACINGS[spacing](k / steps) for k in range(steps)]
+    extended_levels: list[float] = []
+    for level, following in zip(levels.tolist(), levels.tolist()[1:], strict=False):
+        inside = end_at_sigma <= level <= start
+        extended_levels += [level + (following - level) * part for part in (parts if inside else [0.0])]
+    return torch.tensor([*extended_levels, *levels[-1:].tolist()], dtype=levels.dtype)
