@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 _SHORTEST_WAIT = 0.2
 _LONGEST_WAIT = 30.0
-_WELL_SECONDS = 60.0
+_WELL_SECONDS = 20.0
 _FAREWELL_SECONDS = 3.0
 _ENDINGS_KEPT = 32
 

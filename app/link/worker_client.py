@@ -9,6 +9,7 @@ import asyncio
 import logging
 import queue
 import threading
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +20,7 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
-from app.engine.events import Event, Preview, Progress, RunFailed, RunInterrupted, RunSucceeded
+from app.engine.events import Event, NodeStarted, Preview, Progress, RunFailed, RunInterrupted, RunSucceeded
 from app.errors import AppError, Cancelled
 from app.link.messages import Cancel, Done, Free, Heartbeat, Hello, Job, Ready, Stop, Welcome, decode, encode
 from app.link.messages import encode_event as encode_run_event
@@ -41,24 +42,39 @@ class _Outbox:
     """Messages on their way out. Pictures and progress that a newer one makes pointless are dropped while they wait."""
 
     _items: deque[tuple[object, str | bytes]] = field(default_factory=deque)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+    _put: int = 0
+    _sent: int = 0
 
-    def put(self, content: str | bytes, replaces: object = None) -> None:
-        """Add a message. One that waits with an equal, not None `replaces` goes."""
-        with self._lock:
+    def put(self, content: str | bytes, replaces: object = None) -> int:
+        """Add a message and say its number. One that waits with an equal, not None `replaces` goes."""
+        with self._changed:
             if replaces is not None and self._items:
                 self._items = deque(item for item in self._items if item[0] != replaces)
             self._items.append((replaces, content))
+            self._put += 1
+            return self._put
 
-    def take(self) -> list[str | bytes]:
-        """All that waits, oldest first."""
-        with self._lock:
+    def take(self) -> tuple[list[str | bytes], int]:
+        """All that waits, oldest first, and the number of the last."""
+        with self._changed:
             items, self._items = self._items, deque()
-        return [content for _, content in items]
+            return [content for _, content in items], self._put
+
+    def sent(self, number: int) -> None:
+        """All messages up to that number are on the wire."""
+        with self._changed:
+            self._sent = number
+            self._changed.notify_all()
+
+    def wait_for(self, number: int, seconds: float) -> None:
+        """Wait until that message is on the wire, but no longer than that."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._sent >= number, seconds)
 
     def clear(self) -> None:
         """Forget all that waits."""
-        self.take()
+        self.sent(self.take()[1])
 
 
 @dataclass(slots=True)
@@ -68,6 +84,7 @@ class _Current:
     job: Job
     stop: threading.Event = field(default_factory=threading.Event)
     ended: bool = False
+    patience: float = 1.0  # seconds that may still be waited for announcements of nodes
 
 
 class WorkerLoop:
@@ -106,6 +123,7 @@ class WorkerLoop:
         self._stopping = threading.Event()
         self._loop = asyncio.new_event_loop()
         self._wake = asyncio.Event()
+        self._welcomed = asyncio.Event()
 
     def run(self) -> None:
         """Work until the server says stop, `stop` is called or the server refuses the secret."""
@@ -156,7 +174,12 @@ class WorkerLoop:
             return  # nobody waits for it any more
         current.ended = isinstance(event, _TERMINAL)
         key = (type(event), event.node_id) if isinstance(event, Preview | Progress) else None
-        self._send(encode_run_event(current.job.job_id, current.job.token, event), key)
+        number = self._send(encode_run_event(current.job.job_id, current.job.token, event), key)
+        if isinstance(event, NodeStarted) and current.patience > 0:
+            # A node that takes this process down is named to the user only if this was said before it runs.
+            began = time.monotonic()
+            self._outbox.wait_for(number, min(current.patience, 0.2))
+            current.patience -= time.monotonic() - began
 
     def _give_back(self, order: Free) -> None:
         try:
@@ -164,10 +187,11 @@ class WorkerLoop:
         except Exception:
             log.exception("memory could not be given back")
 
-    def _send(self, content: str | bytes, replaces: object = None) -> None:
-        self._outbox.put(content, replaces)
+    def _send(self, content: str | bytes, replaces: object = None) -> int:
+        number = self._outbox.put(content, replaces)
         with suppress(RuntimeError):  # the loop has ended: so has the need to say anything
             self._loop.call_soon_threadsafe(self._wake.set)
+        return number
 
     # ------------------------------------------------------------ the talking thread
 
@@ -205,6 +229,7 @@ class WorkerLoop:
                 failures += 1
 
     async def _converse(self, connection: ClientConnection) -> None:
+        self._welcomed.clear()
         await connection.send(encode(self._hello))
         parts = (self._listen(connection), self._say(connection), self._beat(connection))
         tasks = [asyncio.create_task(part) for part in parts]
@@ -226,6 +251,7 @@ class WorkerLoop:
     def _hear(self, message: object) -> None:
         if isinstance(message, Welcome):
             self._lease_seconds = message.lease_seconds
+            self._welcomed.set()
             self._send(encode(Ready()))
         elif isinstance(message, Job):
             self._current = _Current(message)
@@ -241,14 +267,17 @@ class WorkerLoop:
 
     async def _say(self, connection: ClientConnection) -> None:
         while True:
-            for content in self._outbox.take():
+            contents, number = self._outbox.take()
+            for content in contents:
                 await connection.send(content)
+            self._outbox.sent(number)
             if self._stopping.is_set() and self._current is None:
                 return
             await self._wake.wait()
             self._wake.clear()
 
     async def _beat(self, connection: ClientConnection) -> None:
+        await self._welcomed.wait()
         while True:
             await asyncio.sleep(self._lease_seconds / 3)
             current = self._current

@@ -1,16 +1,26 @@
-"""The nodes that workers offer, and the answer of `/object_info`, made once per change."""
+"""The nodes that workers offer, and the answer of `/object_info`, made once per change.
+
+What the last worker offered is kept in a file, so that the editor and programs need not wait for the next one: it is
+true until a worker says otherwise.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from app.errors import Missing, Unavailable
 from app.graph.spec import NodeSpec, object_info, spec_from_json
 from app.server.replies import to_json
+from app.store.settings_file import write_atomically
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +51,19 @@ class Catalogue:
         self.failures = tuple(failures)
         self._known.set()
         return changed
+
+    def recall(self, path: Path) -> None:
+        """Take over what `keep` wrote, if it did and this program can read it."""
+        try:
+            self.learn(tuple(json.loads(path.read_bytes())))
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as broken:
+            log.warning("%s is of no use any more: %s", path, broken)
+
+    def keep(self, path: Path) -> None:
+        """Write down what is known, for the next start."""
+        write_atomically(path, to_json(self._said).encode())
 
     async def ready(self, seconds: float) -> Mapping[str, NodeSpec]:
         """The specs, waiting for the first worker if need be.

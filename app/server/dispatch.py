@@ -14,16 +14,17 @@ from typing import Any, Protocol
 
 from app.engine.events import Event, RunFailed, RunInterrupted, RunSucceeded
 from app.link.messages import Cancel, Done, Free, Heartbeat, Hello, Job, Message, Ready, RunEvent, decode_event
-from app.server.runs import ActiveRun, RunServices, flush_forever, open_run, status_data, translator_for, worker_lost
+from app.server.runs import ActiveRun, RunServices, flush_forever, open_run, status_data, worker_lost
 from app.store import events as stored_events
 from app.store import job_queries, jobs
-from app.store.job_records import JobRecord, Outcome, Submission
+from app.store.job_records import JobRecord, Submission
 from app.store.jobs import Accepted, Loss
 
 log = logging.getLogger(__name__)
 
 _SWEEP_SECONDS = 1.0
 _SILENT_BEATS = 3
+_SERVER_ENDED = "ended together with the server"
 
 
 class Channel(Protocol):
@@ -274,16 +275,14 @@ class Dispatcher:
                     await self._end(worker, f"did not answer for {self.lease_seconds:.0f} s")
 
     async def _settle(self, record: JobRecord, loss: Loss, losses: int) -> None:
-        """Write the end of a job that an earlier server lost once too often, or after it was cancelled."""
-        if loss not in ("poisoned", "cancelled"):
-            return
-        translator = translator_for(record)
-        if loss == "poisoned":
-            translator.translate(worker_lost(("", ""), losses, "ended together with the server"))
-        outcome = translator.outcome or Outcome("cancelled")
-        await self.services.database.write(
-            lambda connection: jobs.finish(connection, record.id, record.token, outcome, time.time())
-        )
+        """Take note of a job that an earlier server lost; write its end if it was lost too often or cancelled."""
+        run = await open_run(record, self.services)
+        if loss == "queued":
+            await run.told_lost(_SERVER_ENDED, losses)
+        elif loss == "poisoned":
+            await run.hear(worker_lost(("", ""), losses, _SERVER_ENDED))
+        elif loss == "cancelled":
+            await run.hear(RunInterrupted("", ""))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

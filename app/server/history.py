@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Any
 
 from aiohttp import web
 
 from app.server.queue import item
-from app.server.replies import flag, read_object, reply, text_list, whole_number
+from app.server.replies import flag, read_object, reply, reply_text, text_list, to_json, whole_number
 from app.server.services import services_of
 from app.store import job_queries
 from app.store.job_records import JobRecord
@@ -26,8 +27,11 @@ async def get_history(request: web.Request) -> web.Response:
     """Entries by job id, oldest first; `max_items` and `offset` choose a part."""
     most = whole_number(request.query.get("max_items"), "max_items", None)
     offset = whole_number(request.query.get("offset"), "offset", -1) or 0
-    found = await services_of(request).database.read(lambda connection: job_queries.history(connection, most, offset))
-    return reply({job.id: entry(job) for job in found})
+
+    def read(connection: sqlite3.Connection) -> str:
+        return to_json({job.id: entry(job) for job in job_queries.history(connection, most, offset)})
+
+    return reply_text(await services_of(request).database.read(read))
 
 
 async def get_history_entry(request: web.Request) -> web.Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from aiohttp import WSMsgType, web
@@ -80,5 +81,6 @@ async def _welcome(services: Services, channel: SocketChannel, hello: Hello) -> 
     worker = services.dispatcher.joined(channel, hello)
     await channel.send(Welcome(worker.id, services.dispatcher.lease_seconds))
     if changed:
+        await asyncio.to_thread(services.catalogue.keep, services.folders.user / "nodes.json")
         services.hub.send("nodes_changed", {"count": len(hello.specs)})
     return worker

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Any
 
 from aiohttp import web
 
-from app.server.replies import flag, read_object, reply, text_list
+from app.server.replies import flag, read_object, reply_text, text_list, to_json
 from app.server.services import services_of
 from app.store import job_queries
 from app.store.job_records import JobRecord
@@ -19,10 +20,7 @@ def routes() -> list[web.RouteDef]:
 
 async def get_queue(request: web.Request) -> web.Response:
     """Jobs that run and jobs that wait, each in their order."""
-    database = services_of(request).database
-    running = await database.read(job_queries.running)
-    queued = await database.read(job_queries.queued)
-    return reply({"queue_running": [item(job) for job in running], "queue_pending": [item(job) for job in queued]})
+    return reply_text(await services_of(request).database.read(_queue))
 
 
 async def post_queue(request: web.Request) -> web.Response:
@@ -35,6 +33,11 @@ async def post_queue(request: web.Request) -> web.Response:
     elif wanted:
         await dispatcher.remove_queued(wanted)
     return web.Response()
+
+
+def _queue(connection: sqlite3.Connection) -> str:
+    running, queued = job_queries.running(connection), job_queries.queued(connection)
+    return to_json({"queue_running": [item(job) for job in running], "queue_pending": [item(job) for job in queued]})
 
 
 def item(job: JobRecord) -> list[Any]:

@@ -28,6 +28,11 @@ def reply(data: object, status: int = 200, headers: Mapping[str, str] | None = N
     return web.Response(text=to_json(data), status=status, content_type="application/json", headers=headers)
 
 
+def reply_text(text: str) -> web.Response:
+    """An answer in JSON that is text already: long ones are made in a thread."""
+    return web.Response(text=text, content_type="application/json")
+
+
 def parse_json(text: bytes | str) -> Any:
     """JSON from outside.
 

@@ -75,15 +75,19 @@ class ActiveRun:
             lambda connection: jobs.lose(connection, self.record.id, self.record.token, counts=counts)
         )
         if loss == "queued":
-            again = {"prompt_id": self.record.id, "reason": reason, "losses": losses, "timestamp": _milliseconds()}
-            self._say([Said("job_requeued", again, to_all=True)])
-            await self.save()
+            await self.told_lost(reason, losses)
         elif loss == "poisoned":
             self.ended = False
             await self.hear(worker_lost(self.translator.last_node, losses, reason))
         elif loss == "cancelled":
             self.ended = False
             await self.hear(RunInterrupted("", ""))
+
+    async def told_lost(self, reason: str, losses: int) -> None:
+        """Tell that the job is queued again, and why."""
+        data = {"prompt_id": self.record.id, "reason": reason, "losses": losses, "timestamp": _milliseconds()}
+        self._say([Said("job_requeued", data, to_all=True)])
+        await self.save()
 
     async def save(self) -> None:
         """Store the events that are not stored yet."""

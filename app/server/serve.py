@@ -128,13 +128,15 @@ def _folders(settings: Settings) -> Folders:
 
 def _services(settings: Settings, folders: Folders, database: Database, publisher: Publisher) -> Services:
     hub = Hub()
+    catalogue = Catalogue(FileNames(folders))
+    catalogue.recall(folders.user / "nodes.json")
     return Services(
         settings=settings,
         database=database,
         folders=folders,
         publisher=publisher,
         hub=hub,
-        catalogue=Catalogue(FileNames(folders)),
+        catalogue=catalogue,
         dispatcher=Dispatcher(
             RunServices(database, publisher, hub), settings.serve.lease_seconds, settings.serve.cancel_grace_seconds
         ),

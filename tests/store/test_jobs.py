@@ -46,7 +46,14 @@ def test_the_same_key_is_the_same_job(connection: sqlite3.Connection) -> None:
 
 
 def test_lower_numbers_run_first_and_equal_ones_in_order(connection: sqlite3.Connection) -> None:
-    for name, more in (("a", {}), ("b", {}), ("c", {"front": True}), ("d", {"number": 0.0}), ("e", {"number": -9.0})):
+    chosen: dict[str, dict[str, Any]] = {
+        "a": {},
+        "b": {},
+        "c": {"front": True},
+        "d": {"number": 0.0},
+        "e": {"number": -9.0},
+    }
+    for name, more in chosen.items():
         submit(connection, name, **more)
     assert [claim(connection).id for _ in range(5)] == ["e", "c", "a", "d", "b"]
     assert jobs.claim(connection, "w", lease_until=1, now=1) is None
@@ -146,7 +153,7 @@ def test_history_is_oldest_first(connection: sqlite3.Connection) -> None:
         finished(connection, name, 10.0 + at)
     submit(connection, "waiting")
 
-    def names(*arguments: int | None) -> str:
+    def names(*arguments: Any) -> str:
         return "".join(job.id for job in job_queries.history(connection, *arguments))
 
     assert names() == "abcde"
