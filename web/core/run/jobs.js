@@ -164,9 +164,16 @@ const HANDLERS = {
     if (data.output) job.outputs.set(id, { ...job.outputs.get(id), ...data.output });
     return [id];
   },
+  job_requeued(job, _data, now) {
+    return end(job, "queued", now);
+  },
   execution_success: (job, _data, now) => end(job, "succeeded", now),
   execution_interrupted: (job, _data, now) => end(job, "cancelled", now),
   execution_error(job, data, now) {
+    if (data.node_id == null || data.node_id === "") {
+      job.error = data;
+      return end(job, "failed", now);
+    }
     const id = shownNode(data.node_id);
     const run = nodeRun(job, id);
     run.message = String(data.exception_message ?? "").trim();

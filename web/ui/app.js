@@ -1,0 +1,141 @@
+import { claim, Journal } from "./journal.js";
+import { uuid } from "../core/doc/ids.js";
+import { readDefinitions } from "../core/nodes/definitions.js";
+import { Server } from "../core/protocol/client.js";
+import { Editor } from "../view/editor.js";
+import { typing } from "../view/dom.js";
+import { listenClipboard } from "./clipboard.js";
+import { listenKeys } from "./commands.js";
+import { listenDrops } from "./drops.js";
+import { editorServices } from "./services.js";
+import { Files } from "./files.js";
+import { Gallery } from "./gallery.js";
+import { makeCommands } from "./command_list.js";
+import { Panels } from "./panels.js";
+import { Runner } from "./runner.js";
+import { applyTheme, Settings } from "./settings.js";
+import { Shell } from "./shell.js";
+import { Tabs } from "./tabs.js";
+import { Toasts } from "./toasts.js";
+
+/**
+ * The page: makes the parts and introduces them to each other. Has no behaviour of its own beyond that.
+ */
+export class App {
+  /** @param {HTMLElement} body */
+  constructor(body) {
+    this.settings = new Settings();
+    applyTheme(this.settings);
+    this.toasts = new Toasts();
+    this.journal = new Journal();
+    /** @type {Map<string, import("../core/nodes/definitions.js").NodeDef>} */
+    this.definitions = readDefinitions({});
+    this.ready = false;
+    this.server = new Server("", (type, data) => this.#receive(type, data));
+    this.shell = new Shell(body, this);
+    this.editor = new Editor(this.shell.stage, editorServices(this));
+    this.gallery = new Gallery(this);
+    this.panels = new Panels(this);
+    this.tabs = new Tabs(this);
+    this.files = new Files(this);
+    this.runner = new Runner(this.server, {
+      sessions: () => this.tabs.sessions,
+      refresh: (session, nodes) => (session === this.session ? this.editor.refresh(nodes) : undefined),
+      changed: () => this.shell.update(),
+      made: (file, job) => this.gallery.add(file, job.id),
+      problem: (session, text, nodes) => this.shell.problem(session, text, nodes),
+      say: (text, tone) => this.toasts.show(text, { tone }),
+    });
+    this.commands = makeCommands(this);
+  }
+
+  /** The session in front. */
+  get session() {
+    return this.tabs.current;
+  }
+
+  async start() {
+    this.#listen();
+    await this.journal.open();
+    const [clientId, kept] = await Promise.all([ownClientId(), this.journal.kept("catalogue")]);
+    this.server.clientId = clientId;
+    if (kept) this.definitions = readDefinitions(kept);
+    await this.tabs.restore();
+    this.server.connect();
+    this.shell.update();
+    await this.loadCatalogue();
+    this.gallery.load();
+  }
+
+  /** Ask for the node classes, until the server has them. */
+  async loadCatalogue() {
+    for (let wait = 500; ; wait = Math.min(wait * 1.5, 4000)) {
+      try {
+        const catalogue = await this.server.get("/object_info");
+        this.definitions = readDefinitions(catalogue);
+        this.journal.keep("catalogue", catalogue);
+        this.ready = true;
+        break;
+      } catch {
+        await new Promise((resolve) => setTimeout(resolve, wait));
+      }
+    }
+    for (const session of this.tabs.sessions) session.recatalogue(this.definitions);
+    if (this.session) this.editor.refresh(this.session.document.graph.nodes.keys());
+    this.shell.update();
+    this.panels.update("nodes");
+  }
+
+  #listen() {
+    listenKeys(this.commands, () => document.querySelector("dialog[open], .popup") !== null);
+    listenClipboard(this);
+    listenDrops(this);
+    this.settings.listeners.add((name) => this.#setting(name));
+    matchMedia("(prefers-color-scheme: light)").addEventListener("change", () => this.#setting("theme"));
+    window.addEventListener("pagehide", () => this.journal.snapshotAll());
+    document.addEventListener("visibilitychange", () => {
+      if (document.visibilityState === "hidden") this.journal.snapshotAll();
+    });
+    const hand = (/** @type {KeyboardEvent} */ event) => {
+      if (event.code === "Space" && !typing(event.target)) this.shell.stage.classList.toggle("hand", event.type === "keydown");
+    };
+    document.addEventListener("keydown", hand);
+    document.addEventListener("keyup", hand);
+  }
+
+  /** @param {string} name */
+  #setting(name) {
+    if (name === "theme") {
+      applyTheme(this.settings);
+      this.editor.recolour();
+    }
+    this.shell.update();
+  }
+
+  /**
+   * @param {string} type
+   * @param {any} data
+   */
+  #receive(type, data) {
+    if (type === "socket") {
+      this.shell.connection(data);
+      if (data) {
+        this.runner.catchUp();
+        this.panels.update("queue");
+      }
+      return;
+    }
+    if (type === "nodes_changed") this.loadCatalogue();
+    this.runner.receive(type, data);
+    if (type === "status") this.panels.update("queue");
+  }
+}
+
+/** This window's name for the server: kept over a reload, not shared with a copy of the window. */
+async function ownClientId() {
+  const kept = sessionStorage.getItem("latent-loom.client");
+  const id = kept && (await claim(`client:${kept}`)) ? kept : uuid();
+  if (id !== kept) await claim(`client:${id}`);
+  sessionStorage.setItem("latent-loom.client", id);
+  return id;
+}

@@ -1,0 +1,49 @@
+import { typing } from "../view/dom.js";
+import { NoGraph, readJson } from "../core/format/read.js";
+import { copyText, pasteText, removeSelection } from "./actions.js";
+
+/**
+ * Copy, cut and paste through the system's clipboard, as text: between tabs, windows and browsers.
+ * @param {import("./app.js").App} app
+ */
+export function listenClipboard(app) {
+  const free = (/** @type {Event} */ event) => !typing(event.target) && !document.querySelector("dialog[open]") && !getSelection()?.toString();
+  const copy = (/** @type {ClipboardEvent} */ event) => {
+    const text = app.session && free(event) ? copyText(app.session) : null;
+    if (!text || !event.clipboardData) return false;
+    event.clipboardData.setData("text/plain", text);
+    event.preventDefault();
+    return true;
+  };
+  document.addEventListener("copy", (event) => {
+    if (copy(event)) app.toasts.announce("Copied");
+  });
+  document.addEventListener("cut", (event) => {
+    if (copy(event) && app.session) removeSelection(app.session);
+  });
+  document.addEventListener("paste", (event) => {
+    if (!app.session || !free(event) || !event.clipboardData) return;
+    event.preventDefault();
+    const [file] = event.clipboardData.files;
+    if (file) app.files.openFile(file);
+    else pasteAnything(app, event.clipboardData.getData("text/plain"));
+  });
+}
+
+/**
+ * @param {import("./app.js").App} app
+ * @param {string} text
+ */
+function pasteAnything(app, text) {
+  const { session, editor } = app;
+  if (!session || !text.trim()) return;
+  const at = session.viewport.toGraph(editor.pointer);
+  if (pasteText(session, text, at)) return;
+  try {
+    const { record } = readJson(text, app.definitions, "The clipboard");
+    app.tabs.open(record, { name: "Pasted" });
+  } catch (error) {
+    if (!(error instanceof NoGraph)) throw error;
+    app.toasts.show("The clipboard holds no nodes.", { tone: "info" });
+  }
+}

@@ -1,0 +1,186 @@
+import { Document } from "../core/doc/document.js";
+
+/**
+ * Open documents in the browser's database, change by change: a crash, a closed window or a power cut loses nothing.
+ * A document belongs to one window at a time.
+ *
+ * @typedef {{uid: string, name: string, path: string | null, record: any, sequence: number, time: number, open: boolean,
+ *   dirty: boolean, place: number, view: {scale: number, offset: [number, number]} | null}} Entry
+ */
+
+const NAME = "latent-loom";
+const SNAPSHOT_AFTER = 200;
+const SNAPSHOT_MS = 30000;
+const CLOSED_KEPT = 20;
+
+export class Journal {
+  constructor() {
+    /** @type {IDBDatabase | null} */
+    this.database = null;
+    /** @type {Map<string, {session: import("../view/session.js").Session, since: number, sequence: number, timer: number}>} */
+    this.watched = new Map();
+  }
+
+  /** @returns {Promise<void>} resolves without a database where the browser gives none */
+  async open() {
+    this.database = await new Promise((resolve) => {
+      const request = indexedDB.open(NAME, 1);
+      request.onupgradeneeded = () => {
+        request.result.createObjectStore("documents", { keyPath: "uid" });
+        request.result.createObjectStore("patches", { keyPath: ["uid", "sequence"] });
+        request.result.createObjectStore("kept", { keyPath: "key" });
+      };
+      request.onsuccess = () => resolve(request.result);
+      request.onerror = () => resolve(null);
+      request.onblocked = () => resolve(null);
+    }).catch(() => null);
+  }
+
+  /** @returns {Promise<{document: Document, view: Entry["view"]}[]>} what was open and is not open in another window */
+  async restore() {
+    /** @type {Entry[]} */
+    const entries = await this.#all("documents");
+    const restored = [];
+    for (const entry of entries.filter(({ open }) => open).sort((a, b) => a.place - b.place)) {
+      if (!(await claimSoon(entry.uid))) continue;
+      restored.push({ document: await this.#rebuild(entry), view: entry.view });
+    }
+    return restored;
+  }
+
+  /** @returns {Promise<Entry[]>} documents closed lately, newest first */
+  async closed() {
+    const entries = await this.#all("documents");
+    return entries.filter((/** @type {Entry} */ entry) => !entry.open).sort((/** @type {Entry} */ a, /** @type {Entry} */ b) => b.time - a.time);
+  }
+
+  /**
+   * Write down a document and all its changes from now on.
+   * @param {import("../view/session.js").Session} session
+   */
+  watch(session) {
+    const { document } = session;
+    claim(document.uid);
+    // Starts above every number of an earlier watch, so that no old change is ever replayed on a newer snapshot.
+    const state = { session, since: 0, sequence: Date.now(), timer: 0 };
+    this.watched.set(document.uid, state);
+    document.subscribe((_, patches) => {
+      state.sequence += 1;
+      state.since += 1;
+      this.#put("patches", { uid: document.uid, sequence: state.sequence, patches });
+      if (state.since >= SNAPSHOT_AFTER) this.snapshot(document.uid);
+      else if (!state.timer) state.timer = window.setTimeout(() => this.snapshot(document.uid), SNAPSHOT_MS);
+    });
+    this.snapshot(document.uid);
+  }
+
+  /** @param {string} uid @param {boolean} [open] */
+  snapshot(uid, open = true) {
+    const state = this.watched.get(uid);
+    if (!state || !this.database) return;
+    clearTimeout(state.timer);
+    Object.assign(state, { timer: 0, since: 0 });
+    const { document, viewport, placed } = state.session;
+    const transaction = this.database.transaction(["documents", "patches"], "readwrite");
+    /** @type {Entry} */
+    const entry = {
+      uid, name: document.name, path: document.path, record: document.toRecord(), sequence: state.sequence,
+      time: Date.now(), open, dirty: document.dirty, place: [...this.watched.keys()].indexOf(uid),
+      view: placed ? { scale: viewport.scale, offset: viewport.offset } : null,
+    };
+    transaction.objectStore("documents").put(entry);
+    transaction.objectStore("patches").delete(IDBKeyRange.bound([uid, 0], [uid, state.sequence]));
+  }
+
+  /** All of them, because the window may be about to go. */
+  snapshotAll() {
+    for (const uid of this.watched.keys()) this.snapshot(uid);
+  }
+
+  /** @param {string} uid */
+  async close(uid) {
+    this.snapshot(uid, false);
+    this.watched.delete(uid);
+    for (const old of (await this.closed()).slice(CLOSED_KEPT)) this.#delete("documents", old.uid);
+  }
+
+  /** @param {string} key @param {unknown} value */
+  keep(key, value) {
+    this.#put("kept", { key, value });
+  }
+
+  /** @param {string} key @returns {Promise<any>} */
+  async kept(key) {
+    const { database } = this;
+    if (!database) return null;
+    const found = await done(database.transaction("kept").objectStore("kept").get(key));
+    return found?.value ?? null;
+  }
+
+  /** @param {Entry} entry */
+  async #rebuild(entry) {
+    const document = new Document(entry.record, { uid: entry.uid, name: entry.name });
+    document.path = entry.path;
+    const range = IDBKeyRange.bound([entry.uid, entry.sequence + 1], [entry.uid, Infinity]);
+    const database = /** @type {IDBDatabase} */ (this.database);
+    const later = await done(database.transaction("patches").objectStore("patches").getAll(range));
+    for (const { patches } of later ?? []) document.replay(patches);
+    if (entry.dirty || later?.length) document.revision += 1;
+    else document.markSaved();
+    return document;
+  }
+
+  /** @param {string} store @returns {Promise<any[]>} */
+  async #all(store) {
+    return this.database ? (await done(this.database.transaction(store).objectStore(store).getAll())) ?? [] : [];
+  }
+
+  /** @param {string} store @param {unknown} value */
+  #put(store, value) {
+    this.database?.transaction(store, "readwrite").objectStore(store).put(value);
+  }
+
+  /** @param {string} store @param {string} key */
+  #delete(store, key) {
+    this.database?.transaction(store, "readwrite").objectStore(store).delete(key);
+  }
+}
+
+/**
+ * @param {IDBRequest} request
+ * @returns {Promise<any>} undefined where it failed
+ */
+function done(request) {
+  return new Promise((resolve) => {
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => resolve(undefined);
+  });
+}
+
+/**
+ * A page that is being reloaded may hold its names for a moment longer.
+ * @param {string} name
+ */
+async function claimSoon(name) {
+  for (const wait of [0, 80, 200, 400]) {
+    await new Promise((resolve) => setTimeout(resolve, wait));
+    if (await claim(name)) return true;
+  }
+  return false;
+}
+
+/**
+ * Hold a name until this window closes.
+ * @param {string} name
+ * @returns {Promise<boolean>} false where another window holds it
+ */
+export function claim(name) {
+  const { locks } = navigator;
+  if (!locks) return Promise.resolve(true); // pages without a secure context have none
+  return new Promise((resolve) => {
+    locks.request(`latent-loom:${name}`, { ifAvailable: true }, (lock) => {
+      resolve(lock !== null);
+      return lock ? new Promise(() => {}) : undefined;
+    }).catch(() => resolve(true));
+  });
+}

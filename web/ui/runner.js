@@ -1,0 +1,229 @@
+import { uuid } from "../core/doc/ids.js";
+import { ServerError } from "../core/protocol/client.js";
+import { duration } from "../core/run/eta.js";
+import { Jobs, shownNode } from "../core/run/jobs.js";
+import { advanceControls, prepareRun } from "../core/run/prepare.js";
+
+/**
+ * Starts runs, follows them, and brings what the server says to the document that asked.
+ *
+ * @typedef {import("../view/session.js").Session} Session
+ * @typedef {import("../core/run/jobs.js").Job} Job
+ * @typedef {{
+ *   sessions: () => Session[],
+ *   refresh: (session: Session, nodes: Iterable<string>) => void,
+ *   changed: () => void,
+ *   made: (file: import("../core/run/jobs.js").FileRef, job: Job, node: string) => void,
+ *   problem: (session: Session, text: string, nodes: string[]) => void,
+ *   say: (text: string, tone: "info" | "good" | "bad") => void,
+ * }} Listener
+ */
+export class Runner {
+  /**
+   * @param {import("../core/protocol/client.js").Server} server
+   * @param {Listener} listener
+   */
+  constructor(server, listener) {
+    this.server = server;
+    this.listener = listener;
+    this.jobs = new Jobs();
+  }
+
+  /**
+   * @param {Session} session
+   * @param {{count?: number, front?: boolean}} [options]
+   */
+  async run(session, { count = 1, front = false } = {}) {
+    this.#clear(session);
+    for (let index = 0; index < count; index += 1) {
+      advanceControls(session.document, session.definitions, session.ran);
+      if (!(await this.#submit(session, front))) return;
+    }
+    this.listener.changed();
+  }
+
+  /** Stop what runs for a document and take back what waits. @param {Session} session */
+  async cancel(session) {
+    const mine = [...this.jobs.all.values()].filter((job) => job.document === session.document.uid);
+    const waiting = mine.filter((job) => job.state === "queued");
+    for (const job of waiting) job.state = "cancelled";
+    try {
+      if (waiting.length) await this.server.post("/queue", { delete: waiting.map((job) => job.id) });
+      const running = mine.find((job) => job.state === "running");
+      if (running) await this.server.post("/interrupt", { prompt_id: running.id });
+    } catch (error) {
+      this.listener.say(String(/** @type {Error} */ (error).message), "bad");
+    }
+    this.listener.changed();
+  }
+
+  /** The run that a document now waits for. @param {Session | null} session @returns {Job | undefined} */
+  active(session) {
+    const mine = [...this.jobs.all.values()].filter((job) => job.document === session?.document.uid);
+    return mine.find((job) => job.state === "running") ?? mine.find((job) => job.state === "queued");
+  }
+
+  /**
+   * @param {string} type
+   * @param {any} data
+   */
+  receive(type, data) {
+    if (type === "frame") return this.#frame(data);
+    if (type === "job_requeued") this.listener.say(`The engine was lost: it ${data.reason}. The run starts again by itself.`, "bad");
+    const { job, nodes } = this.jobs.receive(type, data);
+    const session = job && this.#sessionOf(job);
+    if (job && session) this.#show(session, job, type, data, nodes);
+    this.listener.changed();
+  }
+
+  /**
+   * After the connection came back: what ended meanwhile is looked up.
+   */
+  async catchUp() {
+    const open = [...this.jobs.all.values()].filter((job) => job.state === "running" || job.state === "queued");
+    if (!open.length) return;
+    const queue = await this.server.get("/queue").catch(() => null);
+    if (!queue) return;
+    const alive = new Set([...queue.queue_running, ...queue.queue_pending].map((/** @type {any[]} */ item) => item[1]));
+    for (const job of open) if (!alive.has(job.id)) await this.#lookUp(job);
+    this.listener.changed();
+  }
+
+  /** @param {Job} job */
+  async #lookUp(job) {
+    const history = await this.server.get(`/history/${encodeURIComponent(job.id)}`).catch(() => ({}));
+    const entry = history[job.id];
+    const session = this.#sessionOf(job);
+    if (entry) for (const [type, data] of entry.status?.messages ?? []) this.receive(type, { prompt_id: job.id, ...data });
+    if (job.state === "running" || job.state === "queued") job.state = entry?.status?.completed ? "succeeded" : "cancelled";
+    for (const [node, output] of Object.entries(entry?.outputs ?? {})) this.#pictures(session, job, node, output);
+  }
+
+  /**
+   * @param {Session} session
+   * @param {boolean} front
+   */
+  async #submit(session, front) {
+    const { document } = session;
+    const id = uuid();
+    try {
+      const { prompt, workflow } = prepareRun(document.graph, session.definitions);
+      if (!Object.keys(prompt).length) throw new Error("There is nothing to run: the graph has no active nodes.");
+      this.jobs.open(id, { document: document.uid, total: Object.keys(prompt).length });
+      const answer = await this.server.post("/prompt", {
+        prompt, prompt_id: id, client_id: this.server.clientId, ...(front ? { front: true } : {}),
+        extra_data: { extra_pnginfo: { workflow }, metadata: { document: document.uid } },
+      });
+      if (answer?.node_errors) this.#complain(session, answer.node_errors);
+      return true;
+    } catch (error) {
+      this.jobs.all.delete(id);
+      this.#refused(session, /** @type {Error} */ (error));
+      return false;
+    }
+  }
+
+  /**
+   * The server said no: each complaint goes to its field.
+   * @param {Session} session
+   * @param {Error} error
+   */
+  #refused(session, error) {
+    const body = error instanceof ServerError ? error.body : null;
+    const nodes = this.#complain(session, body?.node_errors);
+    const unknown = body?.error?.extra_info?.node_id ?? /Node ID '#([^']+)'/.exec(body?.error?.details ?? "")?.[1];
+    if (unknown !== undefined && !nodes.length) {
+      nodes.push(shownNode(unknown));
+      session.problems.set(shownNode(unknown), [{ input: null, message: error.message, details: "" }]);
+    }
+    this.listener.refresh(session, nodes);
+    const text = nodes.length ? `The run was not started: ${nodes.length === 1 ? "a node needs" : `${nodes.length} nodes need`} attention.` : error.message;
+    this.listener.problem(session, text, nodes);
+  }
+
+  /**
+   * @param {Session} session
+   * @param {any} errors
+   * @returns {string[]} the nodes concerned
+   */
+  #complain(session, errors) {
+    const ids = [];
+    for (const [id, entry] of Object.entries(errors ?? {})) {
+      const shown = shownNode(id);
+      ids.push(shown);
+      session.problems.set(shown, (/** @type {any} */ (entry).errors ?? []).map((/** @type {any} */ problem) => ({
+        input: problem.extra_info?.input_name ?? null,
+        message: problem.message,
+        details: problem.remedy ?? problem.details ?? "",
+      })));
+    }
+    this.listener.refresh(session, ids);
+    return ids;
+  }
+
+  /** @param {Session} session */
+  #clear(session) {
+    const ids = [...session.problems.keys(), ...(session.job?.nodes.keys() ?? [])];
+    session.problems.clear();
+    this.listener.refresh(session, ids);
+  }
+
+  /**
+   * @param {Session} session
+   * @param {Job} job
+   * @param {string} type
+   * @param {any} data
+   * @param {string[]} nodes
+   */
+  #show(session, job, type, data, nodes) {
+    const touched = new Set(nodes);
+    if (type === "execution_start") {
+      for (const id of session.job?.nodes.keys() ?? []) touched.add(id);
+      session.job = job;
+    }
+    if (type === "executed") this.#pictures(session, job, String(data.display_node ?? data.node), data.output);
+    if (job.state !== "running") {
+      for (const id of [...session.previews.keys()]) {
+        session.dropPreview(id);
+        touched.add(id);
+      }
+    }
+    if (type === "execution_error" && job.state === "failed") {
+      const node = data.node_id == null ? [] : [shownNode(data.node_id)];
+      this.listener.problem(session, `${data.node_type ?? "The run"} failed: ${String(data.exception_message ?? "").trim().split("\n")[0]}`, node);
+    }
+    if (type === "execution_success") this.listener.say(`Done in ${duration((job.ended - job.started) / 1000)}`, "good");
+    if (type === "execution_interrupted") this.listener.say("Run cancelled", "info");
+    this.listener.refresh(session, touched);
+  }
+
+  /**
+   * @param {Session | null} session
+   * @param {Job} job
+   * @param {string} node
+   * @param {any} output
+   */
+  #pictures(session, job, node, output) {
+    const files = [...(output?.images ?? []), ...(output?.gifs ?? [])].filter((file) => file?.filename);
+    if (!files.length) return;
+    session?.dropPreview(shownNode(node));
+    session?.pictures.set(shownNode(node), files);
+    for (const file of files) this.listener.made(file, job, shownNode(node));
+  }
+
+  /** @param {import("../core/protocol/frames.js").Frame} frame */
+  #frame(frame) {
+    if (frame.kind === "unknown") return;
+    const job = (frame.kind === "preview" && this.jobs.all.get(frame.promptId)) || this.jobs.running;
+    const session = job && this.#sessionOf(job);
+    if (!job || !session) return;
+    const node = shownNode(frame.nodeId || job.current || "");
+    if (frame.kind === "preview") session.setPreview(node, new Blob([/** @type {any} */ (frame.image)], { type: frame.mime }));
+    this.listener.refresh(session, [node]);
+  }
+
+  /** @param {Job} job */
+  #sessionOf(job) {
+    return this.listener.sessions().find((session) => session.document.uid === job.document) ?? null;
+  }
+}

@@ -1,0 +1,63 @@
+import { addFromSearch, rename } from "./actions.js";
+import { askText } from "./dialogs.js";
+import { fieldMenu } from "./context_menu.js";
+import { titleOf } from "../core/graph/nodes.js";
+import { nodeRows, openPalette } from "./palette.js";
+
+/**
+ * What the field asks of the page.
+ * @param {import("./app.js").App} app
+ * @returns {import("../view/editor.js").Services}
+ */
+export function editorServices(app) {
+  return {
+    address: (file) => app.server.address(file),
+    view: (files, index) => app.gallery.open(files, index),
+    upload: (session, id, file) => app.files.upload(session, id, file),
+    announce: (text) => app.toasts.announce(text),
+    search: (request) => searchNodes(app, request),
+    menu: (request) => fieldMenu(app, request),
+    rename: (key) => renameThing(app, key),
+    setting: (name) => app.settings.get(/** @type {any} */ (name)),
+    moved: () => app.shell.zoomed(),
+  };
+}
+
+/**
+ * @param {import("./app.js").App} app
+ * @param {import("../view/interact/linking.js").SearchRequest} request
+ */
+export function searchNodes(app, request) {
+  const { session } = app;
+  if (!session) return;
+  const recent = app.settings.get("recent");
+  openPalette({
+    placeholder: request.wanted ? `Nodes for ${request.wanted.from ?? request.wanted.to}` : "Add a node",
+    at: request.screen,
+    find: nodeRows(session.definitions, {
+      wanted: request.wanted,
+      recent,
+      choose(def) {
+        app.settings.set("recent", [def.id, ...recent.filter((id) => id !== def.id)].slice(0, 12));
+        const id = addFromSearch(session, def, request);
+        app.toasts.announce(`${def.title} added`);
+        requestAnimationFrame(() => app.editor.nodes.mounted.get(id)?.root.focus({ preventScroll: true }));
+      },
+    }),
+  });
+}
+
+/**
+ * @param {import("./app.js").App} app
+ * @param {string} key a node's id or "group:1"
+ */
+export async function renameThing(app, key) {
+  const { session } = app;
+  if (!session) return;
+  const [kind, id] = key.split(":");
+  const { graph } = session.document;
+  const node = graph.node(key);
+  const before = kind === "group" ? graph.groups.get(Number(id))?.title : node && titleOf(node, session.definition(node.type));
+  const title = await askText("Rename", before ?? "", "Rename");
+  if (title !== null && title !== before) rename(session, key, title.trim());
+}

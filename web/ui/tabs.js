@@ -1,0 +1,144 @@
+import { Document } from "../core/doc/document.js";
+import { fill, h, icon, iconButton } from "../view/dom.js";
+import { Session } from "../view/session.js";
+
+/** Open documents. All are alive at once; showing another one changes a pointer and nothing else. */
+export class Tabs {
+  /** @param {import("./app.js").App} app */
+  constructor(app) {
+    this.app = app;
+    /** @type {Session[]} */
+    this.sessions = [];
+    /** @type {Session | null} */
+    this.current = null;
+    this.root = app.shell.tabs;
+    this.root.setAttribute("role", "tablist");
+    this.root.setAttribute("aria-label", "Open workflows");
+    this.root.addEventListener("keydown", (event) => this.#keys(event));
+  }
+
+  /** Bring back what was open; the default graph on the first visit. */
+  async restore() {
+    const restored = await this.app.journal.restore();
+    for (const { document, view } of restored) {
+      const session = this.#add(document);
+      if (view) Object.assign(session.viewport, view);
+      session.placed = Boolean(view);
+    }
+    if (this.sessions.length) this.show(this.sessions[0]);
+    else await this.openDefault();
+  }
+
+  async openDefault() {
+    const response = await fetch(new URL("../templates/default.json", import.meta.url));
+    const session = this.open(await response.json(), { name: "First picture" });
+    session.document.markSaved();
+    this.draw();
+  }
+
+  /**
+   * @param {any} record
+   * @param {{name?: string, path?: string | null}} [options]
+   */
+  open(record, { name = "Untitled", path = null } = {}) {
+    const document = new Document(record, { name });
+    document.path = path;
+    const session = this.#add(document);
+    this.show(session);
+    return session;
+  }
+
+  openBlank() {
+    return this.open({ last_node_id: 0, last_link_id: 0, nodes: [], links: [], groups: [], config: {}, extra: {}, version: 0.4 }, { name: this.#freeName("Untitled") });
+  }
+
+  /** @param {Session} session */
+  show(session) {
+    this.current = session;
+    this.app.editor.show(session);
+    this.app.shell.problem(session, "", []);
+    this.draw();
+    this.app.shell.update();
+    this.app.panels.update("outline");
+  }
+
+  /** @param {Session} session */
+  async close(session) {
+    const at = this.sessions.indexOf(session);
+    this.sessions.splice(at, 1);
+    session.close();
+    await this.app.journal.close(session.document.uid);
+    if (session.document.dirty) {
+      this.app.toasts.show(`${session.document.name} was closed unsaved.`, { action: { label: "Reopen", run: () => this.reopen() } });
+    }
+    if (!this.sessions.length) this.openBlank();
+    else if (session === this.current) this.show(this.sessions[Math.min(at, this.sessions.length - 1)]);
+    this.draw();
+  }
+
+  /** Bring the last closed document back. */
+  async reopen() {
+    const [entry] = await this.app.journal.closed();
+    if (!entry) return;
+    const session = this.open(entry.record, { name: entry.name, path: entry.path });
+    session.document.revision += 1;
+    this.draw();
+  }
+
+  draw() {
+    fill(this.root, ...this.sessions.map((session) => this.#tab(session)), iconButton("plus", "New workflow", () => this.openBlank(), { class: "tab-new" }));
+    const { current } = this;
+    if (current) document.title = `${current.document.dirty ? "• " : ""}${current.document.name} – Latent Loom`;
+  }
+
+  /** @param {Session} session */
+  #tab(session) {
+    const { document: doc } = session;
+    const front = session === this.current;
+    const close = h("button", { type: "button", class: "tab-close", tabindex: -1, "aria-label": `Close ${doc.name}`, on: { click: (/** @type {Event} */ event) => { event.stopPropagation(); this.close(session); } } }, icon("close"));
+    return h(
+      "div", {
+        class: `tab${front ? " front" : ""}`, role: "tab", tabindex: front ? 0 : -1, "aria-selected": String(front), title: doc.path ?? `${doc.name} (not saved to a file yet)`,
+        on: {
+          click: () => this.show(session),
+          auxclick: (/** @type {MouseEvent} */ event) => (event.button === 1 ? this.close(session) : undefined),
+        },
+      },
+      doc.dirty ? h("span", { class: "tab-dirty", "aria-label": "has changes" }) : null, h("span", { class: "tab-name" }, doc.name), close,
+    );
+  }
+
+  /** @param {Document} document */
+  #add(document) {
+    const session = new Session(document, this.app.definitions);
+    this.sessions.push(session);
+    this.app.journal.watch(session);
+    let dirty = document.dirty;
+    document.subscribe(() => {
+      if (document.dirty !== dirty) this.draw();
+      dirty = document.dirty;
+      if (session === this.current) this.app.shell.edited();
+    });
+    return session;
+  }
+
+  /** @param {KeyboardEvent} event */
+  #keys(event) {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (step && this.current) {
+      const { length } = this.sessions;
+      this.show(this.sessions[(this.sessions.indexOf(this.current) + step + length) % length]);
+      /** @type {HTMLElement | null} */ (this.root.querySelector(".tab.front"))?.focus();
+    } else if (event.key === "Delete" && this.current) {
+      this.close(this.current);
+    }
+  }
+
+  /** @param {string} name */
+  #freeName(name) {
+    const taken = new Set(this.sessions.map((session) => session.document.name));
+    let count = 1;
+    while (taken.has(count === 1 ? name : `${name} ${count}`)) count += 1;
+    return count === 1 ? name : `${name} ${count}`;
+  }
+}

@@ -1,0 +1,133 @@
+import { bare, TITLE } from "../core/nodes/layout.js";
+import { withAlpha } from "./colours.js";
+
+/**
+ * @typedef {CanvasRenderingContext2D} Context
+ * @typedef {Record<string, string>} Colours
+ * @typedef {{node: import("../core/doc/schema.js").NodeRecord, box: import("../core/geometry/viewport.js").Bounds,
+ *   title: string, selected: boolean, dim: boolean, missing: boolean, problem: boolean, running: boolean}} FarNode
+ */
+
+const GRID = 20;
+const FONT = "system-ui, sans-serif";
+
+/**
+ * Dots that thin out as one goes away.
+ * @param {Context} context in CSS pixels
+ * @param {import("../core/geometry/viewport.js").Viewport} viewport
+ * @param {Colours} colours
+ */
+export function drawGrid(context, viewport, colours) {
+  let step = GRID * viewport.scale;
+  while (step < 18) step *= 4;
+  const [width, height] = viewport.size;
+  const startX = ((viewport.offset[0] % step) + step) % step;
+  const startY = ((viewport.offset[1] % step) + step) % step;
+  const radius = Math.min(Math.max(viewport.scale, 0.8), 1.4);
+  context.fillStyle = colours.grid;
+  for (let x = startX; x < width; x += step) {
+    for (let y = startY; y < height; y += step) context.fillRect(x - radius / 2, y - radius / 2, radius, radius);
+  }
+}
+
+/**
+ * @param {Context} context in graph units, as all below
+ * @param {import("../core/doc/schema.js").GroupRecord} group
+ * @param {boolean} selected
+ * @param {number} scale
+ * @param {Colours} colours
+ */
+export function drawGroup(context, group, selected, scale, colours) {
+  const [x, y, width, height] = group.bounding;
+  const colour = group.color || "#5b6b8c";
+  context.beginPath();
+  context.roundRect(x, y, width, height, 10);
+  context.fillStyle = withAlpha(colour, 0.16);
+  context.fill();
+  context.lineWidth = (selected ? 2.5 : 1) / Math.max(scale, 0.3);
+  context.strokeStyle = selected ? colours.accent : withAlpha(colour, 0.75);
+  context.stroke();
+  const size = Math.max(Number(group.font_size) || 24, 11 / scale) * 0.75;
+  context.font = `600 ${size}px ${FONT}`;
+  context.textBaseline = "middle";
+  context.fillStyle = colours.text;
+  context.save();
+  context.beginPath();
+  context.rect(x, y - size, width, height + size);
+  context.clip();
+  context.fillText(group.title || "Group", x + 14, y + Math.max(18, size * 0.8));
+  context.restore();
+  if (scale > 0.4) drawCorner(context, x + width, y + height, colour);
+}
+
+/** @param {Context} context @param {number} x @param {number} y @param {string} colour */
+function drawCorner(context, x, y, colour) {
+  context.beginPath();
+  context.moveTo(x - 5, y - 14);
+  context.lineTo(x - 14, y - 5);
+  context.moveTo(x - 5, y - 9);
+  context.lineTo(x - 9, y - 5);
+  context.lineWidth = 1.5;
+  context.strokeStyle = colour;
+  context.stroke();
+}
+
+/**
+ * A node without an element: a box with its title bar, and its name while that can be read.
+ * @param {Context} context
+ * @param {FarNode} far
+ * @param {number} scale
+ * @param {Colours} colours
+ */
+export function drawFarNode(context, far, scale, colours) {
+  const [x, y, width, height] = far.box;
+  const title = bare(far.node) ? 0 : Math.min(TITLE, height);
+  context.globalAlpha = far.dim ? 0.45 : 1;
+  context.fillStyle = far.node.bgcolor || colours.node;
+  context.fillRect(x, y, width, height);
+  context.fillStyle = far.missing ? colours.danger : far.node.color || colours["node-title"];
+  context.fillRect(x, y, width, title);
+  if (scale > 0.22 && title) {
+    context.font = `600 14px ${FONT}`;
+    context.textBaseline = "middle";
+    context.fillStyle = colours.text;
+    context.fillText(far.title.slice(0, Math.floor(width / 8)), x + 12, y + title / 2, width - 20);
+  }
+  const ring = far.problem ? colours.danger : far.running ? colours.good : far.selected ? colours.accent : "";
+  if (ring) {
+    context.lineWidth = 2 / scale;
+    context.strokeStyle = ring;
+    context.strokeRect(x, y, width, height);
+  }
+  context.globalAlpha = 1;
+}
+
+/**
+ * @param {Context} context
+ * @param {import("../core/doc/schema.js").RerouteRecord} point
+ * @param {boolean} selected
+ * @param {Colours} colours
+ */
+export function drawReroute(context, point, selected, colours) {
+  context.beginPath();
+  context.arc(point.pos[0], point.pos[1], 6, 0, 2 * Math.PI);
+  context.fillStyle = colours.node;
+  context.fill();
+  context.lineWidth = selected ? 3 : 2;
+  context.strokeStyle = selected ? colours.accent : colours["text-dim"];
+  context.stroke();
+}
+
+/**
+ * @param {Context} context
+ * @param {import("../core/geometry/viewport.js").Bounds} area
+ * @param {number} scale
+ * @param {Colours} colours
+ */
+export function drawMarquee(context, [x, y, width, height], scale, colours) {
+  context.fillStyle = withAlpha(colours.accent, 0.12);
+  context.fillRect(x, y, width, height);
+  context.lineWidth = 1 / scale;
+  context.strokeStyle = colours.accent;
+  context.strokeRect(x, y, width, height);
+}

@@ -1,0 +1,185 @@
+import { toggleFlag } from "../core/graph/nodes.js";
+import { CanvasLayer } from "./canvas_layer.js";
+import { NodeLayer } from "./node_layer.js";
+import { Scheduler } from "./scheduler.js";
+import { listenPointer } from "./interact/pointer.js";
+import { listenWheel } from "./interact/wheel.js";
+
+/**
+ * The field: one document at a time on a canvas and a layer of elements. Holds no document state.
+ *
+ * @typedef {import("../core/geometry/viewport.js").Point} Point
+ * @typedef {import("./session.js").Session} Session
+ * @typedef {{
+ *   address: (file: import("../core/run/jobs.js").FileRef) => string,
+ *   view: (files: import("../core/run/jobs.js").FileRef[], index: number) => void,
+ *   upload: (session: Session, id: string, file: File) => void,
+ *   announce: (text: string) => void,
+ *   search: (request: import("./interact/linking.js").SearchRequest) => void,
+ *   menu: (request: import("./interact/pointer.js").MenuRequest) => void,
+ *   rename: (key: string) => void,
+ *   setting: (name: string) => any,
+ *   moved: () => void,
+ * }} Services what the field asks of the rest of the page
+ */
+export class Editor {
+  /**
+   * @param {HTMLElement} stage
+   * @param {Services} services
+   */
+  constructor(stage, services) {
+    this.stage = stage;
+    this.services = services;
+    /** @type {Session | null} */
+    this.session = null;
+    /** @type {import("./canvas_layer.js").Overlay} */
+    this.overlay = { marquee: null, loose: null, hoverLink: null, dropLink: null };
+    this.canvas = new CanvasLayer(stage);
+    this.nodes = new NodeLayer(stage, this);
+    this.scheduler = new Scheduler(() => this.#frame());
+    /** @type {Point} the last place of the pointer, in CSS pixels of the stage */
+    this.pointer = [0, 0];
+    /** @type {(() => void)[]} */
+    this.stops = [];
+    this.insets = { top: 0, right: 0, bottom: 0, left: 0 };
+    this.frames = { count: 0, milliseconds: 0 };
+    new ResizeObserver(() => this.#measure()).observe(stage);
+    listenPointer(this);
+    listenWheel(this);
+  }
+
+  /** @param {Session | null} session */
+  show(session) {
+    for (const stop of this.stops.splice(0)) stop();
+    this.nodes.clear();
+    this.session = session;
+    if (!session) return;
+    const { document } = session;
+    this.stops.push(document.subscribe((change) => {
+      session.scene.update(change);
+      this.nodes.update(touched(session, change));
+      this.invalidate();
+    }));
+    const listener = () => {
+      this.nodes.update(this.nodes.mounted.keys());
+      this.invalidate();
+    };
+    document.selectionListeners.add(listener);
+    this.stops.push(() => document.selectionListeners.delete(listener));
+    this.#measure();
+    if (!session.placed) this.fit();
+  }
+
+  invalidate() {
+    this.scheduler.ask();
+  }
+
+  /** Draw nodes anew whose results changed. @param {Iterable<string>} ids */
+  refresh(ids) {
+    const all = [...ids];
+    if (!this.session) return;
+    for (const id of all) this.session.scene.refresh(id);
+    this.nodes.update(all);
+    this.invalidate();
+  }
+
+  recolour() {
+    this.canvas.recolour();
+    this.invalidate();
+  }
+
+  /** Show everything, or some keys. @param {Iterable<string>} [keys] */
+  fit(keys) {
+    const { session } = this;
+    if (!session) return;
+    const bounds = keys
+      ? [...keys].map((key) => session.scene.boundsOf(key)).filter((box) => box !== null)
+      : [session.scene.extent()].filter((box) => box !== null);
+    if (!bounds.length || session.viewport.size[0] < 10) return;
+    const [left, top] = [Math.min(...bounds.map((box) => box[0])), Math.min(...bounds.map((box) => box[1]))];
+    const right = Math.max(...bounds.map((box) => box[0] + box[2]));
+    const bottom = Math.max(...bounds.map((box) => box[1] + box[3]));
+    session.viewport.fit([left, top, right - left, bottom - top], { insets: this.insets, margin: Math.min(48, session.viewport.size[0] * 0.05) });
+    session.placed = true;
+    this.moved();
+  }
+
+  /** The view changed. */
+  moved() {
+    this.services.moved();
+    this.invalidate();
+  }
+
+  /** @param {number} factor */
+  zoom(factor) {
+    const { session } = this;
+    if (!session) return;
+    const [width, height] = session.viewport.size;
+    session.viewport.zoomAt(factor, [width / 2, height / 2]);
+    this.moved();
+  }
+
+  /** @param {{clientX: number, clientY: number}} event @returns {Point} in CSS pixels of the stage */
+  local(event) {
+    const { left, top } = this.stage.getBoundingClientRect();
+    return [event.clientX - left, event.clientY - top];
+  }
+
+  /** @param {{clientX: number, clientY: number}} event @returns {Point} */
+  graphPoint(event) {
+    return this.session ? this.session.viewport.toGraph(this.local(event)) : [0, 0];
+  }
+
+  /** The keyboard came to a node. @param {string} id */
+  focused(id) {
+    const { session } = this;
+    if (session && !session.document.selection.has(id)) session.document.select([id]);
+  }
+
+  /** @param {string[]} ids */
+  fold(ids) {
+    this.session?.document.transact("Fold", (tx) => toggleFlag(tx, ids, "collapsed"));
+  }
+
+  /** Take a node's complaints away. @param {string} id */
+  dismiss(id) {
+    this.session?.problems.delete(id);
+    const run = this.session?.job?.nodes.get(id);
+    if (run) run.message = "";
+    this.refresh([id]);
+  }
+
+  #measure() {
+    const { width, height } = this.stage.getBoundingClientRect();
+    if (!this.session || width < 10) return;
+    this.session.viewport.size = [width, height];
+    if (!this.session.placed) this.fit();
+    this.invalidate();
+  }
+
+  #frame() {
+    const { session } = this;
+    if (!session) return false;
+    const start = performance.now();
+    const more = this.nodes.sync(session);
+    const far = this.nodes.root.classList.contains("far");
+    this.canvas.draw(session, this.overlay, { far, mounted: (id) => this.nodes.has(id) });
+    this.frames.count += 1;
+    this.frames.milliseconds += performance.now() - start;
+    return more;
+  }
+}
+
+/**
+ * The nodes whose elements a change concerns: those changed and those whose links changed.
+ * @param {Session} session
+ * @param {import("../core/doc/document.js").ChangeSet} change
+ */
+function touched({ document: { graph } }, change) {
+  const ids = new Set(change.nodes);
+  for (const id of change.links) {
+    const link = graph.links.get(Number(id));
+    if (link) ids.add(String(link.origin_id)).add(String(link.target_id));
+  }
+  return ids;
+}

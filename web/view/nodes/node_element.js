@@ -1,0 +1,218 @@
+import { MODE, pair } from "../../core/doc/schema.js";
+import { titleOf } from "../../core/graph/nodes.js";
+import { bare, TITLE } from "../../core/nodes/layout.js";
+import { duration } from "../../core/run/eta.js";
+import { fill, h, icon } from "../dom.js";
+import { makeWidget } from "../widgets/registry.js";
+import { makeMedia } from "./media.js";
+import { makeSocket } from "./sockets.js";
+
+/**
+ * The element of one node. It is told when its record or its results changed and brings itself in line.
+ *
+ * @typedef {import("../../core/nodes/layout.js").Layout} Layout
+ * @typedef {import("../widgets/registry.js").WidgetView} WidgetView
+ */
+export class NodeElement {
+  /**
+   * @param {import("../editor.js").Editor} editor
+   * @param {import("../session.js").Session} session
+   * @param {string} id
+   */
+  constructor(editor, session, id) {
+    this.editor = editor;
+    this.session = session;
+    this.id = id;
+    /** @type {WidgetView[]} */
+    this.widgets = [];
+    this.shape = "";
+    this.shown = { title: "", label: "" };
+    this.root = h("section", { class: "node", role: "group", tabindex: 0, data: { node: id } });
+    this.name = h("span", { class: "node-name" });
+    this.badge = h("span", { class: "badge" });
+    this.fold = h("button", { class: "fold", type: "button", tabindex: -1, on: { click: () => editor.fold([id]) } }, icon("down"));
+    this.bar = h("div", { class: "bar" });
+    this.head = h("header", { class: "node-head" }, this.fold, this.name, this.badge, h("div", { class: "progress" }, this.bar));
+    this.body = h("div", { class: "node-body" });
+    this.media = makeMedia(editor, session, id);
+    this.callout = h("div", { class: "callout", role: "alert", hidden: true });
+    this.corner = h("div", { class: "corner", data: { resize: id } });
+    this.root.append(this.head, this.body, this.media.root, this.callout, this.corner);
+    this.root.addEventListener("focusin", () => editor.focused(id));
+    this.update();
+  }
+
+  /** Whether somebody is using it, so that it must stay. */
+  get busy() {
+    return this.root.contains(document.activeElement) || this.widgets.some((widget) => widget.busy?.());
+  }
+
+  remove() {
+    this.root.remove();
+  }
+
+  update() {
+    const node = this.session.document.graph.node(this.id);
+    if (!node) return;
+    const def = this.session.definition(node.type);
+    const layout = this.session.scene.layout(this.id);
+    const shape = shapeOf(node, layout, def) + this.session.missing(node.type);
+    if (shape !== this.shape) {
+      this.shape = shape;
+      this.#build(node, layout, def);
+    }
+    this.#place(node, layout);
+    this.#look(node, def);
+    for (const widget of this.widgets) widget.update();
+    this.#results(layout);
+    this.#complaints(node);
+  }
+
+  /**
+   * @param {import("../../core/doc/schema.js").NodeRecord} node
+   * @param {Layout} layout
+   * @param {import("../../core/nodes/definitions.js").NodeDef | undefined} def
+   */
+  #build(node, layout, def) {
+    this.widgets = layout.rows.map((row) => makeWidget(this.editor, this.session, this.id, row.widget));
+    const sockets = [
+      ...layout.inputs.map((socket) => makeSocket(this.session, node, "in", socket, layout)),
+      ...layout.outputs.map((socket) => makeSocket(this.session, node, "out", socket, layout)),
+    ];
+    const offers = layout.collapsed || !def ? [] : layout.rows.filter((row) => row.slot < 0 && row.widget.owner === null && !def.virtual);
+    const hidden = offers.map((row) => makeSocket(this.session, node, "in", { slot: -1, x: 0, y: row.y + 13, widget: row.widget.name }, layout));
+    fill(this.body, ...sockets, ...hidden, ...this.widgets.map((widget) => widget.root), this.session.missing(node.type) ? missing(node) : null);
+  }
+
+  /**
+   * @param {import("../../core/doc/schema.js").NodeRecord} node
+   * @param {Layout} layout
+   */
+  #place(node, layout) {
+    const [x, y] = pair(node.pos, [0, 0]);
+    const { style } = this.root;
+    style.transform = `translate(${x}px, ${y - (bare(node) ? 0 : TITLE)}px)`;
+    style.width = `${layout.width}px`;
+    style.height = `${layout.height + (bare(node) ? 0 : TITLE)}px`;
+    for (const [index, row] of layout.rows.entries()) {
+      const widget = this.widgets[index];
+      if (!widget) continue;
+      widget.root.style.top = `${row.y}px`;
+      widget.root.style.height = `${row.height}px`;
+      widget.root.classList.toggle("linked", row.linked);
+    }
+  }
+
+  /**
+   * @param {import("../../core/doc/schema.js").NodeRecord} node
+   * @param {import("../../core/nodes/definitions.js").NodeDef | undefined} def
+   */
+  #look(node, def) {
+    const { classList, style } = this.root;
+    const run = this.session.job?.nodes.get(this.id);
+    classList.toggle("selected", this.session.document.selection.has(this.id));
+    classList.toggle("collapsed", Boolean(node.flags?.collapsed));
+    classList.toggle("bare", bare(node));
+    classList.toggle("muted", node.mode === MODE.MUTED);
+    classList.toggle("bypassed", node.mode === MODE.BYPASS);
+    classList.toggle("missing", this.session.missing(node.type));
+    classList.toggle("note", Boolean(def?.virtual && def.widgets.length));
+    style.setProperty("--title-colour", node.color || "");
+    style.setProperty("--body-colour", node.bgcolor || "");
+    const title = titleOf(node, def);
+    if (title !== this.shown.title) this.name.textContent = this.shown.title = title;
+    this.root.dataset.state = run?.state ?? "";
+    this.badge.textContent = badgeText(node, run);
+    this.bar.style.width = run?.state === "running" && run.maximum ? `${(100 * run.value) / run.maximum}%` : "0";
+    const label = ariaLabel(title, this.id, node, run);
+    if (label !== this.shown.label) this.root.setAttribute("aria-label", (this.shown.label = label));
+    this.fold.setAttribute("aria-label", node.flags?.collapsed ? `Open ${title}` : `Fold ${title}`);
+  }
+
+  /** @param {Layout} layout */
+  #results(layout) {
+    this.media.update(layout);
+  }
+
+  /** @param {import("../../core/doc/schema.js").NodeRecord} node */
+  #complaints(node) {
+    const run = this.session.job?.nodes.get(this.id);
+    const problems = [...(this.session.problems.get(this.id) ?? [])];
+    if (run?.message) problems.push({ input: null, message: run.message, details: "" });
+    this.root.classList.toggle("bad", problems.length > 0);
+    const inputs = new Set(problems.map((problem) => problem.input));
+    for (const element of this.body.querySelectorAll("[data-input]")) {
+      const bad = inputs.has(/** @type {HTMLElement} */ (element).dataset.input ?? "");
+      element.classList.toggle("bad", bad);
+      const field = element.querySelector("input, textarea, button") ?? element;
+      if (bad) field.setAttribute("aria-invalid", "true");
+      else field.removeAttribute("aria-invalid");
+    }
+    this.callout.hidden = problems.length === 0;
+    const close = h("button", { class: "callout-close", type: "button", "aria-label": "Dismiss", on: { click: () => this.editor.dismiss(this.id) } }, icon("close"));
+    fill(this.callout, close, ...problems.map((problem) => complaint(problem, node)));
+  }
+}
+
+/**
+ * @param {import("../session.js").Problem} problem
+ * @param {import("../../core/doc/schema.js").NodeRecord} _node
+ */
+function complaint({ input, message, details }, _node) {
+  const more = details && details !== input && !message.includes(details) ? h("div", { class: "dim" }, details) : null;
+  return h("div", { class: "complaint" }, input ? h("strong", {}, `${input}: `) : null, message, more);
+}
+
+/**
+ * What must be built anew when it changes; everything else is updated in place.
+ * @param {import("../../core/doc/schema.js").NodeRecord} node
+ * @param {Layout} layout
+ * @param {import("../../core/nodes/definitions.js").NodeDef | undefined} def
+ */
+function shapeOf(node, layout, def) {
+  const inputs = (node.inputs ?? []).map((input) => [input.name, input.type, input.link, input.label]);
+  const outputs = (node.outputs ?? []).map((output) => [output.name, output.type, output.links?.length ?? 0, output.label]);
+  const rows = layout.rows.map((row) => [row.widget.name, row.widget.choices?.length]);
+  return JSON.stringify([node.type, def?.module, layout.collapsed, inputs, outputs, rows, layout.width, def ? 0 : node.widgets_values]);
+}
+
+/**
+ * @param {import("../../core/doc/schema.js").NodeRecord} node
+ * @param {import("../../core/run/jobs.js").NodeRun | undefined} run
+ */
+function badgeText(node, run) {
+  if (node.mode === MODE.MUTED) return "muted";
+  if (node.mode === MODE.BYPASS) return "bypassed";
+  if (!run) return "";
+  if (run.state === "running" && run.maximum > 1) {
+    const left = duration(run.pace.seconds);
+    return `${run.value}/${run.maximum}${left ? ` · ${left} left` : ""}`;
+  }
+  if (run.state === "cached") return "kept";
+  return run.state === "done" && run.seconds !== null ? duration(run.seconds) : "";
+}
+
+/**
+ * @param {string} title
+ * @param {string} id
+ * @param {import("../../core/doc/schema.js").NodeRecord} node
+ * @param {import("../../core/run/jobs.js").NodeRun | undefined} run
+ */
+function ariaLabel(title, id, node, run) {
+  const mode = node.mode === MODE.MUTED ? ", muted" : node.mode === MODE.BYPASS ? ", bypassed" : "";
+  return `${title}, node ${id}${mode}${run ? `, ${run.state}` : ""}`;
+}
+
+/**
+ * What a node of an unknown class shows: that it is unknown, and the values it keeps.
+ * @param {import("../../core/doc/schema.js").NodeRecord} node
+ */
+function missing(node) {
+  const values = Object.entries(node.widgets_values ?? {}).slice(0, 8);
+  return h(
+    "div", { class: "missing-note" },
+    h("strong", {}, `“${node.type}” is not installed.`),
+    " The node is kept as it is and saved with the graph.",
+    h("dl", {}, ...values.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, String(typeof value === "object" ? JSON.stringify(value) : value).slice(0, 80))])),
+  );
+}

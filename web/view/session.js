@@ -1,0 +1,91 @@
+import { Scene } from "../core/geometry/scene.js";
+import { Viewport } from "../core/geometry/viewport.js";
+import { readDefinitions } from "../core/nodes/definitions.js";
+import { instanceDefinitions } from "../core/nodes/instances.js";
+
+/**
+ * What belongs to an open document but is not stored in it: the view, results, previews, complaints.
+ *
+ * @typedef {import("../core/nodes/definitions.js").NodeDef} NodeDef
+ * @typedef {import("../core/doc/schema.js").NodeRecord} NodeRecord
+ * @typedef {{input: string | null, message: string, details: string}} Problem
+ * @typedef {import("../core/run/jobs.js").FileRef} FileRef
+ */
+
+/** Size of a catalogue that holds the editor's own classes only. */
+const EDITOR_CLASSES = readDefinitions({}).size;
+
+export class Session {
+  /**
+   * @param {import("../core/doc/document.js").Document} document
+   * @param {Map<string, NodeDef>} catalogue
+   */
+  constructor(document, catalogue) {
+    this.document = document;
+    this.catalogue = catalogue;
+    this.own = instanceDefinitions(document.graph, catalogue);
+    this.viewport = new Viewport();
+    this.placed = false;
+    /** @type {import("../core/run/jobs.js").Job | null} the newest run of this document */
+    this.job = null;
+    /** @type {Map<string, string>} node id to the address of a live picture; freed on close */
+    this.previews = new Map();
+    /** @type {Map<string, FileRef[]>} node id to the pictures it made last */
+    this.pictures = new Map();
+    /** @type {Map<string, Problem[]>} */
+    this.problems = new Map();
+    /** @type {Map<string, unknown>} "node:widget" to the value of the last run */
+    this.ran = new Map();
+    this.scene = new Scene(document.graph, (type) => this.definition(type), (node) => this.hasMedia(node));
+  }
+
+  /** @param {string} type @returns {NodeDef | undefined} */
+  definition(type) {
+    return this.own.get(type) ?? this.catalogue.get(type);
+  }
+
+  /** Whether a class is known to be missing. Before the server has said what it has, none is. @param {string} type */
+  missing(type) {
+    return this.catalogue.size > EDITOR_CLASSES && !this.definition(type);
+  }
+
+  /** Every class that can be used here. */
+  get definitions() {
+    return this.own.size ? new Map([...this.catalogue, ...this.own]) : this.catalogue;
+  }
+
+  /** @param {NodeRecord} node */
+  hasMedia(node) {
+    const def = this.definition(node.type);
+    if (def?.widgets.some((widget) => widget.kind === "upload")) return true;
+    if (def?.outputNode && def.inputs.some((input) => input.type === "IMAGE")) return true;
+    return Boolean(this.pictures.get(String(node.id))?.length);
+  }
+
+  /** Use a new catalogue: the server learned or forgot nodes or files. @param {Map<string, NodeDef>} catalogue */
+  recatalogue(catalogue) {
+    this.catalogue = catalogue;
+    this.own = instanceDefinitions(this.document.graph, catalogue);
+    this.scene.rebuild();
+  }
+
+  /**
+   * @param {string} id
+   * @param {Blob} picture
+   */
+  setPreview(id, picture) {
+    this.dropPreview(id);
+    this.previews.set(id, URL.createObjectURL(picture));
+  }
+
+  /** @param {string} id */
+  dropPreview(id) {
+    const address = this.previews.get(id);
+    if (address) URL.revokeObjectURL(address);
+    this.previews.delete(id);
+  }
+
+  close() {
+    for (const id of [...this.previews.keys()]) this.dropPreview(id);
+  }
+}
