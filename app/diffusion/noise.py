@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from app.diffusion.denoiser import NoiseSource
 from app.errors import InvalidRequest
 
 SEED_LIMIT = 2**64
@@ -123,3 +124,25 @@ def step_noise(like: Tensor, seed: int) -> GaussianNoise:
     step; elsewhere another generator draws it anyway.
     """
     return GaussianNoise(like, (seed + (like.device.type == "cpu")) % SEED_LIMIT)
+
+
+def repeated(noise: NoiseSource) -> NoiseSource:
+    """One noise for the whole batch: that of its first item."""
+    return lambda sigma, sigma_next: (drawn := noise(sigma, sigma_next))[:1].expand_as(drawn)
+
+
+def tempered(noise: NoiseSource, temperature: float) -> NoiseSource:
+    """Noise of standard deviation `temperature`; 0 follows the mean."""
+    return lambda sigma, sigma_next: temperature * noise(sigma, sigma_next)
+
+
+def dropped(noise: NoiseSource, probability: float, seed: int) -> NoiseSource:
+    """Noise with this share of its entries zero and the others raised by 1 / (1 − probability), as in dropout."""
+    generator = generator_for(seed)
+
+    def draw(sigma: Tensor, sigma_next: Tensor) -> Tensor:
+        drawn = noise(sigma, sigma_next)
+        kept = torch.rand(drawn.shape, generator=generator) >= probability
+        return drawn * kept.to(drawn) / (1 - probability)
+
+    return draw

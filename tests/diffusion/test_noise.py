@@ -3,7 +3,16 @@ from __future__ import annotations
 import pytest
 import torch
 
-from app.diffusion.noise import BrownianNoise, GaussianNoise, generator_for, prepare_noise, step_noise
+from app.diffusion.noise import (
+    BrownianNoise,
+    GaussianNoise,
+    dropped,
+    generator_for,
+    prepare_noise,
+    repeated,
+    step_noise,
+    tempered,
+)
 from app.errors import InvalidRequest
 
 
@@ -102,3 +111,22 @@ def test_brownian_steps_far_shorter_than_a_leaf_keep_unit_variance():
 
 def test_brownian_ends_are_reached():
     assert torch.isfinite(brownian()(*levels(14.6, 0.03))).all()
+
+
+def test_repeated_noise_gives_equal_items():
+    drawn = repeated(GaussianNoise(torch.zeros(3, 5), 1))(*levels(2.0, 1.0))
+    assert torch.equal(drawn, drawn[:1].expand(3, 5))
+    assert drawn.any()
+
+
+def test_temperature_scales_the_deviation():
+    like, a_and_b = torch.zeros(1000), levels(2.0, 1.0)
+    assert torch.equal(tempered(GaussianNoise(like, 1), 0.5)(*a_and_b), 0.5 * GaussianNoise(like, 1)(*a_and_b))
+    assert not tempered(GaussianNoise(like, 1), 0.0)(*a_and_b).any()
+
+
+def test_dropout_keeps_the_mean_and_raises_the_variance():
+    ones = dropped(lambda a, b: torch.ones(100_000), 0.25, seed=1)(*levels(2.0, 1.0))
+    assert ones.unique().tolist() == pytest.approx([0.0, 4 / 3])
+    assert ones.mean().item() == pytest.approx(1, abs=0.01)
+    assert (ones**2).mean().item() == pytest.approx(1 / 0.75, rel=0.02)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from app.diffusion.denoiser import Denoiser, NoiseSource, Step
 from app.diffusion.process import VE
+from app.errors import InvalidRequest
 
 
 class _Solver:
@@ -112,7 +113,15 @@ class StepControl:
     _errors: list[float] = field(default_factory=list)
 
     def accepts(self, error: float) -> bool:
-        """Whether a step with this relative error stands; also sets the next length."""
+        """Whether a step with this relative error stands; also sets the next length.
+
+        Raises InvalidRequest for an error that is not a number.
+        """
+        if not math.isfinite(error):
+            raise InvalidRequest(
+                "The model's answers are not numbers any more, so no step can be short enough.",
+                remedy="Lower the guidance scale, or choose a sampler with fixed steps.",
+            )
         inverse = 1 / (error + 1e-8)
         self._errors = [inverse, *(self._errors[1:] or [inverse, inverse])]
         p, i, d = self.pcoeff, self.icoeff, self.dcoeff

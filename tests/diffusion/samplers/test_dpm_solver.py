@@ -5,6 +5,7 @@ import torch
 
 from app.diffusion.noise import GaussianNoise
 from app.diffusion.samplers.dpm_solver import StepControl, dpm_adaptive, dpm_fast
+from app.errors import InvalidRequest
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 6, 10, 15])
@@ -56,3 +57,8 @@ def test_control_shrinks_after_errors_and_grows_after_success():
     short = control.h
     assert control.accepts(0.01)
     assert control.h > short
+
+
+def test_answers_that_are_no_numbers_end_the_search(final, karras):
+    with pytest.raises(InvalidRequest, match="not numbers"):
+        final(dpm_adaptive(lambda x, _: x * float("nan"), torch.ones(3, dtype=torch.float64), karras(5)))
