@@ -17,9 +17,9 @@ from app.diffusion.guidance.compose import guided_denoiser
 from app.diffusion.guidance.conditions import Entry, conditions_of
 from app.diffusion.latent_format import LatentFormat
 from app.diffusion.model import DiffusionModel
-from app.diffusion.sampling import initial_noise, sample, schedule_for
 from app.diffusion.samplers import SamplerSpec
 from app.diffusion.samplers.catalogue import sampler_named
+from app.diffusion.sampling import initial_noise, sample, schedule_for
 from app.errors import InvalidRequest
 
 GRID = 8  # pixels per latent pixel that an empty latent is made with, unless it says otherwise
@@ -42,9 +42,9 @@ class Recipe:
     leave_noise: bool = False
 
 
-def empty_latent(width: int, height: int, count: int = 1) -> dict[str, Any]:
-    """A LATENT of zeros, (count, 4, height / 8, width / 8); whoever samples it fits it to the model."""
-    return {"samples": torch.zeros(count, 4, height // GRID, width // GRID), RATIO: GRID}
+def empty_latent(width: int, height: int, count: int = 1, channels: int = 4) -> dict[str, Any]:
+    """A LATENT of zeros, (count, channels, height / 8, width / 8); whoever samples it fits it to the model."""
+    return {"samples": torch.zeros(count, channels, height // GRID, width // GRID), RATIO: GRID}
 
 
 def draw(
