@@ -1,11 +1,11 @@
 """The stable surface for authors of nodes: the decorator, the types of ports and their limits, the context.
 
-    from app.api import Image, Range, node
+from app.api import Image, Range, node
 
-    @node("Brighten", category="image")
-    def brighten(*, image: Image, factor: Annotated[float, Range(0.0, 4.0, step=0.05)] = 1.2) -> Image:
-        \"\"\"Makes an image brighter.\"\"\"
-        return (image * factor).clamp(0, 1)
+@node("Brighten", category="image")
+def brighten(*, image: Image, factor: Annotated[float, Range(0.0, 4.0, step=0.05)] = 1.2) -> Image:
+    \"\"\"Makes an image brighter.\"\"\"
+    return (image * factor).clamp(0, 1)
 """
 
 from __future__ import annotations

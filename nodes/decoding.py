@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from app.api import Context, Image, Latent, Vae, node
+from typing import Annotated
+
+from app.api import Context, Image, Latent, Mask, Range, Vae, node
+from app.images.inpaint import erased
 
 
 @node("VAE Decode", category="latent", id="VAEDecode")
@@ -27,3 +30,23 @@ def vae_encode(*, context: Context, pixels: Image, vae: Vae) -> Latent:
     """
     with context.models.on_device(vae.model):
         return {"samples": vae.encode(pixels).cpu()}
+
+
+@node("VAE Encode (for Inpainting)", category="latent/inpaint", id="VAEEncodeForInpaint", aliases=("inpaint",))
+def vae_encode_for_inpaint(
+    *,
+    context: Context,
+    pixels: Image,
+    vae: Vae,
+    mask: Mask,
+    grow_mask_by: Annotated[int, Range(0, 64, step=1)] = 6,
+) -> Latent:
+    """Encodes an image whose masked part is to be drawn anew: that part becomes grey first.
+
+    Args:
+        mask: 1 where the picture is to be drawn anew.
+        grow_mask_by: By how many pixels the mask is enlarged, so that the border can change too.
+    """
+    grey, noise_mask = erased(pixels, mask, vae.factor, grow_mask_by)
+    with context.models.on_device(vae.model):
+        return {"samples": vae.encode(grey).cpu(), "noise_mask": noise_mask}

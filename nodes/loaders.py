@@ -8,9 +8,7 @@ from app.api import Clip, Context, FileIn, Model, Vae, node
 
 
 @node("Load Checkpoint", category="loaders", id="CheckpointLoaderSimple", aliases=("model", "safetensors"))
-def load_checkpoint(
-    *, context: Context, ckpt_name: Annotated[str, FileIn("checkpoints")]
-) -> tuple[Model, Clip, Vae]:
+def load_checkpoint(*, context: Context, ckpt_name: Annotated[str, FileIn("checkpoints")]) -> tuple[Model, Clip, Vae]:
     """Loads a checkpoint: the diffusion model, the text encoder and the VAE that belong together.
 
     Args:

@@ -29,7 +29,9 @@ class NodeFiles:
         path = self._folders.annotated(name)
         if not name or not path.is_file():
             raise Missing(
-                f"There is no input file {name!r}.", remedy="Upload it again, or choose another one.", input_name="image"
+                f"There is no input file {name!r}.",
+                remedy="Upload it again, or choose another one.",
+                input_name="image",
             )
         return path
 

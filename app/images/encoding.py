@@ -46,12 +46,10 @@ def encode(
 
 
 def encode_preview(image: Tensor, longest: int, quality: int = 80) -> bytes:
-    """An image (H, W, C) in 0..1 as JPEG whose longer side is `longest` pixels; small ones keep their pixels sharp."""
+    """An image (H, W, C) in 0..1 as JPEG whose sides have at most `longest` pixels; never enlarged."""
     picture = to_picture(image).convert("RGB")
-    scale = longest / max(picture.size)
-    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    resample = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BILINEAR
-    return _saved(picture.resize(size, resample), "JPEG", quality=quality)
+    picture.thumbnail((longest, longest), Image.Resampling.BILINEAR)
+    return _saved(picture, "JPEG", quality=quality)
 
 
 def _png_texts(texts: Texts) -> PngImagePlugin.PngInfo:
