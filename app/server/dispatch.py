@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from app.engine.events import Event, RunFailed, RunInterrupted, RunSucceeded
+from app.errors import AppError
 from app.link.messages import Cancel, Done, Free, Heartbeat, Hello, Job, Message, Ready, RunEvent, decode_event
 from app.server.runs import ActiveRun, RunServices, flush_forever, open_run, status_data, worker_lost
 from app.store import events as stored_events
@@ -78,7 +79,7 @@ class Dispatcher:
     async def start(self) -> None:
         """Take every job that ran when an earlier server ended for lost, and begin to look after leases."""
         for record, loss, losses in await self.services.database.write(jobs.recover):
-            await self._settle(record, loss, losses)
+            await self._settle(record, loss, losses, _SERVER_ENDED)
         await self.services.database.write(lambda connection: stored_events.prune(connection, time.time()))
         await self.services.database.write(job_queries.prune)
         self._spawn(self._sweep())
@@ -264,23 +265,41 @@ class Dispatcher:
         return ending or "lost its connection"
 
     async def _sweep(self) -> None:
-        """Take workers whose lease has run out, or that are silent, for lost."""
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
-            over = set(await self.services.database.read(_expired_by_now))
-            now = time.monotonic()
-            for worker in list(self.workers.values()):
-                held = worker.run and (worker.run.record.id, worker.run.record.token)
-                if held in over or now - worker.heard_at > _SILENT_BEATS * self.lease_seconds:
-                    await self._end(worker, f"did not answer for {self.lease_seconds:.0f} s")
+            try:
+                await self._sweep_once()
+            except AppError as broken:
+                log.error("leases cannot be looked after: %s", broken)
 
-    async def _settle(self, record: JobRecord, loss: Loss, losses: int) -> None:
-        """Take note of a job that an earlier server lost; write its end if it was lost too often or cancelled."""
+    async def _sweep_once(self) -> None:
+        """Take workers whose lease has run out, or that are silent, for lost, and jobs that nobody works on."""
+        over = set(await self.services.database.read(_expired_by_now))
+        now = time.monotonic()
+        for worker in list(self.workers.values()):
+            held = worker.run and (worker.run.record.id, worker.run.record.token)
+            if held in over or now - worker.heard_at > _SILENT_BEATS * self.lease_seconds:
+                await self._end(worker, f"did not answer for {self.lease_seconds:.0f} s")
+            over.discard(held or ("", 0))
+        for job_id, token in over:
+            await self._reclaim(job_id, token)
+
+    async def _reclaim(self, job_id: str, token: int) -> None:
+        """A job whose end could not be written, say for want of disk space: nobody has it any more."""
+        record = await self.services.database.read(lambda connection: job_queries.get(connection, job_id))
+        loss, losses = await self.services.database.write(lambda connection: jobs.lose(connection, job_id, token))
+        if record is not None:
+            await self._settle(record, loss, losses, "was lost before its end could be written")
+            await self.announce()
+            await self._pump()
+
+    async def _settle(self, record: JobRecord, loss: Loss, losses: int, reason: str) -> None:
+        """Take note of a job that was lost; write its end if that was once too often, or if it was cancelled."""
         run = await open_run(record, self.services)
         if loss == "queued":
-            await run.told_lost(_SERVER_ENDED, losses)
+            await run.told_lost(reason, losses)
         elif loss == "poisoned":
-            await run.hear(worker_lost(("", ""), losses, _SERVER_ENDED))
+            await run.hear(worker_lost(("", ""), losses, reason))
         elif loss == "cancelled":
             await run.hear(RunInterrupted("", ""))
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 
 from aiohttp import WSMsgType, web
 
-from app.errors import AppError, Forbidden
+from app.errors import AppError, Forbidden, Unavailable
 from app.link.messages import PROTOCOL, Hello, Message, Welcome, decode, encode
 from app.server.dispatch import Worker
 from app.server.security import equal
@@ -65,10 +66,11 @@ async def link(request: web.Request) -> web.WebSocketResponse:
             if worker is None:
                 break
     except (AppError, ConnectionError) as broken:
-        log.error("a worker's words are not understood: %s", broken)
+        log.error("the talk with a worker is broken off: %s", broken)
     finally:
         if worker is not None:
-            await services.dispatcher.left(worker)
+            with contextlib.suppress(Unavailable):  # the job's lease runs out, and then it is tried again
+                await services.dispatcher.left(worker)
         await socket.close()
     return socket
 

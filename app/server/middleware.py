@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from app.errors import AppError, InvalidRequest, Missing, TooLarge
+from app.errors import AppError, InvalidRequest, Missing, TooLarge, Unavailable
 from app.server.login import login_page
 from app.server.replies import error_body, reply
 from app.server.security import HEADERS, Gate
@@ -50,6 +50,10 @@ async def explain(request: web.Request, handler: Handler) -> web.StreamResponse:
         return reply(error_body(InvalidRequest(error.reason)), error.status)
     except ConnectionResetError:
         raise  # the client has gone; there is nobody to answer
+    except OSError as error:
+        log.error("%s %s: %s", request.method, request.path, error)
+        told = Unavailable(f"A file could not be used: {error.strerror}.", remedy="Free space, or mend permissions.")
+        return reply(error_body(told), told.status)
     except Exception:
         log.exception("%s %s failed", request.method, request.path)
         told = AppError("The server failed at this request.", remedy="The server's log tells more.")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from app.engine.events import Event, NodeFinished, RunFailed, RunInterrupted
-from app.errors import AppError
+from app.errors import AppError, Unavailable
 from app.server.hub import Hub
 from app.server.publisher import Publisher
 from app.server.wire import Picture, RunTranslator, Said
@@ -92,11 +93,16 @@ class ActiveRun:
     async def save(self) -> None:
         """Store the events that are not stored yet."""
         unsaved, self._unsaved = self._unsaved, []
-        if unsaved:
-            now = time.time()
+        if not unsaved:
+            return
+        now = time.time()
+        try:
             await self.services.database.write(
                 lambda connection: stored_events.append(connection, self.record.id, unsaved, now)
             )
+        except Unavailable:
+            self._unsaved = unsaved + self._unsaved
+            raise
 
     async def _finish(self, outcome: Outcome, said: Iterable[Said | Picture]) -> None:
         """Make the history entry durable, and only then tell that the run is over."""
@@ -191,4 +197,5 @@ async def flush_forever(runs: Iterable[ActiveRun], seconds: float = 0.25) -> Non
     while True:
         await asyncio.sleep(seconds)
         for run in list(runs):
-            await run.save()
+            with contextlib.suppress(Unavailable):  # it is tried again, and those who ask are told
+                await run.save()

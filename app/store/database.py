@@ -50,6 +50,9 @@ class Database:
         """Run `work` in one transaction; it is durable when this returns, and undone when it raises.
 
         Once begun it is carried through even if the caller is cancelled.
+
+        Raises:
+            Unavailable: no space, no permission, or another process holds the file.
         """
         return await asyncio.shield(asyncio.wrap_future(self._writer.submit(_transact, self._write_connection, work)))
 
@@ -112,11 +115,21 @@ def _open_or_set_aside(path: Path) -> sqlite3.Connection:
 
 
 def _transact(connection: sqlite3.Connection, work: Work[T]) -> T:
-    connection.execute("BEGIN IMMEDIATE")
     try:
+        connection.execute("BEGIN IMMEDIATE")
         result = work(connection)
+        connection.execute("COMMIT")
+    except sqlite3.OperationalError as broken:
+        _undo(connection)
+        raise Unavailable(
+            f"The database could not be written: {broken}.", remedy="Free space on its disk, then try again."
+        ) from broken
     except BaseException:
-        connection.execute("ROLLBACK")
+        _undo(connection)
         raise
-    connection.execute("COMMIT")
     return result
+
+
+def _undo(connection: sqlite3.Connection) -> None:
+    if connection.in_transaction:  # a full disk ends the transaction by itself
+        connection.execute("ROLLBACK")

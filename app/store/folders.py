@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from app.errors import Forbidden, InvalidRequest, Missing
+from app.errors import Forbidden, InvalidRequest, Missing, Unavailable
 from app.store.names import check_name, inside
 
 WEIGHTS = frozenset({".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin"})
@@ -69,9 +70,21 @@ class Folders:
     _listings: dict[str, _Listing] = field(default_factory=dict, repr=False)
 
     def prepare(self) -> None:
-        """Make the directories that users are pointed to."""
-        for path in (self.input, self.output, self.temp, self.user, *(paths[0] for paths in self.models.values())):
-            path.mkdir(parents=True, exist_ok=True)
+        """Make the directories that users are pointed to.
+
+        Raises:
+            Unavailable: one that is written to cannot be made. Models may lie where nothing can be.
+        """
+        try:
+            for path in (self.input, self.output, self.temp, self.user):
+                path.mkdir(parents=True, exist_ok=True)
+        except OSError as broken:
+            raise Unavailable(
+                f"A folder cannot be made: {broken}", remedy="Make its place writable, or use --base-directory."
+            ) from broken
+        for paths in self.models.values():
+            with suppress(OSError):
+                paths[0].mkdir(parents=True, exist_ok=True)
 
     def directory(self, kind: str) -> Path:
         """The directory called "input", "output" or "temp" by clients.

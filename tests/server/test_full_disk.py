@@ -1,0 +1,64 @@
+"""A disk without space costs no job and no server."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.server.support import Site, ear, eventually, opened, show
+
+
+async def allow(site: Site, pages: Callable[[int], int]) -> None:
+    """Let the database have so many pages; SQLite then says that the disk is full, as it does of a real one."""
+
+    def limit(connection: sqlite3.Connection) -> None:
+        now = connection.execute("PRAGMA page_count").fetchone()[0]
+        connection.execute(f"PRAGMA max_page_count = {pages(now)}")
+
+    await site.running.services.database.write(limit)
+
+
+async def test_a_submission_that_cannot_be_kept_is_refused(site: Site) -> None:
+    await site.finished(await site.submit({"1": show("before")}))
+    await allow(site, lambda now: now)
+    told = await site.post("/prompt", {"prompt": {"1": show("x" * 100_000)}}, status=503)
+    assert "disk" in told["error"]["remedy"]
+    assert (await site.get("/queue"))["queue_pending"] == []
+    await allow(site, lambda now: now + 10_000)
+    assert (await site.finished(await site.submit({"1": show("after")})))["status"]["completed"]
+
+
+async def test_a_job_whose_end_cannot_be_written_is_run_again(tmp_path: Path) -> None:
+    async with opened(tmp_path, "--lease", "0.9") as site, ear(site, "c1") as heard:
+        work = {"class_type": "Work", "inputs": {"steps": 4, "seconds": 0.05}}
+        job_id = await site.submit({"1": work, "2": show("y" * 50_000, ["1", 0])}, client_id="c1")
+        await heard.until("progress")
+        await allow(site, lambda now: now)
+        await eventually(lambda: _workers(site), lambda count: count == 0)
+        await allow(site, lambda now: now + 10_000)
+        await heard.until("job_requeued")
+        assert (await site.finished(job_id))["status"]["completed"]
+    assert len(list((tmp_path / "output").iterdir())) == 1
+
+
+async def test_an_output_folder_that_is_gone_fails_the_job_with_a_way_out(site: Site) -> None:
+    os.rmdir(site.base / "output")
+    (site.base / "output").write_text("a file stands here")
+    entry = await site.finished(await site.submit({"1": show("x")}))
+    told = entry["status"]["messages"][-1][1]
+    assert "could not be saved" in told["exception_message"]
+    assert "output folder writable" in told["remedy"]
+    (site.base / "output").unlink()
+    assert (await site.finished(await site.submit({"1": show("x")})))["status"]["completed"]
+
+
+async def test_settings_that_cannot_be_written(site: Site) -> None:
+    (site.base / "user/default").write_text("a file stands here")
+    told = await site.post("/settings", {"a": 1}, status=503)
+    assert told["error"]["type"] == "unavailable"
+
+
+async def _workers(site: Site) -> int:
+    return len(site.running.services.dispatcher.workers)
