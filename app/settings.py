@@ -113,7 +113,7 @@ class Settings:
 
         Args:
             argv: the words after the program's name. Without a command the command is `serve`.
-            environ: where the worker's secret is looked for; the process's environment by default.
+            environ: where the worker's secret and the screen are looked for; the process's environment by default.
 
         Raises:
             InvalidRequest: a combination that must not be, such as an open address without a token.
@@ -123,6 +123,7 @@ class Settings:
         leads = words[0] if words else ""
         if leads not in _COMMANDS and leads not in ("-h", "--help"):
             words.insert(0, "serve")
+        environ = os.environ if environ is None else environ
         said, rest = _parser().parse_known_args(words)
         if rest and said.command != "train":
             _parser().error(f"unrecognised words: {' '.join(rest)}")
@@ -131,9 +132,9 @@ class Settings:
             verbose=said.verbose,
             directories=_directories(said),
             engine=_engine(said),
-            serve=_serve(said) if said.command == "serve" else ServeSettings(),
+            serve=_serve(said, environ) if said.command == "serve" else ServeSettings(),
             run=_run(said) if said.command == "run" else RunSettings(),
-            worker=_worker(said, os.environ if environ is None else environ),
+            worker=_worker(said, environ),
             train_arguments=tuple(rest),
         )
 
@@ -242,7 +243,7 @@ def _engine(said: argparse.Namespace) -> EngineSettings:
     )
 
 
-def _serve(said: argparse.Namespace) -> ServeSettings:
+def _serve(said: argparse.Namespace, environ: Mapping[str, str]) -> ServeSettings:
     if not 0 <= said.port <= 65535:
         raise InvalidRequest(f"{said.port} is not a port.", remedy="Use a number from 0 to 65535.")
     if not is_loopback(said.listen) and not said.token:
@@ -257,12 +258,17 @@ def _serve(said: argparse.Namespace) -> ServeSettings:
         port=said.port,
         token=said.token or None,
         allowed_hosts=tuple(name.lower() for name in said.allow_host),
-        open_browser=said.open_browser,
+        open_browser=said.open_browser and _has_screen(environ),
         max_upload_bytes=int(said.max_upload_size * (1 << 20)),
         cancel_grace_seconds=said.cancel_grace,
         lease_seconds=said.lease,
         workers=said.workers,
     )
+
+
+def _has_screen(environ: Mapping[str, str]) -> bool:
+    """Whether a browser would open in a window. Without one some systems open a browser for terminals."""
+    return sys.platform in ("win32", "darwin") or bool(environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY"))
 
 
 def _run(said: argparse.Namespace) -> RunSettings:

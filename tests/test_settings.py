@@ -17,6 +17,15 @@ def test_no_words_serve_on_loopback() -> None:
     assert settings.directories.models == (PROGRAM_DIRECTORY / "models",)
 
 
+def test_a_browser_opens_only_where_there_is_a_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "linux")
+    assert Settings.from_arguments([], {"DISPLAY": ":0"}).serve.open_browser
+    assert not Settings.from_arguments([], {}).serve.open_browser
+    assert not Settings.from_arguments(["--no-open"], {"DISPLAY": ":0"}).serve.open_browser
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert Settings.from_arguments([], {}).serve.open_browser
+
+
 def test_options_without_a_command_are_for_serve() -> None:
     settings = Settings.from_arguments(["--port", "0", "--no-open"])
     assert settings.serve.port == 0

@@ -19,7 +19,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 from app.engine.events import Event, Preview, event_from_json, event_to_json
@@ -140,7 +140,9 @@ class Stop(Message):
 
 def encode(message: Message) -> str:
     """A message as JSON text."""
-    return json.dumps({"kind": message.kind, **asdict(message)})
+    # Not `asdict`: it copies a prompt of many nodes piece by piece only for it to be written down.
+    said = {part.name: getattr(message, part.name) for part in fields(message)}
+    return json.dumps({"kind": message.kind, **said})
 
 
 def decode(text: str) -> Message:

@@ -40,7 +40,7 @@ async def post_prompt(request: web.Request) -> web.Response:
     services = services_of(request)
     body = await read_object(request)
     keys = _keys(request.headers.get("Idempotency-Key"), body)
-    digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+    digest = await asyncio.to_thread(_digest, body)
     earlier = await services.database.read(lambda connection: jobs.earlier_answer(connection, keys, digest))
     if earlier is not None:
         return reply(earlier)
@@ -52,6 +52,10 @@ async def post_prompt(request: web.Request) -> web.Response:
         submission, keys=keys or (f"id {submission.id}",), digest=digest, node_errors=valid.node_errors
     )
     return reply(accepted.answer)
+
+
+def _digest(body: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
 def _keys(idempotency_key: str | None, body: Mapping[str, Any]) -> tuple[str, ...]:
