@@ -157,6 +157,7 @@ export function addFromSearch(session, def, request) {
   const { document } = session;
   const id = document.transact(`Add ${def.title}`, (tx) => {
     const node = addNode(tx, def, request.at);
+    if (request.to) tx.set("node", node.id, ["pos"], [Math.round(request.at[0] - /** @type {any} */ (node.size)[0]), Math.round(request.at[1])]);
     const made = String(node.id);
     for (const from of request.from ?? []) {
       const type = tx.graph.node(from.node)?.outputs?.[from.slot]?.type;
@@ -180,7 +181,7 @@ export function addFromSearch(session, def, request) {
  */
 function joinTo(session, tx, node, to) {
   const target = tx.graph.node(to.node);
-  const def = target && session.definition(target.type);
+  const def = target && session.definitionFor(target);
   const type = to.slot >= 0 ? target?.inputs?.[to.slot]?.type : def?.inputs.find((input) => input.name === to.widget)?.type;
   const slot = (node.outputs ?? []).findIndex((output) => compatible(output.type, type));
   if (slot < 0) return;

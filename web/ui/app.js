@@ -4,15 +4,9 @@ import { readDefinitions } from "../core/nodes/definitions.js";
 import { Server } from "../core/protocol/client.js";
 import { Editor } from "../view/editor.js";
 import { typing } from "../view/dom.js";
-import { listenClipboard } from "./clipboard.js";
 import { listenKeys } from "./commands.js";
-import { listenDrops } from "./drops.js";
 import { editorServices } from "./services.js";
-import { Files } from "./files.js";
-import { Gallery } from "./gallery.js";
-import { makeCommands } from "./command_list.js";
 import { Panels } from "./panels.js";
-import { Runner } from "./runner.js";
 import { applyTheme, Settings } from "./settings.js";
 import { Shell } from "./shell.js";
 import { Tabs } from "./tabs.js";
@@ -34,19 +28,16 @@ export class App {
     this.server = new Server("", (type, data) => this.#receive(type, data));
     this.shell = new Shell(body, this);
     this.editor = new Editor(this.shell.stage, editorServices(this));
-    this.gallery = new Gallery(this);
     this.panels = new Panels(this);
     this.tabs = new Tabs(this);
-    this.files = new Files(this);
-    this.runner = new Runner(this.server, {
-      sessions: () => this.tabs.sessions,
-      refresh: (session, nodes) => (session === this.session ? this.editor.refresh(nodes) : undefined),
-      changed: () => this.shell.update(),
-      made: (file, job) => this.gallery.add(file, job.id),
-      problem: (session, text, nodes) => this.shell.problem(session, text, nodes),
-      say: (text, tone) => this.toasts.show(text, { tone }),
-    });
-    this.commands = makeCommands(this);
+    /** @type {import("./commands.js").Command[]} */
+    this.commands = [];
+    /** @type {import("./gallery.js").Gallery | null} the rest comes after the first picture of the graph */
+    this.gallery = null;
+    /** @type {import("./files.js").Files | null} */
+    this.files = null;
+    /** @type {import("./runner.js").Runner | null} */
+    this.runner = null;
   }
 
   /** The session in front. */
@@ -61,10 +52,33 @@ export class App {
     this.server.clientId = clientId;
     if (kept) this.definitions = readDefinitions(kept);
     await this.tabs.restore();
+    await this.#complete();
     this.server.connect();
     this.shell.update();
+    this.panels.restore();
     await this.loadCatalogue();
-    this.gallery.load();
+    this.gallery?.load();
+  }
+
+  /** The parts that drawing the graph does not need, so that they do not hold it up. */
+  async #complete() {
+    const [{ Runner }, { Gallery }, { Files }, { makeCommands }, { listenClipboard }, { listenDrops }] = await Promise.all([
+      import("./runner.js"), import("./gallery.js"), import("./files.js"), import("./command_list.js"), import("./clipboard.js"), import("./drops.js"),
+    ]);
+    this.files = new Files(this);
+    this.gallery = new Gallery(this);
+    this.runner = new Runner(this.server, {
+      sessions: () => this.tabs.sessions,
+      refresh: (session, nodes) => (session === this.session ? this.editor.refresh(nodes) : undefined),
+      changed: () => this.shell.update(),
+      made: (file) => this.gallery?.add(file),
+      problem: (session, text, nodes) => this.shell.problem(session, text, nodes),
+      say: (text, tone) => this.toasts.show(text, { tone }),
+    });
+    this.commands = makeCommands(this);
+    listenKeys(this.commands, () => document.querySelector("dialog[open], .popup") !== null);
+    listenClipboard(this);
+    listenDrops(this);
   }
 
   /** Ask for the node classes, until the server has them. */
@@ -87,9 +101,6 @@ export class App {
   }
 
   #listen() {
-    listenKeys(this.commands, () => document.querySelector("dialog[open], .popup") !== null);
-    listenClipboard(this);
-    listenDrops(this);
     this.settings.listeners.add((name) => this.#setting(name));
     matchMedia("(prefers-color-scheme: light)").addEventListener("change", () => this.#setting("theme"));
     window.addEventListener("pagehide", () => this.journal.snapshotAll());
@@ -120,13 +131,13 @@ export class App {
     if (type === "socket") {
       this.shell.connection(data);
       if (data) {
-        this.runner.catchUp();
+        this.runner?.catchUp();
         this.panels.update("queue");
       }
       return;
     }
     if (type === "nodes_changed") this.loadCatalogue();
-    this.runner.receive(type, data);
+    this.runner?.receive(type, data);
     if (type === "status") this.panels.update("queue");
   }
 }

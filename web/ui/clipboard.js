@@ -7,7 +7,7 @@ import { copyText, pasteText, removeSelection } from "./actions.js";
  * @param {import("./app.js").App} app
  */
 export function listenClipboard(app) {
-  const free = (/** @type {Event} */ event) => !typing(event.target) && !document.querySelector("dialog[open]") && !getSelection()?.toString();
+  const free = (/** @type {Event} */ event) => !typing(event.target) && !document.querySelector("dialog[open]") && !readsText();
   const copy = (/** @type {ClipboardEvent} */ event) => {
     const text = app.session && free(event) ? copyText(app.session) : null;
     if (!text || !event.clipboardData) return false;
@@ -25,9 +25,15 @@ export function listenClipboard(app) {
     if (!app.session || !free(event) || !event.clipboardData) return;
     event.preventDefault();
     const [file] = event.clipboardData.files;
-    if (file) app.files.openFile(file);
+    if (file) app.files?.openFile(file);
     else pasteAnything(app, event.clipboardData.getData("text/plain"));
   });
+}
+
+/** Whether somebody has marked words of a message, which are then what is copied. */
+function readsText() {
+  const selection = getSelection();
+  return Boolean(selection && !selection.isCollapsed && selection.anchorNode?.parentElement?.closest(".callout, .problem-bar, .toast"));
 }
 
 /**

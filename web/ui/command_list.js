@@ -32,18 +32,18 @@ function some(app) {
 
 /** @param {App} app @returns {Command[]} */
 function runCommands(app) {
-  const run = (/** @type {boolean} */ front) => on(app, (session) => app.runner.run(session, { count: app.shell.count, front }));
+  const run = (/** @type {boolean} */ front) => on(app, (session) => app.runner?.run(session, { count: app.shell.count, front }));
   let last = 0;
   return [
     { id: "run", group: "Run", label: "Run", keys: ["Mod+Enter"], fields: true, run: run(false) },
     { id: "run-front", group: "Run", label: "Run before the others", keys: ["Mod+Shift+Enter"], fields: true, run: run(true) },
-    { id: "cancel", group: "Run", label: "Cancel the run", keys: ["Mod+Alt+Enter"], fields: true, run: on(app, (session) => app.runner.cancel(session)), enabled: () => Boolean(app.runner.active(app.session)) },
+    { id: "cancel", group: "Run", label: "Cancel the run", keys: ["Mod+Alt+Enter"], fields: true, run: on(app, (session) => app.runner?.cancel(session)), enabled: () => Boolean(app.runner?.active(app.session)) },
     {
       id: "escape", group: "Edit", label: "Select nothing; twice cancels the run", keys: ["Escape"],
       run: on(app, (session) => {
         const twice = performance.now() - last < 500;
         last = performance.now();
-        if (twice && app.runner.active(session)) app.runner.cancel(session);
+        if (twice && app.runner?.active(session)) app.runner?.cancel(session);
         session.document.select([]);
         if (document.activeElement instanceof HTMLElement) document.activeElement.blur();
       }),
@@ -55,11 +55,11 @@ function runCommands(app) {
 function fileCommands(app) {
   return [
     { id: "new", group: "File", label: "New workflow", keys: ["Alt+N"], run: () => app.tabs.openBlank() },
-    { id: "open", group: "File", label: "Open a file…", keys: ["Mod+O"], fields: true, run: () => app.files.choose() },
-    { id: "save", group: "File", label: "Save", keys: ["Mod+S"], fields: true, run: on(app, (session) => app.files.save(session)) },
-    { id: "save-as", group: "File", label: "Save as…", keys: ["Mod+Shift+S"], fields: true, run: on(app, (session) => app.files.save(session, { as: true })) },
-    { id: "export", group: "File", label: "Download workflow", run: on(app, (session) => app.files.download(session)) },
-    { id: "export-api", group: "File", label: "Download as prompt (API)", run: on(app, (session) => app.files.download(session, { api: true })) },
+    { id: "open", group: "File", label: "Open a file…", keys: ["Mod+O"], fields: true, run: () => app.files?.choose() },
+    { id: "save", group: "File", label: "Save", keys: ["Mod+S"], fields: true, run: on(app, (session) => app.files?.save(session)) },
+    { id: "save-as", group: "File", label: "Save as…", keys: ["Mod+Shift+S"], fields: true, run: on(app, (session) => app.files?.save(session, { as: true })) },
+    { id: "export", group: "File", label: "Download workflow", run: on(app, (session) => app.files?.download(session)) },
+    { id: "export-api", group: "File", label: "Download as prompt (API)", run: on(app, (session) => app.files?.download(session, { api: true })) },
     { id: "close", group: "File", label: "Close workflow", keys: ["Alt+W"], run: on(app, (session) => app.tabs.close(session)) },
     { id: "reopen", group: "File", label: "Reopen closed workflow", keys: ["Alt+Shift+T"], run: () => app.tabs.reopen() },
     { id: "default", group: "File", label: "Open the default graph", run: () => app.tabs.openDefault() },

@@ -56,7 +56,7 @@ function nodeItems(app, request) {
     null,
     colourItem(app),
     null,
-    { label: "Delete, keep chain", keys: "Ctrl+X X", run: () => removeSelection(session, true) },
+    { label: "Delete, keep chain", keys: "Shift+Del", run: () => removeSelection(session, true) },
     { label: "Delete", keys: "Del", run: () => removeSelection(session) },
   ];
 }

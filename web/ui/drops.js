@@ -50,8 +50,8 @@ async function drop(app, event, data) {
   }
   const target = session && uploadTarget(app, event);
   const files = data.files.length ? [...data.files] : await fetchPicture(data.getData("text/uri-list"));
-  if (session && target && files[0]?.type.startsWith("image/")) app.files.upload(session, target, files[0]);
-  else for (const file of files) await app.files.openFile(file, app.editor.graphPoint(event));
+  if (session && target && files[0]?.type.startsWith("image/")) app.files?.upload(session, target, files[0]);
+  else for (const file of files) await app.files?.openFile(file, app.editor.graphPoint(event));
 }
 
 /**
@@ -75,5 +75,5 @@ async function fetchPicture(list) {
 function uploadTarget(app, event) {
   const id = app.session?.scene.nodeAt(app.editor.graphPoint(event));
   const node = id && app.session?.document.graph.node(id);
-  return node && app.session?.definition(node.type)?.widgets.some((widget) => widget.kind === "upload") ? id : null;
+  return node && app.session?.definitionFor(node)?.widgets.some((widget) => widget.kind === "upload") ? id : null;
 }

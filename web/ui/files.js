@@ -60,7 +60,7 @@ export class Files {
       const { name, subfolder } = await app.server.uploadImage(file, file.name);
       const value = subfolder ? `${subfolder}/${name}` : name;
       const node = session.document.graph.node(id);
-      const def = node && session.definition(node.type);
+      const def = node && session.definitionFor(node);
       const owner = def?.widgets.find((widget) => widget.kind === "upload")?.owner;
       const widget = node && widgetsOf(node, def).find((candidate) => candidate.name === owner);
       if (!widget) return;

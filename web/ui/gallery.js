@@ -44,9 +44,8 @@ export class Gallery {
 
   /**
    * @param {FileRef} file
-   * @param {string} _job
    */
-  add(file, _job) {
+  add(file) {
     this.#insert(file, true);
     this.list.scrollTo({ left: 0, behavior: "smooth" });
   }

@@ -23,7 +23,11 @@ export class Panels {
     this.shown = "";
     this.buttons = new Map(Object.entries(KINDS).map(([name, { icon, title, keys }]) => [name, iconButton(icon, `${title} (${keys})`, () => this.toggle(name), { "aria-pressed": "false" })]));
     app.shell.rail.append(...this.buttons.values());
-    const last = app.settings.get("panel");
+  }
+
+  /** Open what was open last, where there is room. */
+  restore() {
+    const last = this.app.settings.get("panel");
     if (KINDS[last] && window.innerWidth > 900) this.toggle(last);
   }
 

@@ -36,7 +36,7 @@ export class Runner {
   async run(session, { count = 1, front = false } = {}) {
     this.#clear(session);
     for (let index = 0; index < count; index += 1) {
-      advanceControls(session.document, session.definitions, session.ran);
+      advanceControls(session.document, (node) => session.definitionFor(node), session.ran);
       if (!(await this.#submit(session, front))) return;
     }
     this.listener.changed();

@@ -1,8 +1,4 @@
-import { addFromSearch, rename } from "./actions.js";
-import { askText } from "./dialogs.js";
-import { fieldMenu } from "./context_menu.js";
 import { titleOf } from "../core/graph/nodes.js";
-import { nodeRows, openPalette } from "./palette.js";
 
 /**
  * What the field asks of the page.
@@ -12,11 +8,11 @@ import { nodeRows, openPalette } from "./palette.js";
 export function editorServices(app) {
   return {
     address: (file) => app.server.address(file),
-    view: (files, index) => app.gallery.open(files, index),
-    upload: (session, id, file) => app.files.upload(session, id, file),
+    view: (files, index) => app.gallery?.open(files, index),
+    upload: (session, id, file) => app.files?.upload(session, id, file),
     announce: (text) => app.toasts.announce(text),
     search: (request) => searchNodes(app, request),
-    menu: (request) => fieldMenu(app, request),
+    menu: async (request) => (await import("./context_menu.js")).fieldMenu(app, request),
     rename: (key) => renameThing(app, key),
     setting: (name) => app.settings.get(/** @type {any} */ (name)),
     moved: () => app.shell.zoomed(),
@@ -27,9 +23,10 @@ export function editorServices(app) {
  * @param {import("./app.js").App} app
  * @param {import("../view/interact/linking.js").SearchRequest} request
  */
-export function searchNodes(app, request) {
+async function searchNodes(app, request) {
   const { session } = app;
   if (!session) return;
+  const [{ nodeRows, openPalette }, { addFromSearch }] = await Promise.all([import("./palette.js"), import("./actions.js")]);
   const recent = app.settings.get("recent");
   openPalette({
     placeholder: request.wanted ? `Nodes for ${request.wanted.from ?? request.wanted.to}` : "Add a node",
@@ -51,13 +48,14 @@ export function searchNodes(app, request) {
  * @param {import("./app.js").App} app
  * @param {string} key a node's id or "group:1"
  */
-export async function renameThing(app, key) {
+async function renameThing(app, key) {
   const { session } = app;
   if (!session) return;
   const [kind, id] = key.split(":");
   const { graph } = session.document;
   const node = graph.node(key);
-  const before = kind === "group" ? graph.groups.get(Number(id))?.title : node && titleOf(node, session.definition(node.type));
+  const before = kind === "group" ? graph.groups.get(Number(id))?.title : node && titleOf(node, session.definitionFor(node));
+  const [{ askText }, { rename }] = await Promise.all([import("./dialogs.js"), import("./actions.js")]);
   const title = await askText("Rename", before ?? "", "Rename");
   if (title !== null && title !== before) rename(session, key, title.trim());
 }

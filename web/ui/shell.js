@@ -1,6 +1,5 @@
 import { duration } from "../core/run/eta.js";
 import { fill, h, icon, iconButton } from "../view/dom.js";
-import { openMenu } from "./menu.js";
 import { keyText } from "./commands.js";
 
 /** The frame of the page: bar, rail, field, strip, and what they say. */
@@ -116,13 +115,15 @@ export class Shell {
     this.app.commands.find((command) => command.id === id)?.run();
   }
 
-  #runMenu() {
+  async #runMenu() {
+    const { openMenu } = await import("./menu.js");
     const { app } = this;
     const times = (/** @type {number} */ count) => ({ label: count === 1 ? "One run" : `${count} runs`, checked: this.count === count, run: () => { this.count = count; this.update(); } });
-    openMenu([times(1), times(2), times(4), times(8), null, { label: "Run next, before the others", keys: keyText("Mod+Shift+Enter"), run: () => this.#command("run-front") }, { label: "Cancel", run: () => this.#command("cancel"), disabled: !app.runner.active(app.session) }], this.more, "Run options");
+    openMenu([times(1), times(2), times(4), times(8), null, { label: "Run next, before the others", keys: keyText("Mod+Shift+Enter"), run: () => this.#command("run-front") }, { label: "Cancel", run: () => this.#command("cancel"), disabled: !app.runner?.active(app.session) }], this.more, "Run options");
   }
 
-  #mainMenu() {
+  async #mainMenu() {
+    const { openMenu } = await import("./menu.js");
     const { settings } = this.app;
     const item = (/** @type {string} */ id) => {
       const command = /** @type {import("./commands.js").Command} */ (this.app.commands.find((candidate) => candidate.id === id));

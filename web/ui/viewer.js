@@ -42,7 +42,7 @@ export function openViewer(app, files, start) {
     const file = files[index];
     const blob = await (await fetch(app.server.address(file))).blob();
     dialog.close();
-    await app.files.openFile(new File([blob], file.filename, { type: blob.type }));
+    await app.files?.openFile(new File([blob], file.filename, { type: blob.type }));
   };
   image.addEventListener("load", () => {
     image.classList.toggle("small", image.naturalWidth < 256);

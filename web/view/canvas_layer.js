@@ -1,7 +1,6 @@
 import { overlap } from "../core/geometry/viewport.js";
 import { MODE } from "../core/doc/schema.js";
-import { readColours } from "./colours.js";
-import { drawFarNode, drawGrid, drawGroup, drawMarquee, drawReroute } from "./draw.js";
+import { drawFarNode, drawGrid, drawGroup, drawMarquee, drawReroute, readColours } from "./draw.js";
 import { drawLinks, drawLooseLink } from "./draw_links.js";
 
 /**
@@ -68,7 +67,7 @@ export class CanvasLayer {
     drawFarNode(this.context, {
       node,
       box: session.scene.box(id),
-      title: node.title || session.definition(node.type)?.title || node.type,
+      title: node.title || session.definitionFor(node)?.title || node.type,
       selected: session.document.selection.has(id),
       dim: node.mode === MODE.MUTED || node.mode === MODE.BYPASS,
       missing: session.missing(node.type),

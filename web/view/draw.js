@@ -1,5 +1,4 @@
 import { bare, TITLE } from "../core/nodes/layout.js";
-import { withAlpha } from "./colours.js";
 
 /**
  * @typedef {CanvasRenderingContext2D} Context
@@ -23,7 +22,7 @@ export function drawGrid(context, viewport, colours) {
   const [width, height] = viewport.size;
   const startX = ((viewport.offset[0] % step) + step) % step;
   const startY = ((viewport.offset[1] % step) + step) % step;
-  const radius = Math.min(Math.max(viewport.scale, 0.8), 1.4);
+  const radius = Math.min(Math.max(viewport.scale, 1.1), 1.6);
   context.fillStyle = colours.grid;
   for (let x = startX; x < width; x += step) {
     for (let y = startY; y < height; y += step) context.fillRect(x - radius / 2, y - radius / 2, radius, radius);
@@ -130,4 +129,28 @@ export function drawMarquee(context, [x, y, width, height], scale, colours) {
   context.lineWidth = 1 / scale;
   context.strokeStyle = colours.accent;
   context.strokeRect(x, y, width, height);
+}
+
+/** The colours that the canvas takes from the style sheet. */
+const NAMES = ["field", "grid", "grid-strong", "node", "node-title", "text", "text-dim", "accent", "danger", "good", "warn", "outline", "bypass"];
+
+/**
+ * @param {Element} element
+ * @returns {Record<string, string>} by name without the dashes of the property
+ */
+export function readColours(element) {
+  const style = getComputedStyle(element);
+  return Object.fromEntries(NAMES.map((name) => [name, style.getPropertyValue(`--${name}`).trim() || "#888"]));
+}
+
+/**
+ * @param {string} colour #rgb or #rrggbb
+ * @param {number} alpha
+ * @returns {string} with alpha; other notations come back as they are
+ */
+export function withAlpha(colour, alpha) {
+  const short = /^#([0-9a-f])([0-9a-f])([0-9a-f])$/i.exec(colour);
+  const long = short ? `#${short[1]}${short[1]}${short[2]}${short[2]}${short[3]}${short[3]}` : colour;
+  if (!/^#[0-9a-f]{6}$/i.test(long)) return colour;
+  return long + Math.round(alpha * 255).toString(16).padStart(2, "0");
 }

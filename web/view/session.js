@@ -1,7 +1,7 @@
 import { Scene } from "../core/geometry/scene.js";
 import { Viewport } from "../core/geometry/viewport.js";
 import { readDefinitions } from "../core/nodes/definitions.js";
-import { instanceDefinitions } from "../core/nodes/instances.js";
+import { instanceDefinitions, primitiveDefinition } from "../core/nodes/instances.js";
 
 /**
  * What belongs to an open document but is not stored in it: the view, results, previews, complaints.
@@ -36,12 +36,22 @@ export class Session {
     this.problems = new Map();
     /** @type {Map<string, unknown>} "node:widget" to the value of the last run */
     this.ran = new Map();
-    this.scene = new Scene(document.graph, (type) => this.definition(type), (node) => this.hasMedia(node));
+    this.scene = new Scene(document.graph, (node) => this.definitionFor(node), (node) => this.hasMedia(node));
   }
 
   /** @param {string} type @returns {NodeDef | undefined} */
   definition(type) {
     return this.own.get(type) ?? this.catalogue.get(type);
+  }
+
+  /**
+   * The definition of one node: its class's, and for a primitive what the widget that it feeds makes of it.
+   * @param {NodeRecord} node
+   * @returns {NodeDef | undefined}
+   */
+  definitionFor(node) {
+    const def = this.definition(node.type);
+    return def && node.type === "PrimitiveNode" ? primitiveDefinition(def, node, this.document.graph, (type) => this.definition(type)) : def;
   }
 
   /** Whether a class is known to be missing. Before the server has said what it has, none is. @param {string} type */
@@ -56,7 +66,7 @@ export class Session {
 
   /** @param {NodeRecord} node */
   hasMedia(node) {
-    const def = this.definition(node.type);
+    const def = this.definitionFor(node);
     if (def?.widgets.some((widget) => widget.kind === "upload")) return true;
     if (def?.outputNode && def.inputs.some((input) => input.type === "IMAGE")) return true;
     return Boolean(this.pictures.get(String(node.id))?.length);

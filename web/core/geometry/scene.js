@@ -23,7 +23,7 @@ const GROUP_HEADER = 34;
 export class Scene {
   /**
    * @param {import("../doc/graph.js").Graph} graph
-   * @param {(type: string) => NodeDef | undefined} definitionOf
+   * @param {(node: NodeRecord) => NodeDef | undefined} definitionOf
    * @param {(node: NodeRecord) => boolean} hasMedia
    */
   constructor(graph, definitionOf, hasMedia) {
@@ -54,6 +54,11 @@ export class Scene {
     for (const id of change.nodes) {
       this.#placeNode(id);
       for (const link of this.#linksOf(id)) links.add(link);
+    }
+    for (const id of links) {
+      // A primitive looks like what it feeds, so a new link may change its rows.
+      const origin = this.graph.links.get(id)?.origin_id;
+      if (origin !== undefined && this.graph.node(origin)?.type === "PrimitiveNode") this.#placeNode(String(origin));
     }
     if (change.reroutes.size) for (const link of this.graph.links.values()) if (link.parentId != null) links.add(link.id);
     for (const id of links) this.#placeLink(id);
@@ -189,7 +194,7 @@ export class Scene {
   #placeNode(id) {
     const node = this.graph.node(id);
     if (!node) return this.#dropNode(id);
-    const layout = layoutNode(node, this.definitionOf(node.type), this.hasMedia(node));
+    const layout = layoutNode(node, this.definitionOf(node), this.hasMedia(node));
     const box = nodeBox(node, layout);
     this.layouts.set(id, layout);
     this.boxes.set(id, box);

@@ -50,6 +50,26 @@ function instanceDefinition(id, inner, definitions) {
 }
 
 /**
+ * A primitive as the widget that it feeds: its value, and for numbers the control. Unjoined it has no widgets.
+ * @param {NodeDef} def
+ * @param {import("../doc/schema.js").NodeRecord} node
+ * @param {Graph} graph
+ * @param {(type: string) => NodeDef | undefined} definitionOf
+ * @returns {NodeDef}
+ */
+export function primitiveDefinition(def, node, graph, definitionOf) {
+  const [link] = graph.linksOutOf(node.id, 0);
+  const target = link && graph.node(link.target_id);
+  const name = target?.inputs?.[link.target_slot]?.widget?.name;
+  const fed = target && definitionOf(target.type)?.widgets.find((widget) => widget.name === name);
+  if (!fed) return def;
+  const value = { ...fed, name: "value", owner: null, serialised: true };
+  const controlled = fed.kind === "int" || fed.kind === "float" || fed.kind === "combo";
+  const control = { ...fed, name: "control_after_generate", kind: /** @type {const} */ ("control"), owner: "value", choices: ["fixed", "increment", "decrement", "randomize"], options: {}, serialised: false };
+  return { ...def, widgets: controlled ? [value, control] : [value] };
+}
+
+/**
  * @param {Graph} inner
  * @param {number} slot
  * @param {string} name

@@ -51,14 +51,14 @@ function namedValue(graph, definitions, name, widgetName) {
  * Give seeds and other controlled values their next value, where the present one has run already. A value that a person
  * has just typed, or that came with a file, runs first as it is.
  * @param {Document} document
- * @param {Map<string, NodeDef>} definitions
+ * @param {(node: import("../doc/schema.js").NodeRecord) => NodeDef | undefined} definitionOf
  * @param {Map<string, unknown>} ran by "node:widget", the value of the last run; changed in place
  * @param {() => number} [random]
  */
-export function advanceControls(document, definitions, ran, random = Math.random) {
+export function advanceControls(document, definitionOf, ran, random = Math.random) {
   document.transact("Next seed", (tx) => {
     for (const node of tx.graph.nodes.values()) {
-      const widgets = widgetsOf(node, definitions.get(node.type));
+      const widgets = widgetsOf(node, definitionOf(node));
       for (const control of widgets.filter((widget) => widget.kind === "control")) {
         const widget = widgets.find((candidate) => candidate.name === control.owner);
         if (!widget || widgetLinked(node, widget.name)) continue;

@@ -43,11 +43,11 @@ export function makePanel(app) {
 function rows(session, query, go) {
   const { graph, selection } = session.document;
   const found = executionOrder(graph).map((id) => ({ id, node: graph.node(id) })).filter(({ id, node }) => {
-    return node && (!query || score(query, `${titleOf(node, session.definition(node.type))} ${node.type} ${id}`) > 0);
+    return node && (!query || score(query, `${titleOf(node, session.definitionFor(node))} ${node.type} ${id}`) > 0);
   });
   return found.slice(0, 2000).map(({ id, node }, index) => h(
     "button", { type: "button", class: `panel-row${session.problems.has(id) ? " bad" : ""}`, role: "treeitem", tabindex: index === 0 ? 0 : -1, "aria-selected": String(selection.has(id)), on: { click: () => go(id) } },
-    h("span", { class: "row-title" }, node ? titleOf(node, session.definition(node.type)) : id), h("span", { class: "count" }, id),
+    h("span", { class: "row-title" }, node ? titleOf(node, session.definitionFor(node)) : id), h("span", { class: "count" }, id),
   ));
 }
 

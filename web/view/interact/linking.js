@@ -126,7 +126,7 @@ function heldType(session, held) {
 function inputType(session, { node: id, slot, widget: name }) {
   const node = session.document.graph.node(id);
   if (slot >= 0) return node?.inputs?.[slot]?.type ?? "*";
-  const def = node && session.definition(node.type);
+  const def = node && session.definitionFor(node);
   const widget = def?.widgets.find((candidate) => candidate.name === name);
   return (widget && def && widgetType(widget, def)) ?? "*";
 }
@@ -218,7 +218,7 @@ export function join(session, held, end) {
  */
 export function joinInput(session, tx, from, to) {
   const node = tx.graph.node(to.node);
-  const def = node && session.definition(node.type);
+  const def = node && session.definitionFor(node);
   if (to.slot < 0 && def) return connectWidget(tx, from, to.node, to.widget, def);
   return connect(tx, from, to);
 }
@@ -295,7 +295,7 @@ export function partners(session, socket) {
       if (!(out ? compatible(type, port.type) : compatible(port.type, type))) continue;
       const other = { node: String(node.id), slot, widget: "" };
       const held = out ? { from: [socket], to: null, off: [] } : { from: [], to: socket, off: [] };
-      found.push({ name: `${titleOf(node, session.definition(node.type))} ${node.id}: ${port.label || port.name}`, join: () => join(session, held, other) });
+      found.push({ name: `${titleOf(node, session.definitionFor(node))} ${node.id}: ${port.label || port.name}`, join: () => join(session, held, other) });
     }
   }
   return found;

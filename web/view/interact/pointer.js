@@ -282,7 +282,8 @@ function hover(editor, event) {
 
 /** @param {Editor} editor @param {MouseEvent} event */
 function doubleClick(editor, event) {
-  const target = /** @type {HTMLElement} */ (event.target);
+  // The stage captured the pointer, so the event's own target is always the stage.
+  const target = document.elementFromPoint(event.clientX, event.clientY) ?? editor.stage;
   const { session } = editor;
   if (!session || target.closest("button, input, textarea, .field, .overlay")) return;
   const node = /** @type {HTMLElement | null} */ (target.closest("[data-node]"));

@@ -63,7 +63,7 @@ function picture(address, live, open) {
  */
 function empty(session, id) {
   const node = session.document.graph.node(id);
-  const upload = node && session.definition(node.type)?.widgets.some((widget) => widget.kind === "upload");
+  const upload = node && session.definitionFor(node)?.widgets.some((widget) => widget.kind === "upload");
   return h("div", { class: "media-empty" }, upload ? "Drop a picture here" : "The picture appears here");
 }
 
@@ -75,7 +75,7 @@ function empty(session, id) {
  */
 function givenPicture(session, id) {
   const node = session.document.graph.node(id);
-  const def = node && session.definition(node.type);
+  const def = node && session.definitionFor(node);
   const upload = def?.widgets.find((widget) => widget.kind === "upload");
   if (!node || !upload) return null;
   const widget = widgetsOf(node, def).find((candidate) => candidate.name === upload.owner);

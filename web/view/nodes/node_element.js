@@ -54,7 +54,7 @@ export class NodeElement {
   update() {
     const node = this.session.document.graph.node(this.id);
     if (!node) return;
-    const def = this.session.definition(node.type);
+    const def = this.session.definitionFor(node);
     const layout = this.session.scene.layout(this.id);
     const shape = shapeOf(node, layout, def) + this.session.missing(node.type);
     if (shape !== this.shape) {

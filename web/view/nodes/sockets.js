@@ -14,7 +14,7 @@ import { h } from "../dom.js";
  * @param {import("../../core/nodes/layout.js").Layout} layout
  */
 export function makeSocket(session, node, side, socket, layout) {
-  const def = session.definition(node.type);
+  const def = session.definitionFor(node);
   const slot = side === "in" ? node.inputs?.[socket.slot] : node.outputs?.[socket.slot];
   const port = side === "in"
     ? def?.inputs.find((input) => input.name === (socket.widget ?? slot?.name))

@@ -1,5 +1,4 @@
 import { h, icon } from "../dom.js";
-import { openChooser } from "./chooser.js";
 import { widgetLabel } from "./label.js";
 
 /**
@@ -12,7 +11,8 @@ export function comboWidget(host) {
   const button = h("button", { type: "button", class: "combo", "aria-haspopup": "listbox" }, value, icon("down"));
   const root = h("div", { class: "field combo-field" }, widgetLabel(host), button);
   const choices = () => host.widget.choices ?? [];
-  button.addEventListener("click", () => {
+  button.addEventListener("click", async () => {
+    const { openChooser } = await import("./chooser.js");
     openChooser({ anchor: root, label: host.label, choices: choices(), value: host.get(), choose: (choice) => host.set(choice) });
   });
   button.addEventListener("keydown", (event) => {

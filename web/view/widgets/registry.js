@@ -37,7 +37,7 @@ const MAKERS = {
 export function makeWidget(editor, session, id, widget) {
   const { document } = session;
   const node = () => /** @type {import("../../core/doc/schema.js").NodeRecord} */ (document.graph.node(id));
-  const port = session.definition(node().type)?.inputs.find((input) => input.name === widget.name);
+  const port = session.definitionFor(node())?.inputs.find((input) => input.name === widget.name);
   /** @type {Host} */
   const host = {
     editor, session, id, widget,
@@ -48,7 +48,7 @@ export function makeWidget(editor, session, id, widget) {
       if (done) document.history.seal();
     },
     sibling(name) {
-      const other = widgetsOf(node(), session.definition(node().type)).find((candidate) => candidate.name === name);
+      const other = widgetsOf(node(), session.definitionFor(node())).find((candidate) => candidate.name === name);
       return other && widgetValue(node(), other);
     },
     linked: () => widgetLinked(node(), widget.name),
