@@ -49,12 +49,12 @@ PROMPTS = {
     "unknown class": ('{"prompt": {"1": {"class_type": "Nope", "inputs": {}}}}', None),
     "null inputs": ('{"prompt": {"1": {"class_type": "Show", "inputs": null}}}', None),
     "missing input": ('{"prompt": {"1": {"class_type": "Show", "inputs": {}}}}', "prompt_outputs_failed_validation"),
-    "cycle": ('{"prompt": {"1": {"class_type": "Show", "inputs": {"text": "a", "value": ["2", 0]}},'
-              '"2": {"class_type": "Work", "inputs": {"steps": 1, "seconds": 0, "value": ["2", 0]}}}}', None),
+    "cycle": (('{"prompt": {"1": {"class_type": "Show", "inputs": {"text": "a", "value": ["2", 0]}},'
+              '"2": {"class_type": "Work", "inputs": {"steps": 1, "seconds": 0, "value": ["2", 0]}}}}'), None),
     "dangling link": ('{"prompt": {"1": {"class_type": "Show", "inputs": {"text": "a", "value": ["9", 0]}}}}', None),
     "slot 1e400": ('{"prompt": {"1": {"class_type": "Show", "inputs": {"text": "a", "value": ["1", 1e400]}}}}', None),
-    "inf for an int": ('{"prompt": {"1": {"class_type": "Show", "inputs": {"text": "a", "value": ["2", 0]}},'
-                       '"2": {"class_type": "Work", "inputs": {"steps": 1e999, "seconds": 0}}}}', None),
+    "inf for an int": (('{"prompt": {"1": {"class_type": "Show", "inputs": {"text": "a", "value": ["2", 0]}},'
+                       '"2": {"class_type": "Work", "inputs": {"steps": 1e999, "seconds": 0}}}}'), None),
     "prompt_id list": (f'{{"prompt": {SHOW}, "prompt_id": [1]}}', "invalid_prompt_id"),
     "prompt_id long": (f'{{"prompt": {SHOW}, "prompt_id": "{"x" * 500}"}}', "invalid_prompt_id"),
     "prompt_id surrogate": (f'{{"prompt": {SHOW}, "prompt_id": "\\ud800"}}', "invalid_prompt_id"),
