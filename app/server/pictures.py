@@ -60,12 +60,12 @@ def open_picture(path: Path) -> Image:
     from PIL import Image
 
     try:
-        picture = Image.open(path)
-        if picture.width * picture.height > MAX_PIXELS:
-            raise TooLarge(
-                f"{path.name} has {picture.width} by {picture.height} pixels.", remedy="Use a smaller picture."
-            )
-        picture.load()
+        with open(path, "rb") as file:
+            picture = Image.open(file)
+            if picture.width * picture.height > MAX_PIXELS:
+                told = f"{path.name} has {picture.width} by {picture.height} pixels."
+                raise TooLarge(told, remedy="Use a smaller picture.")
+            picture.load()
     except Image.DecompressionBombError as broken:
         raise TooLarge(f"{path.name} has too many pixels.", remedy="Use a smaller picture.") from broken
     except TooLarge:

@@ -1,0 +1,378 @@
+"""Dispatching to workers that are scripts in this process: every order of events, without waiting for processes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.engine.events import (
+    Event,
+    NodeFinished,
+    NodesCached,
+    NodeStarted,
+    Preview,
+    RunFailed,
+    RunInterrupted,
+    RunSucceeded,
+)
+from app.link.messages import Cancel, Done, Free, Heartbeat, Hello, Job, Message, Ready, RunEvent, decode, encode_event
+from app.server import dispatch as dispatch_module
+from app.server.dispatch import Dispatcher, Worker
+from app.server.hub import Hub
+from app.server.publisher import Publisher
+from app.server.runs import RunServices
+from app.store import job_queries, jobs
+from app.store.database import Database
+from app.store.job_records import JobRecord, Submission
+from app.store.outputs import OutputFolders
+from app.store.published import DatabaseIndex
+
+
+@dataclass
+class Channel:
+    """What a worker was told."""
+
+    told: list[Message] = field(default_factory=list)
+    broken: bool = False
+    closed: bool = False
+
+    async def send(self, message: Message) -> None:
+        if self.broken:
+            raise ConnectionResetError("gone")
+        self.told.append(message)
+
+    async def close(self) -> None:
+        self.closed = True
+
+    def jobs(self) -> list[Job]:
+        return [said for said in self.told if isinstance(said, Job)]
+
+
+@dataclass
+class Processes:
+    """Which processes were killed."""
+
+    killed: list[int] = field(default_factory=list)
+
+    def kill(self, process_id: int) -> bool:
+        self.killed.append(process_id)
+        return True
+
+    async def ending(self, process_id: int) -> str:
+        return f"ended, number {process_id}"
+
+
+class Heard(Hub):
+    """A hub that keeps what is sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: list[tuple[str, Any, str | None]] = []
+        self.pictures = 0
+
+    def send(self, kind: str, data: Any, to: str | None = None, seq: int | None = None) -> None:
+        self.sent.append((kind, data, to))
+
+    def send_preview(self, metadata: Any, image: bytes, to: str | None = None) -> None:
+        self.pictures += 1
+
+    def kinds(self) -> list[str]:
+        return [kind for kind, _, _ in self.sent if kind != "status"]
+
+
+@dataclass
+class Scene:
+    """A dispatcher with everything around it in reach."""
+
+    dispatcher: Dispatcher
+    database: Database
+    hub: Heard
+    outputs: OutputFolders
+    processes: Processes
+
+    async def submit(self, name: str = "j", **more: Any) -> None:
+        submission = Submission(name, {"1": {"class_type": "A", "inputs": {}}}, ["1"], client_id="c", **more)
+        await self.dispatcher.submit(submission, keys=[name], digest="d", node_errors={})
+        await self.settle()
+
+    async def join(self, process_id: int = 1) -> tuple[Worker, Channel]:
+        channel = Channel()
+        worker = self.dispatcher.joined(channel, Hello(process_id=process_id))
+        await self.dispatcher.heard(worker, Ready())
+        return worker, channel
+
+    async def say(self, worker: Worker, *events: Event, job: str = "j", token: int = 1) -> None:
+        for event in events:
+            said = encode_event(job, token, event)
+            await self.dispatcher.heard(worker, said if isinstance(said, bytes) else decode(said))
+
+    async def job(self, name: str = "j") -> JobRecord:
+        found = await self.database.read(lambda connection: job_queries.get(connection, name))
+        assert found is not None
+        return found
+
+    async def settle(self) -> None:
+        """Let the dispatcher's own tasks come to rest."""
+        await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
+    database = Database(tmp_path / "x.sqlite")
+    hub, processes = Heard(), Processes()
+    outputs = OutputFolders(tmp_path / "output", tmp_path / "temp", DatabaseIndex(database))
+    publisher = Publisher(outputs)
+    dispatcher = Dispatcher(RunServices(database, publisher, hub), 30.0, 0.05, processes)
+    await dispatcher.start()
+    yield Scene(dispatcher, database, hub, outputs, processes)
+    await dispatcher.close()
+    publisher.close()
+    database.close()
+
+
+async def until(good: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not good():
+            await asyncio.sleep(0.01)
+
+
+async def test_a_worker_gets_one_job_at_a_time(scene: Scene) -> None:
+    worker, channel = await scene.join()
+    for name in ("j", "k"):
+        await scene.submit(name)
+    assert [job.job_id for job in channel.jobs()] == ["j"]
+    await scene.say(worker, RunSucceeded())
+    await scene.dispatcher.heard(worker, Done("j", 1))
+    assert [job.job_id for job in channel.jobs()] == ["j"]
+    await scene.dispatcher.heard(worker, Ready())
+    assert [job.job_id for job in channel.jobs()] == ["j", "k"]
+
+
+async def test_two_workers_share_the_queue(scene: Scene) -> None:
+    for name in ("j", "k", "l"):
+        await scene.submit(name)
+    (_, first), (_, second) = await scene.join(1), await scene.join(2)
+    assert [job.job_id for channel in (first, second) for job in channel.jobs()] == ["j", "k"]
+    assert len(scene.dispatcher.runs) == 2
+
+
+async def test_a_run_leaves_a_history_entry_before_the_client_is_told(scene: Scene) -> None:
+    worker, _ = await scene.join()
+    await scene.submit()
+    ui = {"images": [{"staged": scene.outputs.stage(b"x", ".png"), "prefix": "p", "type": "output"}]}
+    await scene.say(worker, NodesCached(()), NodeStarted("1", "A", "1"), Preview("1", "image/png", b"x"))
+    await scene.say(worker, NodeFinished("1", "A", "1", False, ui), RunSucceeded())
+    assert scene.hub.kinds() == [
+        "execution_start",
+        "execution_cached",
+        "progress_state",
+        "executing",
+        "executed",
+        "progress_state",
+        "execution_success",
+        "executing",
+    ]
+    assert scene.hub.pictures == 1
+    record = await scene.job()
+    assert (record.state, record.results["1"]["images"][0]["filename"]) == ("succeeded", "p_00001_.png")
+    assert {to for kind, _, to in scene.hub.sent if kind != "status"} == {"c"}
+
+
+async def test_words_about_another_claim_are_not_heard(scene: Scene) -> None:
+    worker, _ = await scene.join()
+    await scene.submit()
+    before = len(scene.hub.sent)
+    await scene.say(worker, RunSucceeded(), token=7)
+    await scene.say(worker, RunSucceeded(), job="another")
+    await scene.dispatcher.heard(worker, Done("j", 7))
+    assert len(scene.hub.sent) == before
+    assert (await scene.job()).state == "running"
+
+
+async def test_a_worker_that_leaves_hands_its_job_to_the_next(scene: Scene) -> None:
+    worker, _ = await scene.join(5)
+    await scene.submit()
+    await scene.dispatcher.left(worker)
+    told = next(data for kind, data, _ in scene.hub.sent if kind == "job_requeued")
+    assert (told["reason"], told["losses"]) == ("ended, number 5", 1)
+    _, channel = await scene.join(6)
+    assert [(job.job_id, job.token) for job in channel.jobs()] == [("j", 2)]
+    await scene.dispatcher.left(worker)  # again is no second loss
+    assert (await scene.job()).losses == 1
+
+
+async def test_done_without_an_end_is_a_loss(scene: Scene) -> None:
+    worker, _ = await scene.join()
+    await scene.submit()
+    await scene.dispatcher.heard(worker, Done("j", 1))
+    record = await scene.job()
+    assert (record.state, record.losses) == ("queued", 1)
+
+
+async def test_a_connection_that_breaks_while_a_job_is_sent(scene: Scene) -> None:
+    worker, channel = await scene.join()
+    channel.broken = True
+    await scene.submit()
+    assert (await scene.job()).state == "running"
+    await scene.dispatcher.left(worker)
+    assert (await scene.job()).state == "queued"
+
+
+async def test_three_losses_name_the_node(scene: Scene) -> None:
+    await scene.submit()
+    for token in (1, 2, 3):
+        worker, _ = await scene.join(token)
+        await scene.say(worker, NodeStarted("1", "A", "1"), token=token)
+        await scene.dispatcher.left(worker)
+    record = await scene.job()
+    assert record.state == "failed"
+    assert record.error is not None
+    assert (record.error["exception_type"], record.error["node_id"]) == ("WorkerLost", "1")
+    assert "ended, number 3" in record.error["exception_message"]
+
+
+async def test_cancelling_a_worker_that_yields(scene: Scene) -> None:
+    worker, channel = await scene.join()
+    await scene.submit()
+    assert await scene.dispatcher.cancel("j")
+    assert channel.told[-1] == Cancel("j", 1)
+    await scene.say(worker, RunInterrupted("1", "A"))
+    await asyncio.sleep(0.1)
+    assert scene.processes.killed == []
+    assert (await scene.job()).state == "cancelled"
+    assert not await scene.dispatcher.cancel("j")
+
+
+async def test_cancelling_a_worker_that_does_not_yield(scene: Scene) -> None:
+    _, channel = await scene.join(9)
+    await scene.submit()
+    began = time.monotonic()
+    assert await scene.dispatcher.cancel("j")
+    assert time.monotonic() - began < 0.05
+    await until(lambda: channel.closed)
+    assert scene.processes.killed == [9]
+    assert (await scene.job()).state == "cancelled"
+    assert "execution_interrupted" in scene.hub.kinds()
+
+
+async def test_a_worker_that_dies_of_a_cancelled_job_does_not_get_it_again(scene: Scene) -> None:
+    worker, _ = await scene.join()
+    await scene.submit()
+    await scene.dispatcher.cancel("j")
+    await scene.dispatcher.left(worker)
+    assert (await scene.job()).state == "cancelled"
+
+
+async def test_an_output_that_cannot_be_published_ends_the_job_at_the_worker_too(scene: Scene) -> None:
+    worker, channel = await scene.join()
+    await scene.submit()
+    ui = {"images": [{"staged": "0" * 32 + ".png", "prefix": "p", "type": "output"}]}
+    await scene.say(worker, NodeFinished("1", "A", "1", False, ui), RunSucceeded())
+    assert channel.told[-1] == Cancel("j", 1)
+    record = await scene.job()
+    assert record.state == "failed"
+    assert record.error is not None
+    assert "could not be saved" in record.error["exception_message"]
+
+
+async def test_a_silent_worker_is_ended(scene: Scene) -> None:
+    worker, channel = await scene.join(4)
+    await scene.submit()
+    await scene.database.write(lambda connection: jobs.renew(connection, "j", 1, time.monotonic() - 1))
+    await scene.dispatcher._sweep_once()
+    assert scene.processes.killed == [4]
+    assert channel.closed
+    assert worker.id not in scene.dispatcher.workers
+    assert (await scene.job()).state == "queued"
+
+
+async def test_a_beat_renews_the_lease(scene: Scene) -> None:
+    worker, _ = await scene.join(4)
+    await scene.submit()
+    await scene.database.write(lambda connection: jobs.renew(connection, "j", 1, time.monotonic() - 1))
+    await scene.dispatcher.heard(worker, Heartbeat("j", 1, ({"name": "cpu", "vram_free": 5},)))
+    await scene.dispatcher._sweep_once()
+    assert scene.processes.killed == []
+    assert worker.devices == ({"name": "cpu", "vram_free": 5},)
+
+
+async def test_an_idle_worker_that_falls_silent_is_ended_too(scene: Scene) -> None:
+    worker, channel = await scene.join(4)
+    worker.heard_at -= dispatch_module._SILENT_BEATS * 30 + 1
+    await scene.dispatcher._sweep_once()
+    assert channel.closed
+
+
+async def test_a_job_that_nobody_holds_is_found(scene: Scene) -> None:
+    await scene.submit()
+    record = await scene.database.write(
+        lambda connection: jobs.claim(connection, "nobody", lease_until=time.monotonic() - 1, now=1.0)
+    )
+    assert record is not None
+    await scene.dispatcher._sweep_once()
+    assert (await scene.job()).state == "queued"
+    assert "job_requeued" in scene.hub.kinds()
+
+
+async def test_failures_are_told_and_kept(scene: Scene) -> None:
+    worker, _ = await scene.join()
+    await scene.submit()
+    await scene.say(worker, RunFailed("1", "A", "broke", "E", ("t",), {}, (), "mend"))
+    record = await scene.job()
+    assert record.error is not None
+    assert (record.state, record.error["remedy"]) == ("failed", "mend")
+
+
+async def test_memory_is_asked_for_from_all_workers(scene: Scene) -> None:
+    (_, first), (_, second) = await scene.join(1), await scene.join(2)
+    second.broken = True
+    await scene.dispatcher.free(Free(True, True))
+    assert first.told == [Free(True, True)]
+
+
+async def test_the_same_request_does_not_wake_anybody(scene: Scene) -> None:
+    _, channel = await scene.join()
+    await scene.submit()
+    before = len(scene.hub.sent)
+    await scene.submit()
+    assert len(scene.hub.sent) == before
+    assert len(channel.jobs()) == 1
+
+
+async def test_stopping_queues_without_counting(scene: Scene) -> None:
+    _, channel = await scene.join()
+    await scene.submit()
+    await scene.dispatcher.close()
+    record = await scene.job()
+    assert (record.state, record.losses) == ("queued", 0)
+    assert channel.closed
+    assert scene.dispatcher.workers == {}
+
+
+async def test_waiting_jobs_are_cancelled_without_a_worker(scene: Scene) -> None:
+    for name in ("j", "k"):
+        await scene.submit(name)
+    assert await scene.dispatcher.cancel("j")
+    assert await scene.dispatcher.remove_queued(["k", "absent"]) == 1
+    _, channel = await scene.join()
+    assert channel.jobs() == []
+    assert [(await scene.job(name)).state for name in ("j", "k")] == ["cancelled", "cancelled"]
+
+
+async def test_running_jobs_are_cancelled_together(scene: Scene) -> None:
+    for name in ("j", "k", "l"):
+        await scene.submit(name)
+    (_, first), (_, second) = await scene.join(1), await scene.join(2)
+    await scene.dispatcher.cancel_all()
+    assert (first.told[-1], second.told[-1]) == (Cancel("j", 1), Cancel("k", 1))
+    assert (await scene.job("l")).state in ("queued", "running")
+
+
+def test_events_arrive_as_messages() -> None:
+    assert isinstance(decode(str(encode_event("j", 1, RunSucceeded()))), RunEvent)
