@@ -51,11 +51,11 @@ export class App {
     const [clientId, kept] = await Promise.all([ownClientId(), this.journal.kept("catalogue")]);
     this.server.clientId = clientId;
     if (kept) this.definitions = readDefinitions(kept);
+    this.panels.restore();
     await this.tabs.restore();
     await this.#complete();
     this.server.connect();
     this.shell.update();
-    this.panels.restore();
     await this.loadCatalogue();
     this.gallery?.load();
   }

@@ -86,11 +86,12 @@ export function drawFarNode(context, far, scale, colours) {
   context.fillRect(x, y, width, height);
   context.fillStyle = far.missing ? colours.danger : far.node.color || colours["node-title"];
   context.fillRect(x, y, width, title);
-  if (scale > 0.22 && title) {
-    context.font = `600 14px ${FONT}`;
+  if (scale > 0.1 && title) {
+    const size = Math.min(Math.max(14, 9 / scale), TITLE * 1.6);
+    context.font = `600 ${size}px ${FONT}`;
     context.textBaseline = "middle";
     context.fillStyle = colours.text;
-    context.fillText(far.title.slice(0, Math.floor(width / 8)), x + 12, y + title / 2, width - 20);
+    context.fillText(far.title.slice(0, Math.floor((width / size) * 1.7)), x + 12, y + (size > TITLE * 0.8 ? size : title / 2), width - 20);
   }
   const ring = far.problem ? colours.danger : far.running ? colours.good : far.selected ? colours.accent : "";
   if (ring) {
@@ -132,7 +133,7 @@ export function drawMarquee(context, [x, y, width, height], scale, colours) {
 }
 
 /** The colours that the canvas takes from the style sheet. */
-const NAMES = ["field", "grid", "grid-strong", "node", "node-title", "text", "text-dim", "accent", "danger", "good", "warn", "outline", "bypass"];
+const NAMES = ["field", "grid", "grid-strong", "node", "node-title", "text", "text-dim", "accent", "danger", "good", "warn", "outline", "bypass", "link-edge"];
 
 /**
  * @param {Element} element

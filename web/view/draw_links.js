@@ -31,12 +31,13 @@ export function drawLinks(context, session, area, overlay, colours) {
     const name = `${path.colour}${strong}${faded}`;
     let batch = batches.get(name);
     if (!batch) {
-      batch = { path: new Path2D(), strong, colour: path.colour, alpha: faded ? 0.25 : strong ? 1 : 0.72 };
+      batch = { path: new Path2D(), strong, colour: path.colour, alpha: faded ? 0.25 : strong ? 1 : 0.85 };
       batches.set(name, batch);
     }
     trace(batch.path, path.curves, scale);
   }
   context.lineCap = "round";
+  if (scale > STRAIGHT_BELOW) drawEdges(context, batches.values(), colours);
   for (const { path, strong, colour, alpha } of batches.values()) {
     context.globalAlpha = alpha;
     context.strokeStyle = colour;
@@ -45,6 +46,21 @@ export function drawLinks(context, session, area, overlay, colours) {
   }
   context.globalAlpha = 1;
   if (overlay.dropLink !== null) markDrop(context, scene, overlay.dropLink, colours);
+}
+
+/**
+ * A thin rim under all links: it parts those that cross, and makes pale colours visible on a pale field.
+ * @param {Context} context
+ * @param {Iterable<{path: Path2D, strong: boolean, alpha: number}>} batches
+ * @param {Record<string, string>} colours
+ */
+function drawEdges(context, batches, colours) {
+  context.strokeStyle = colours["link-edge"];
+  for (const { path, strong, alpha } of batches) {
+    context.globalAlpha = alpha * 0.6;
+    context.lineWidth = strong ? 5 : 3.6;
+    context.stroke(path);
+  }
 }
 
 /**

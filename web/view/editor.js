@@ -5,6 +5,9 @@ import { Scheduler } from "./scheduler.js";
 import { listenPointer } from "./interact/pointer.js";
 import { listenWheel } from "./interact/wheel.js";
 
+const NARROW = 700;
+const READABLE = 0.62;
+
 /**
  * The field: one document at a time on a canvas and a layer of elements. Holds no document state.
  *
@@ -41,6 +44,8 @@ export class Editor {
     this.pointer = [0, 0];
     /** @type {(() => void)[]} */
     this.stops = [];
+    /** @type {Point | null} where the stage's corner is in the window */
+    this.corner = null;
     this.insets = { top: 0, right: 0, bottom: 0, left: 0 };
     this.frames = { count: 0, milliseconds: 0 };
     new ResizeObserver(() => this.#measure()).observe(stage);
@@ -100,8 +105,20 @@ export class Editor {
     const right = Math.max(...bounds.map((box) => box[0] + box[2]));
     const bottom = Math.max(...bounds.map((box) => box[1] + box[3]));
     session.viewport.fit([left, top, right - left, bottom - top], { insets: this.insets, margin: Math.min(48, session.viewport.size[0] * 0.05) });
+    if (!session.placed && session.viewport.scale < READABLE && session.viewport.size[0] < NARROW) this.#startAt(left, top);
     session.placed = true;
     this.moved();
+  }
+
+  /**
+   * On a narrow screen the whole graph is too small to read: begin at its upper left instead.
+   * @param {number} left
+   * @param {number} top
+   */
+  #startAt(left, top) {
+    const viewport = /** @type {Session} */ (this.session).viewport;
+    viewport.scale = READABLE;
+    viewport.offset = [16 - left * READABLE, 24 - top * READABLE];
   }
 
   /** The view changed. */
@@ -150,8 +167,11 @@ export class Editor {
   }
 
   #measure() {
-    const { width, height } = this.stage.getBoundingClientRect();
+    const { left, top, width, height } = this.stage.getBoundingClientRect();
     if (!this.session || width < 10) return;
+    // A panel that opens covers a part of the graph; the graph itself stays where it is on the screen.
+    if (this.session.placed && this.corner) this.session.viewport.panBy(this.corner[0] - left, this.corner[1] - top);
+    this.corner = [left, top];
     this.session.viewport.size = [width, height];
     if (!this.session.placed) this.fit();
     this.invalidate();

@@ -9,7 +9,7 @@ import { NodeElement } from "./nodes/node_element.js";
 export const NEAR = 0.45;
 const BUDGET_MS = 4;
 const MOUNT_MARGIN = 150;
-const KEEP_MARGIN = 900;
+const KEEP_MARGIN = 450;
 const SETTLE_MS = 160;
 
 export class NodeLayer {

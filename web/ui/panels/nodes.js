@@ -43,7 +43,7 @@ function folders(definitions, opened, add) {
   return [...groups].sort(([a], [b]) => a.localeCompare(b)).map(([category, defs]) => {
     const sorted = defs.sort((a, b) => a.title.localeCompare(b.title));
     const body = h("div", { class: "folder-body" });
-    const details = h("details", { open: opened.has(category) }, h("summary", {}, category, h("span", { class: "count" }, String(defs.length))), body);
+    const details = h("details", { open: opened.has(category) }, h("summary", {}, h("span", { class: "row-title" }, category), h("span", { class: "count" }, String(defs.length))), body);
     const show = () => {
       if (details.open) opened.add(category);
       else opened.delete(category);
