@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from app.engine.events import Event, NodeFinished, NodeStarted, Progress, RunFailed, RunInterrupted
 from app.errors import AppError, InvalidPrompt
@@ -76,7 +76,7 @@ def error_text(error: AppError) -> str:
     told = [str(error)]
     errors = error.node_errors if isinstance(error, InvalidPrompt) else {}
     for node_id, said in errors.items():
-        told += [_complaint(node_id, said, complaint) for complaint in said["errors"]]
+        told += [_complaint(node_id, said, complaint) for complaint in cast("list[Any]", said["errors"])]
     return "\n".join(told)
 
 

@@ -137,13 +137,13 @@ def image_crop(*, image: Image, width: Side = 512, height: Side = 512, x: Place 
 
 @node("Image Flip", category="image/transform", id="ImageFlip", aliases=("mirror",))
 def image_flip(*, image: Image, flip_method: Literal["x-axis: vertically", "y-axis: horizontally"]) -> Image:
-    """Mirrors an image."""
+    """Mirrors an image, top to bottom or left to right."""
     return image.flip(1 if flip_method.startswith("x") else 2)
 
 
 @node("Image Rotate", category="image/transform", id="ImageRotate", aliases=("turn",))
 def image_rotate(*, image: Image, rotation: Literal["none", "90 degrees", "180 degrees", "270 degrees"]) -> Image:
-    """Turns an image clockwise."""
+    """Turns an image clockwise by quarters."""
     turns = 0 if rotation == "none" else int(rotation.split()[0]) // 90
     return image.rot90(turns, (2, 1))
 
@@ -162,7 +162,7 @@ def image_from_batch(*, image: Image, batch_index: Annotated[int, Range(0, 4095)
 
 @node("Repeat Image Batch", category="image/batch", id="RepeatImageBatch", aliases=("copies", "duplicate"))
 def repeat_image_batch(*, image: Image, amount: BatchSize = 1) -> Image:
-    """Repeats a batch."""
+    """Repeats a batch of images."""
     return image.repeat(amount, 1, 1, 1)
 
 
@@ -178,7 +178,7 @@ def rebatch_images(
 def image_blur(
     *, image: Image, blur_radius: Radius = 1, sigma: Annotated[float, Range(0.1, 10.0, step=0.1)] = 1.0
 ) -> Image:
-    """Blurs an image."""
+    """Blurs an image with a Gaussian."""
     return blur(image, blur_radius, sigma)
 
 
@@ -190,7 +190,7 @@ def image_sharpen(
     sigma: Annotated[float, Range(0.1, 10.0, step=0.01)] = 1.0,
     alpha: Annotated[float, Range(0.0, 5.0, step=0.01)] = 1.0,
 ) -> Image:
-    """Sharpens an image.
+    """Sharpens an image by unsharp masking.
 
     Args:
         alpha: How much.

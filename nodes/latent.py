@@ -116,7 +116,7 @@ def latent_blend(
 
 @node("Latent Add", category="latent/advanced", id="LatentAdd")
 def latent_add(*, samples1: Latent, samples2: Latent) -> Latent:
-    """Adds two latents."""
+    """Adds two latents, value by value."""
     return latents.combined(samples1, samples2, torch.add)
 
 
@@ -241,13 +241,13 @@ def latent_crop(
 
 @node("Flip Latent", category="latent/transform", id="LatentFlip", aliases=("mirror",))
 def latent_flip(*, samples: Latent, flip_method: Literal["x-axis: vertically", "y-axis: horizontally"]) -> Latent:
-    """Mirrors a latent."""
+    """Mirrors a latent, top to bottom or left to right."""
     axis = -2 if flip_method.startswith("x") else -1
     return latents.mapped(samples, lambda tensor: tensor.flip(axis))
 
 
 @node("Rotate Latent", category="latent/transform", id="LatentRotate", aliases=("turn",))
 def latent_rotate(*, samples: Latent, rotation: Literal["none", "90 degrees", "180 degrees", "270 degrees"]) -> Latent:
-    """Turns a latent clockwise."""
+    """Turns a latent clockwise by quarters."""
     turns = 0 if rotation == "none" else int(rotation.split()[0]) // 90
     return latents.mapped(samples, lambda tensor: tensor.rot90(turns, (-1, -2)))

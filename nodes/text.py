@@ -14,7 +14,7 @@ CATEGORY = "utils/string"
 
 @node("Concatenate", category=CATEGORY, id="StringConcatenate", aliases=("join", "append"))
 def string_concatenate(*, string_a: Lines, string_b: Lines, delimiter: str = "") -> str:
-    """Joins two texts.
+    """Joins two texts into one.
 
     Args:
         delimiter: What stands between them.
@@ -68,7 +68,7 @@ def string_compare(
     mode: Literal["Starts With", "Ends With", "Equal"],
     case_sensitive: bool = True,
 ) -> bool:
-    """Compares two texts."""
+    """Tells whether two texts agree."""
     a, b = (string_a, string_b) if case_sensitive else (string_a.casefold(), string_b.casefold())
     return {"Starts With": a.startswith, "Ends With": a.endswith, "Equal": a.__eq__}[mode](b)
 

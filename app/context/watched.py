@@ -46,8 +46,10 @@ class Watched:
         return self._node.needed(inputs)
 
     def _stamp(self, folder: str, name: object) -> list[Any] | None:
+        if not isinstance(name, str):
+            return None
         try:
-            path, *facts = stamp_of(self._path(folder, name)) if isinstance(name, str) else (None,)
+            path, *facts = stamp_of(self._path(folder, name))
         except (AppError, OSError):
             return None
         return [str(path), *facts]

@@ -141,9 +141,9 @@ class Drawing:
         return {**kept, "samples": self.model.latent.from_model(self._x).cpu()}
 
     def _denoiser(self, like: Tensor) -> Denoiser:
-        sides = [conditions_of(side, self.model.sampling, like, _arguments) for side in self._sides]
+        positive, negative = (conditions_of(side, self.model.sampling, like, _arguments) for side in self._sides)
         return guided_denoiser(
-            self.model.denoiser(), *sides, self.recipe.cfg, keep_unconditional=self.sampler.uses_cfg_pp
+            self.model.denoiser(), positive, negative, self.recipe.cfg, keep_unconditional=self.sampler.uses_cfg_pp
         )
 
 

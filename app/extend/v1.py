@@ -36,7 +36,7 @@ def v1_spec(node_id: str, kind: type[Any], title: str, module: str) -> NodeSpec:
         if not hasattr(kind, needed):
             raise TypeError(f"The node class {node_id} has no {needed}.")
     declared: Mapping[str, Mapping[str, Any]] = kind.INPUT_TYPES()
-    optional = declared.get("optional") or {}
+    optional = declared.get("optional", {})  # may be a mapping that is empty and yet holds every name
     validator = getattr(kind, "VALIDATE_INPUTS", None)
     return NodeSpec(
         id=node_id,
@@ -109,6 +109,7 @@ class V1Node:
         if isinstance(result, Returned):
             return result
         ui: Mapping[str, Any] = {}
+        values: tuple[Any, ...]
         expand = None
         if isinstance(result, dict):
             ui, expand = result.get("ui") or {}, result.get("expand")
@@ -126,7 +127,7 @@ class V1Node:
 def _inputs(section: Mapping[str, Any], name: str) -> Iterable[InputSpec]:
     """A section's inputs; an entry is (type,) or (type, options), and a list as type is a combo."""
     for input_name, entry in section.items():
-        parts = entry if isinstance(entry, tuple | list) else (entry,)
+        parts = list(entry) if isinstance(entry, tuple | list) else [entry]
         options = parts[1] if len(parts) > 1 and isinstance(parts[1], Mapping) else {}
         section_name = "optional" if name == "optional" else "required"
         yield InputSpec(str(input_name), _type(parts[0]), section_name, _plain(dict(options)))
@@ -156,7 +157,7 @@ def _type(kind: Any) -> str | Options:
 
 
 def _hidden_kind(given: Any) -> str:
-    return str(given[0] if isinstance(given, tuple | list) and given else given)
+    return str(next(iter(given), "") if isinstance(given, tuple | list) else given)
 
 
 def _plain(value: Any) -> Any:

@@ -6,6 +6,7 @@ B frames, H × W pixels
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -74,7 +75,10 @@ def opened(source: Path | bytes, name: str = "") -> Iterator[Image.Image]:
     if isinstance(source, Path) and not source.is_file():
         raise Missing(f"There is no picture {name!r}.", remedy="Upload it again, or choose another one.")
     try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as picture:
+        # Pillow warns at half of what it refuses; our own limit is the one that counts.
+        with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):
+            picture = Image.open(_readable(source))
+        with picture:
             frames = getattr(picture, "n_frames", 1)
             if picture.width * picture.height * frames > MAX_PIXELS:
                 raise _too_large(name, f"{frames} × {picture.width} × {picture.height} pixels")
@@ -88,6 +92,10 @@ def opened(source: Path | bytes, name: str = "") -> Iterator[Image.Image]:
         raise UnusableFile(
             f"The file {name!r} is no picture that can be read.", remedy="Use PNG, JPEG, WebP, GIF, BMP or TIFF."
         ) from error
+
+
+def _readable(source: Path | bytes) -> Path | io.BytesIO:
+    return io.BytesIO(source) if isinstance(source, bytes) else source
 
 
 def _too_large(name: str, told: str) -> TooLarge:

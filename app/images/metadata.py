@@ -43,7 +43,7 @@ def read_graph(source: Path | bytes) -> Any:
 def _exif_texts(picture: Image.Image) -> Iterator[tuple[str, str]]:
     exif = picture.getexif()
     for tag in range(ExifTags.Base.Model.value, ExifTags.Base.Model.value - 16, -1):
-        text = exif.get(tag)
-        named = _NAMED.match(text) if isinstance(text, str) else None
+        text = str(exif.get(tag, ""))
+        named = _NAMED.match(text)
         if named:
             yield named[1], text[named.end() :]

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from app.context.files import NodeFiles
+from app.errors import Forbidden, InvalidRequest, Missing
+from app.images.metadata import read_texts
+from app.settings import Settings
+from app.store.outputs import OutputFolders
+from app.wiring import open_all_folders
+
+
+@pytest.fixture
+def outputs(installation: Settings) -> OutputFolders:
+    return OutputFolders(installation.directories.output, installation.directories.temp)
+
+
+@pytest.fixture
+def files(installation: Settings, outputs: OutputFolders) -> NodeFiles:
+    return NodeFiles(open_all_folders(installation), outputs)
+
+
+def test_images_are_staged_and_described(files: NodeFiles, outputs: OutputFolders) -> None:
+    entries = files.save_images(torch.rand(2, 4, 6, 3), "a/b", prompt={"1": {}}, extra={"workflow": {"nodes": []}})
+    assert [(entry["prefix"], entry["type"], entry["format"]) for entry in entries] == [("a/b", "output", "png")] * 2
+    assert (entries[0]["width"], entries[0]["height"]) == (6, 4)
+    staged = outputs.staging / entries[0]["staged"]
+    assert read_texts(staged) == {"prompt": '{"1": {}}', "workflow": '{"nodes": []}'}
+    published = outputs.publish_ui({"images": entries}, "job", "9")
+    assert [entry["filename"] for entry in published["images"]] == ["b_00001_.png", "b_00002_.png"]
+    assert published["images"][0]["subfolder"] == "a"
+
+
+@pytest.mark.parametrize(("format", "ending"), [("jpeg", ".jpg"), ("webp", ".webp")])
+def test_other_formats_have_their_endings(files: NodeFiles, format: str, ending: str) -> None:
+    (entry,) = files.save_images(torch.rand(1, 4, 4, 3), "x", format=format)
+    assert entry["staged"].endswith(ending)
+
+
+def test_the_number_in_the_batch_can_be_part_of_the_name(files: NodeFiles) -> None:
+    entries = files.save_images(torch.rand(2, 2, 2, 3), "n%batch_num%", kind="temp")
+    assert [entry["prefix"] for entry in entries] == ["n0", "n1"]
+    assert {entry["type"] for entry in entries} == {"temp"}
+
+
+@pytest.mark.parametrize("prefix", ["../x", "/etc/x", "a/../../x", "C:/x", "nul\0"])
+def test_a_prefix_that_leaves_the_folder_is_refused_before_anything_is_written(
+    files: NodeFiles, outputs: OutputFolders, prefix: str
+) -> None:
+    with pytest.raises(Forbidden):
+        files.save_images(torch.rand(1, 2, 2, 3), prefix)
+    assert not outputs.staging.exists()
+
+
+def test_what_is_no_batch_of_images_is_refused(files: NodeFiles) -> None:
+    with pytest.raises(InvalidRequest, match="no images"):
+        files.save_images(torch.rand(2, 2, 3), "x")
+
+
+def test_input_pictures_are_found_by_name(files: NodeFiles, installation: Settings) -> None:
+    folder: Path = installation.directories.input / "sub"
+    folder.mkdir()
+    Image.new("RGB", (3, 2), (255, 255, 255)).save(folder / "white.png")
+    assert files.load_image("sub/white.png").image.shape == (1, 2, 3, 3)
+    Image.new("RGB", (5, 5)).save(installation.directories.output / "made.png")
+    assert files.load_image("made.png [output]").image.shape == (1, 5, 5, 3)
+
+
+@pytest.mark.parametrize(("name", "error"), [("gone.png", Missing), ("", Missing), ("../main.py", Forbidden)])
+def test_names_that_lead_nowhere_are_told(files: NodeFiles, name: str, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        files.load_image(name)

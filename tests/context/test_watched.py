@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import os
+from typing import Annotated, Any
+
+import pytest
+
+from app.context.watched import Watched, watched
+from app.graph.declaration import FileIn, FunctionNode, Lazy, Port, node
+from app.settings import Settings
+from app.store.folders import Folders
+from app.wiring import open_all_folders
+
+
+@node("Reads", category="test")
+def reads(*, name: Annotated[str, FileIn("input")], model: Annotated[str, FileIn("checkpoints")] = "") -> str:
+    """Reads two files."""
+    return f"{name} and {model}"
+
+
+@node("Plain", category="test")
+def plain(*, name: str) -> str:
+    """Reads nothing."""
+    return name
+
+
+def counting() -> FunctionNode:
+    @node("Counts", category="test")
+    def counts(*, name: Annotated[str, FileIn("input")], later: Annotated[Any, Port("*"), Lazy()] = None) -> str:
+        """Has hooks of its own."""
+        return name
+
+    @counts.fingerprints
+    def _changed(name: str) -> str:
+        return f"own {name}"
+
+    @counts.validates
+    def _check(name: str) -> str | None:
+        return None if name == "good" else "not good"
+
+    return counts
+
+
+@pytest.fixture
+def folders(installation: Settings) -> Folders:
+    folders = open_all_folders(installation)
+    (installation.directories.input / "a.txt").write_text("first")
+    return folders
+
+
+def test_only_nodes_with_files_are_watched(folders: Folders) -> None:
+    assert watched(plain, folders) is plain
+    assert isinstance(watched(reads, folders), Watched)
+
+
+def test_the_spec_says_that_there_is_a_fingerprint(folders: Folders) -> None:
+    node = watched(reads, folders)
+    assert node.spec.has_fingerprint
+    assert not reads.spec.has_fingerprint
+
+
+def test_a_changed_file_changes_the_fingerprint(folders: Folders) -> None:
+    node = watched(reads, folders)
+    inputs = {"name": "a.txt", "model": "tiny.safetensors"}
+    before = node.fingerprint(inputs)
+    assert node.fingerprint(inputs) == before
+    os.utime(folders.input / "a.txt", ns=(5, 5))
+    after = node.fingerprint(inputs)
+    assert after != before
+    (folders.input / "a.txt").write_text("longer than the first")
+    assert node.fingerprint(inputs) != after
+
+
+@pytest.mark.parametrize("name", ["gone.txt", "../a.txt", None, 7])
+def test_what_cannot_be_looked_at_is_left_to_the_run(folders: Folders, name: Any) -> None:
+    assert watched(reads, folders).fingerprint({"name": name, "model": name}) == [None, [None, None]]
+
+
+def test_everything_else_is_the_nodes_own(folders: Folders) -> None:
+    node = watched(counting(), folders)
+    assert node.fingerprint({"name": "a.txt"})[0] == "own a.txt"
+    assert node.validate({"name": "good"}, {}) is None
+    assert node.validate({"name": "bad"}, {}) == "not good"
+    assert node.needed({"name": "a.txt", "later": None}) == ("later",)
+    result: Any = node.call(None, {"name": "a.txt"})
+    assert result.values == ("a.txt",)

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from app.errors import InvalidRequest
+from app.memory.devices import (
+    available_devices,
+    choose_device,
+    device_facts,
+    free_bytes,
+    main_memory,
+    usable_cores,
+    use_all_cores,
+)
+
+
+def test_the_cpu_is_always_there() -> None:
+    assert choose_device("cpu") == torch.device("cpu")
+    assert "cpu" in available_devices()
+    assert str(choose_device()) in available_devices()
+
+
+@pytest.mark.parametrize("name", ["cuda:99", "gpu", "", "xpu:7"])
+def test_a_device_that_is_not_there_is_told(name: str) -> None:
+    with pytest.raises(InvalidRequest) as told:
+        choose_device(name)
+    assert "cpu" in told.value.remedy
+
+
+def test_facts_have_the_names_that_clients_read() -> None:
+    facts = device_facts(torch.device("cpu"))
+    assert set(facts) == {
+        "name",
+        "type",
+        "index",
+        "vram_total",
+        "vram_free",
+        "torch_vram_total",
+        "torch_vram_free",
+    }
+    assert facts["vram_total"] >= facts["vram_free"] > 0
+    assert free_bytes(torch.device("cpu")) > 0
+    assert main_memory()[0] == facts["vram_total"]
+
+
+def test_threads_do_not_outnumber_cores() -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(64)
+        assert use_all_cores() == torch.get_num_threads() == usable_cores()
+        torch.set_num_threads(1)
+        assert use_all_cores() == 1, "whoever asks for fewer gets fewer"
+    finally:
+        torch.set_num_threads(before)

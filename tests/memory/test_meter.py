@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+import sys
+
+import torch
+
+from app.memory.meter import meter_for
+
+
+def test_a_large_tensor_shows_even_when_it_is_gone() -> None:
+    end = meter_for(torch.device("cpu"))()
+    tensor = torch.ones(8 << 20)
+    del tensor
+    took = end()
+    assert took > 16 << 20 if sys.platform == "linux" else took >= 0
+
+
+def test_little_work_takes_little() -> None:
+    end = meter_for(torch.device("cpu"))()
+    assert 0 <= end() < 16 << 20
