@@ -123,14 +123,10 @@ class Drawing:
             seed=self.recipe.seed,
         )
         for step in steps:
+            if not bool(torch.isfinite(step.x).all()):
+                raise self._not_numbers(step)
             self._x = step.x
             yield step
-        if self._x is not None and not bool(torch.isfinite(self._x).all()):
-            raise InvalidRequest(
-                f"Sampling ended in values that are not numbers (sampler {self.recipe.sampler}, scheduler "
-                f"{self.recipe.schedule}, {self.recipe.steps} steps, cfg {self.recipe.cfg}).",
-                remedy="Lower cfg, or choose another sampler or scheduler.",
-            )
 
     @property
     def result(self) -> dict[str, Any]:
@@ -139,6 +135,14 @@ class Drawing:
             return dict(self.latent)
         kept = {key: value for key, value in self.latent.items() if key != RATIO}
         return {**kept, "samples": self.model.latent.from_model(self._x).cpu()}
+
+    def _not_numbers(self, step: Step) -> InvalidRequest:
+        said = self.recipe
+        return InvalidRequest(
+            f"Step {step.index + 1} of {self.total} gave values that are not numbers (sampler {said.sampler}, "
+            f"scheduler {said.schedule}, cfg {said.cfg}).",
+            remedy="Lower cfg, or choose another sampler or scheduler.",
+        )
 
     def _denoiser(self, like: Tensor) -> Denoiser:
         positive, negative = (conditions_of(side, self.model.sampling, like, _arguments) for side in self._sides)

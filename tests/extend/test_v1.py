@@ -27,7 +27,7 @@ class Everything:
     NOT_IDEMPOTENT = True
     DEPRECATED = True
     EXPERIMENTAL = True
-    SEARCH_ALIASES = ["all"]
+    SEARCH_ALIASES = ("all",)
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from app.diffusion.conditioning.entries import conditioning_of
+from app.diffusion.drawing import RATIO, Drawing, Recipe, draw, empty_latent, fitted
+from app.diffusion.latent_format import LatentFormat
+from app.diffusion.model import DiffusionModel
+from app.diffusion.noise import prepare_noise
+from app.errors import InvalidRequest
+from app.weights.checkpoint import Checkpoint, load_checkpoint
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tiny_file: Path) -> Checkpoint:
+    return load_checkpoint(tiny_file)
+
+
+def prepared(checkpoint: Checkpoint, recipe: Recipe, latent: dict[str, Any] | None = None) -> Drawing:
+    positive, negative = (conditioning_of(checkpoint.clip.encode(text)) for text in ("red", ""))
+    return draw(checkpoint.model, positive, negative, latent or empty_latent(32, 32), recipe)
+
+
+def drawn(checkpoint: Checkpoint, recipe: Recipe, latent: dict[str, Any] | None = None) -> dict[str, Any]:
+    drawing = prepared(checkpoint, recipe, latent)
+    for _ in drawing:
+        pass
+    return drawing.result
+
+
+def test_an_empty_latent_says_how_many_pixels_it_stands_for() -> None:
+    latent = empty_latent(64, 40, 2, channels=16)
+    assert latent["samples"].shape == (2, 16, 5, 8)
+    assert latent[RATIO] == 8
+    assert not latent["samples"].any()
+
+
+@pytest.mark.parametrize(("factor", "channels", "shape"), [(8, 4, (4, 4, 8)), (4, 4, (4, 8, 16)), (16, 3, (3, 2, 4))])
+def test_an_empty_latent_takes_the_models_form(
+    checkpoint: Checkpoint, factor: int, channels: int, shape: tuple[int, ...]
+) -> None:
+    old = checkpoint.model
+    latent_format = LatentFormat(channels, factor, 1.0, 0.0)
+    model = DiffusionModel(old.network, old.sampling, latent_format, old.preview, old.family)
+    assert fitted(empty_latent(64, 32), model).shape == (1, *shape)
+
+
+def test_a_drawn_latent_is_no_empty_one(checkpoint: Checkpoint) -> None:
+    result = drawn(checkpoint, Recipe(steps=2))
+    assert RATIO not in result
+    assert result["samples"].device.type == "cpu"
+
+
+@pytest.mark.parametrize("latent", [{}, {"samples": None}, {"samples": torch.zeros(4, 4)}])
+def test_what_is_no_latent_is_told(checkpoint: Checkpoint, latent: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest, match="no latent"):
+        fitted(latent, checkpoint.model)
+
+
+@pytest.mark.parametrize(
+    "recipe", [Recipe(sampler="magic"), Recipe(schedule="magic"), Recipe(seed=-1), Recipe(seed=2**64)]
+)
+def test_recipes_that_cannot_be_are_told(checkpoint: Checkpoint, recipe: Recipe) -> None:
+    with pytest.raises(InvalidRequest):
+        drawn(checkpoint, recipe)
+
+
+def test_what_travels_beside_the_samples_is_kept(checkpoint: Checkpoint) -> None:
+    latent = {"samples": torch.randn(1, 4, 4, 4), "batch_index": [2], "note": "mine"}
+    result = drawn(checkpoint, Recipe(steps=1, denoise=0.5), latent)
+    assert (result["note"], result["batch_index"]) == ("mine", [2])
+
+
+def test_the_noise_is_the_seeds_whatever_the_recipe(checkpoint: Checkpoint) -> None:
+    drawing = prepared(checkpoint, Recipe(seed=5))
+    assert torch.equal(drawing.noise, prepare_noise(torch.zeros(1, 4, 4, 4), 5))
+    silent = prepared(checkpoint, Recipe(seed=5, add_noise=False))
+    assert not silent.noise.any()
+
+
+def test_the_total_is_the_number_of_steps(checkpoint: Checkpoint) -> None:
+    for recipe, total in (
+        (Recipe(steps=7), 7),
+        (Recipe(steps=7, denoise=0.0), 0),
+        (Recipe(steps=7, start=2, end=5), 3),
+    ):
+        assert prepared(checkpoint, recipe).total == total
+
+
+def test_nothing_is_computed_before_the_first_step(checkpoint: Checkpoint) -> None:
+    drawing = prepared(checkpoint, Recipe(steps=10**6))
+    assert next(iter(drawing)).index == 0
