@@ -62,7 +62,8 @@ def train_autoencoder(
 ) -> Iterator[TrainingStep]:
     """Train until the minutes are used; the run goes on from `file` if it exists, and is saved there.
 
-    `images(fraction)` gives a batch in 0..1, (n, 3, H, W), for that point of the run. When the iterator ends, the model holds the averaged weights.
+    `images(fraction)` gives a batch in 0..1, (n, 3, H, W), for that point of the run. When the iterator ends, the model
+    holds the averaged weights.
     """
     torch.manual_seed(recipe.seed)
     if not file.exists():

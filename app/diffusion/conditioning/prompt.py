@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from app.diffusion.conditioning.tokenizer import Tokenizer
 
 EMPHASIS = 1.1
+LONGEST_NUMBER = 32  # characters after a colon that can be a weight
 KEPT_WHOLE = 8  # a weighted segment of fewer tokens is not cut at a chunk's border
 
 
@@ -39,66 +41,51 @@ class Chunk:
 
 
 def parse_weights(prompt: str) -> list[Segment]:
-    """The weighted segments of a prompt, in order. Parentheses that do not close are text."""
-    marked = prompt.replace("\\(", "\0").replace("\\)", "\1")
+    """The weighted segments of a prompt, in order, in one pass. Parentheses that do not close are text."""
+    text = prompt.replace("\\(", "\0").replace("\\)", "\1")
+    closing = _partners(text)
+    closers = set(closing.values())
+    weights, ends = [1.0], [len(text)]  # of the groups that are open: weight, and where their text ends
     segments: list[Segment] = []
-    pending: list[tuple[str, float]] = [(marked, 1.0)]
-    while pending:
-        text, weight = pending.pop()
-        parts = list(_parenthesised(text))
-        if len(parts) == 1 and not parts[0][1]:
-            segments.append(Segment(_unmark(parts[0][0]), weight))
-            continue
-        inner = [(part, weight) if not nested else _nested(part, weight) for part, nested in parts]
-        pending.extend(reversed(inner))
-    return [segment for segment in segments if segment.text]
+    start = 0
+    for index in sorted(closers.union(closing)):
+        if index in closing:
+            segments.append(Segment(text[start:index], weights[-1]))
+            weight, end = _group(text, index + 1, closing[index], weights[-1])
+            weights.append(weight)
+            ends.append(end)
+            start = index + 1
+        elif index in closers:
+            segments.append(Segment(text[start : max(start, ends.pop())], weights.pop()))
+            start = index + 1
+    segments.append(Segment(text[start:], weights[-1]))
+    kept = (Segment(segment.text.replace("\0", "(").replace("\1", ")"), segment.weight) for segment in segments)
+    return [segment for segment in kept if segment.text]
 
 
-def _unmark(text: str) -> str:
-    return text.replace("\0", "(").replace("\1", ")")
-
-
-def _nested(inside: str, weight: float) -> tuple[str, float]:
-    """Text and weight of what stood in parentheses: an explicit number after the last colon, or the emphasis."""
-    before, colon, after = inside.rpartition(":")
-    if colon and before:
+def _group(text: str, start: int, end: int, outer: float) -> tuple[float, int]:
+    """Weight of a group and where its text ends: at a number after its last colon, or at its closing parenthesis."""
+    colon = text.rfind(":", max(start, end - LONGEST_NUMBER), end)
+    if colon > start:
         try:
-            return before, float(after)
+            weight = float(text[colon + 1 : end])
         except ValueError:
-            pass
-    return inside, weight * EMPHASIS
+            weight = math.nan
+        if math.isfinite(weight):
+            return weight, colon
+    return outer * EMPHASIS, end
 
 
-def _parenthesised(text: str) -> Iterator[tuple[str, bool]]:
-    """Outermost parentheses (without them) and the text between, as (part, was in parentheses)."""
-    depth = start = 0
-    closing = _balanced(text)
-    for index, character in enumerate(text):
-        if character == "(" and index in closing:
-            if depth == 0 and index > start:
-                yield text[start:index], False
-            if depth == 0:
-                start = index + 1
-            depth += 1
-        elif character == ")" and index in closing:
-            depth -= 1
-            if depth == 0:
-                yield text[start:index], True
-                start = index + 1
-    if start < len(text) or not text:
-        yield text[start:], False
-
-
-def _balanced(text: str) -> set[int]:
-    """The places of parentheses that have a partner."""
+def _partners(text: str) -> dict[int, int]:
+    """The place of each opening parenthesis that has a partner, and where that stands."""
     opened: list[int] = []
-    balanced: set[int] = set()
+    partners: dict[int, int] = {}
     for index, character in enumerate(text):
         if character == "(":
             opened.append(index)
         elif character == ")" and opened:
-            balanced |= {opened.pop(), index}
-    return balanced
+            partners[opened.pop()] = index
+    return partners
 
 
 def chunked(segments: Sequence[Segment], tokenizer: Tokenizer, length: int, padding: int | None = None) -> list[Chunk]:
@@ -115,7 +102,7 @@ def chunked(segments: Sequence[Segment], tokenizer: Tokenizer, length: int, padd
             if len(tokens) <= left:
                 chunks[-1].extend(tokens)
                 break
-            if len(tokens) >= KEPT_WHOLE:
+            if len(tokens) >= KEPT_WHOLE or left == room:
                 chunks[-1].extend(tokens[:left])
                 tokens = tokens[left:]
             chunks.append([])

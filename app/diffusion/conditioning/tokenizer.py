@@ -10,6 +10,7 @@ import html
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 Pair = tuple[str, str]
 END_OF_WORD = "</w>"
@@ -19,31 +20,26 @@ WORD = re.compile(
 )
 
 
-def byte_symbols() -> list[str]:
-    """A printable character for each byte in id order: printable Latin-1 first as itself, then the others from U+0100."""
+def byte_symbols() -> dict[int, str]:
+    """A printable character for each byte, in the order of the ids.
+
+    Printable Latin-1 comes first and stands for itself; the other bytes follow as characters from U+0100 on.
+    """
     printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     others = [byte for byte in range(256) if byte not in printable]
-    symbols = {byte: chr(byte) for byte in printable} | {byte: chr(256 + i) for i, byte in enumerate(others)}
-    return [symbols[byte] for byte in (*printable, *others)]
-
-
-def _symbol_of_byte() -> list[str]:
-    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    order = [*printable, *(byte for byte in range(256) if byte not in printable)]
-    symbols = byte_symbols()
-    return [symbols[order.index(byte)] for byte in range(256)]
+    return {byte: chr(byte) for byte in printable} | {byte: chr(256 + index) for index, byte in enumerate(others)}
 
 
 class Tokenizer:
     """Text to token ids for one merge table; `start` and `end` are the ids of the two special tokens."""
 
     def __init__(self, merges: Sequence[Pair]) -> None:
-        alphabet = byte_symbols()
+        self._symbols = byte_symbols()
+        alphabet = list(self._symbols.values())
         entries = [*alphabet, *(symbol + END_OF_WORD for symbol in alphabet), *("".join(pair) for pair in merges)]
         self.merges = list(merges)
         self._ids = {entry: index for index, entry in enumerate(entries)}
         self._ranks = {pair: rank for rank, pair in enumerate(merges)}
-        self._symbols = _symbol_of_byte()
         self._words: dict[str, list[int]] = {}
         self.start = len(entries)
         self.end = self.start + 1
@@ -71,7 +67,7 @@ class Tokenizer:
         parts = [self._symbols[byte] for byte in word.encode()]
         parts[-1] += END_OF_WORD
         while len(parts) > 1:
-            pair = min(zip(parts, parts[1:], strict=False), key=lambda p: self._ranks.get(p, len(self._ranks)))
+            pair = min(pairwise(parts), key=lambda p: self._ranks.get(p, len(self._ranks)))
             if pair not in self._ranks:
                 break
             parts = merge_pair(parts, pair)
@@ -80,7 +76,7 @@ class Tokenizer:
     def decode(self, tokens: Iterable[int]) -> str:
         """The text of token ids, words separated by single blanks; special and unknown ids are left out."""
         entries = {index: entry for entry, index in self._ids.items()}
-        bytes_of = {symbol: byte for byte, symbol in enumerate(self._symbols)}
+        bytes_of = {symbol: byte for byte, symbol in self._symbols.items()}
         text = "".join(entries.get(token, "") for token in tokens).replace(END_OF_WORD, " ")
         return bytes(32 if c == " " else bytes_of[c] for c in text).decode(errors="replace").strip()
 
@@ -101,13 +97,13 @@ def merge_pair(parts: Sequence[str], pair: Pair) -> list[str]:
 
 def learn_merges(words: Iterable[str]) -> list[Pair]:
     """The merges that make each of the words one token: the most frequent pair first, ties in alphabetical order."""
-    symbols = _symbol_of_byte()
+    symbols = byte_symbols()
     split = {word: [symbols[byte] for byte in word.encode()] for word in words}
     for parts in split.values():
         parts[-1] += END_OF_WORD
     merges: list[Pair] = []
     while True:
-        pairs = Counter(pair for parts in split.values() for pair in zip(parts, parts[1:], strict=False))
+        pairs = Counter(pair for parts in split.values() for pair in pairwise(parts))
         if not pairs:
             return merges
         best = min(pairs, key=lambda pair: (-pairs[pair], pair))

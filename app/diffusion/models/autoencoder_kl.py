@@ -167,7 +167,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Latent to image: (B, C, h, w) → (B, 3, H, W). `up` is indexed by resolution and runs from the last to the first."""
+    """Latent to image: (B, C, h, w) → (B, 3, H, W). `up` is indexed by resolution and runs from its last entry."""
 
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()

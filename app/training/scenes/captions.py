@@ -123,7 +123,7 @@ def _terse(scene: Scene, rng: random.Random, wording: Wording) -> str:
 
 def all_words() -> list[str]:
     """Every word that a caption may hold, sorted."""
-    words = set(["a", "an", "and", "at", "on", "in", "to", "the", "with", "against", "side", "of", "background"])
+    words = {"a", "an", "and", "at", "on", "in", "to", "the", "with", "against", "side", "of", "background"}
     words.update(COUNTS, COLOUR_NAMES, BACKGROUND_NAMES)
     for group in (SHAPES, SIZES, POSITIONS, RELATIONS):
         for named in group:

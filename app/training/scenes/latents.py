@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import random
 import string
-from collections.abc import Iterator
+from pathlib import Path
 
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from app.diffusion.models.autoencoder_kl import AutoencoderKL
@@ -41,17 +44,28 @@ class LatentStock:
         return text
 
 
-@torch.no_grad()
-def fill_stock(model: AutoencoderKL, scale: float, count: int, seed: int, side: int = 64) -> Iterator[LatentStock]:
-    """Draw and encode `count` scenes; yields the growing stock after every batch, the whole one last."""
+def stocked(model: AutoencoderKL, scale: float, count: int, seed: int, file: Path, side: int = 64) -> LatentStock:
+    """`count` scenes with their latents; encoded once and kept in `file`, because encoding takes minutes.
+
+    The scenes themselves follow from the seed and need no keeping.
+    """
     rng = random.Random(seed)
-    scenes: list[Scene] = []
+    scenes = [random_scene(rng) for _ in range(count)]
+    made_with = json.dumps({"scale": scale, "count": count, "seed": seed, "side": side})
+    if file.exists():
+        with safe_open(file, framework="pt") as kept:
+            if (kept.metadata() or {}).get("made_with") == made_with:
+                return LatentStock(scenes, kept.get_tensor("latents"), seed)
+    latents = _encoded(model, scale, scenes, side)
+    save_file({"latents": latents}, file, {"made_with": made_with})
+    return LatentStock(scenes, latents, seed)
+
+
+@torch.no_grad()
+def _encoded(model: AutoencoderKL, scale: float, scenes: list[Scene], side: int) -> Tensor:
     parts: list[Tensor] = []
-    while len(scenes) < count:
-        batch = [random_scene(rng) for _ in range(min(256, count - len(scenes)))]
+    for start in range(0, len(scenes), 256):
         with mixed_precision():
-            latents = model.encode(draw(batch, side) * 2.0 - 1.0).mean
-        scenes.extend(batch)
+            latents = model.encode(draw(scenes[start : start + 256], side) * 2.0 - 1.0).mean
         parts.append((latents.float() * scale).to(torch.bfloat16))
-        if len(scenes) >= count:
-            yield LatentStock(scenes, torch.cat(parts), seed)
+    return torch.cat(parts)

@@ -28,7 +28,7 @@ from app.training.autoencoder import AutoencoderRecipe, TrainingStep, latent_sca
 from app.training.scenes.captions import all_words
 from app.training.scenes.drawing import draw
 from app.training.scenes.judge import Scores, exam, score
-from app.training.scenes.latents import fill_stock
+from app.training.scenes.latents import stocked
 from app.training.scenes.painter import Painter
 from app.training.scenes.pictures import Pictures
 from app.training.scenes.scene import random_scene
@@ -37,6 +37,19 @@ from app.weights.checkpoint import save_checkpoint
 
 Report = Callable[[str, TrainingStep | None, dict[str, Any]], None]
 SIDE = 64
+AUTOENCODER = AutoencoderConfig(latent_channels=8, channels=16, channel_mult=(1, 2, 4, 4), num_res_blocks=1, groups=8)
+UNET = UNetConfig(
+    in_channels=8,
+    out_channels=8,
+    model_channels=64,
+    channel_mult=(1, 2),
+    num_res_blocks=1,
+    transformer_depth=(1, 1),
+    heads=None,
+    head_width=32,
+    context_width=128,
+    position_waves=4,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +58,8 @@ class ScenesRecipe:
 
     first: AutoencoderRecipe = field(default_factory=AutoencoderRecipe)
     second: TextToImageRecipe = field(default_factory=TextToImageRecipe)
-    autoencoder: AutoencoderConfig = AutoencoderConfig(
-        latent_channels=8, channels=16, channel_mult=(1, 2, 4, 4), num_res_blocks=1, groups=8
-    )
-    unet: UNetConfig = UNetConfig(
-        in_channels=8,
-        out_channels=8,
-        model_channels=64,
-        channel_mult=(1, 2),
-        num_res_blocks=1,
-        transformer_depth=(1, 1),
-        heads=None,
-        head_width=32,
-        context_width=128,
-        position_waves=4,
-    )
+    autoencoder: AutoencoderConfig = AUTOENCODER
+    unet: UNetConfig = UNET
     text_width: int = 128
     text_layers: int = 3
     text_length: int = 32
@@ -75,18 +75,17 @@ def train_scenes(recipe: ScenesRecipe, work: Path, output: Path, report: Report)
     work.mkdir(parents=True, exist_ok=True)
     vae, scale = _first_stage(recipe, work, report)
     tokenizer = Tokenizer(learn_merges([*all_words(), ","]))
-    text = ClipText(
-        ClipTextConfig(
-            len(tokenizer), recipe.text_width, recipe.text_layers, recipe.text_width // 32, recipe.text_length
-        )
-    )
-    both = TextToLatent(UNet(recipe.unet), text)
-    for stock in fill_stock(vae, scale, recipe.stock, recipe.seed + 1, SIDE):
-        report("stock", None, {"scenes": len(stock.scenes)})
-        _second_stage(both, tokenizer, stock, recipe, work, report)
+    heads = recipe.text_width // 32
+    config = ClipTextConfig(len(tokenizer), recipe.text_width, recipe.text_layers, heads, recipe.text_length)
+    both = TextToLatent(UNet(recipe.unet), ClipText(config))
+    stock = stocked(vae, scale, recipe.stock, recipe.seed + 1, work / "stock.safetensors", SIDE)
+    report("stock", None, {"scenes": len(stock.scenes)})
+    file = work / "second_stage.safetensors"
+    for step in train_text_to_image(both, tokenizer, stock, recipe.second, file):
+        report("second stage", step, {})
     both.eval()
     latent = LatentFormat(recipe.autoencoder.latent_channels, recipe.autoencoder.factor, scale)
-    family = Family("loom-scenes", recipe.unet, recipe.autoencoder, text.config, latent, SamplingConfig("flow"))
+    family = Family("loom-scenes", recipe.unet, recipe.autoencoder, config, latent, SamplingConfig("flow"))
     scores = judge(family, both, vae, tokenizer)
     report("judge", None, scores.as_dict())
     save_checkpoint(
@@ -114,14 +113,6 @@ def _first_stage(recipe: ScenesRecipe, work: Path, report: Report) -> tuple[Auto
     scale = latent_scale(vae, fresh)
     report("first stage", None, {"psnr": round(psnr(vae, fresh), 2), "scale": round(scale, 4)})
     return vae, scale
-
-
-def _second_stage(
-    both: TextToLatent, tokenizer: Tokenizer, stock: Any, recipe: ScenesRecipe, work: Path, report: Report
-) -> None:
-    file = work / "second_stage.safetensors"
-    for step in train_text_to_image(both, tokenizer, stock, recipe.second, file):
-        report("second stage", step, {})
 
 
 def judge(family: Family, both: TextToLatent, vae: AutoencoderKL, tokenizer: Tokenizer, count: int = 256) -> Scores:

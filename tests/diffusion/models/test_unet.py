@@ -1,0 +1,67 @@
+"""The U-Net's own promises; its numbers are held to another implementation in tests/parity."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from app.diffusion.models.unet import UNet, UNetConfig, position_waves, timestep_embedding
+
+SMALL = UNetConfig(
+    model_channels=32, channel_mult=(1, 2), transformer_depth=(1, 1), heads=4, context_width=16, num_res_blocks=1
+)
+
+
+def test_timesteps_become_cosines_then_sines() -> None:
+    waves = timestep_embedding(torch.tensor([0.0, 7.0]), 8)
+    assert waves[0].tolist() == [1, 1, 1, 1, 0, 0, 0, 0]
+    frequencies = [math.exp(-math.log(10_000) * i / 4) for i in range(4)]
+    expected = [math.cos(7 * f) for f in frequencies] + [math.sin(7 * f) for f in frequencies]
+    assert waves[1].tolist() == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (7, 9), (5, 6), (1, 3)])
+def test_any_size_comes_back(size: tuple[int, int]) -> None:
+    x = torch.randn(1, 4, *size)
+    assert UNet(SMALL)(x, torch.tensor([5.0]), torch.randn(1, 3, 16)).shape == x.shape
+
+
+def test_the_order_of_context_tokens_is_free() -> None:
+    network = UNet(SMALL).eval()
+    x, context = torch.randn(1, 4, 8, 8), torch.randn(1, 6, 16)
+    with torch.inference_mode():
+        here, there = (network(x, torch.tensor([5.0]), c) for c in (context, context.flip(1)))
+    torch.testing.assert_close(here, there, atol=1e-5, rtol=1e-4)
+
+
+def test_each_skip_connection_matters() -> None:
+    network = UNet(SMALL).eval()
+    x, context, t = torch.randn(1, 4, 8, 8), torch.randn(1, 3, 16), torch.tensor([5.0])
+    with torch.inference_mode():
+        whole = network(x, t, context)
+        for index in range(len(network.input_blocks) - 1):
+            network.input_blocks[index].register_forward_hook(lambda *_: None)
+        cut = UNet(SMALL).eval()
+        cut.load_state_dict(network.state_dict())
+        stage = cut.output_blocks[-1][0]
+        stage.in_layers[2].weight.data[:, SMALL.model_channels * 1 :] = 0  # the channels of the first skip
+        assert not torch.allclose(whole, cut(x, t, context), atol=1e-4)
+
+
+def test_place_waves_do_not_depend_on_the_size() -> None:
+    like = torch.zeros(1)
+    small, large = position_waves(4, 4, 3, like), position_waves(8, 8, 3, like)
+    assert small.shape == (1, 12, 4, 4)
+    middle = large.unflatten(2, (4, 2)).unflatten(4, (4, 2)).mean((3, 5))
+    torch.testing.assert_close(middle[:, :2], small[:, :2], atol=0.03, rtol=0)
+
+
+def test_place_information_breaks_the_symmetry() -> None:
+    network = UNet(replace(SMALL, position_waves=2)).eval()
+    x = torch.zeros(1, 4, 8, 8)
+    with torch.inference_mode():
+        out = network(x, torch.tensor([5.0]), torch.zeros(1, 1, 16))
+    assert (out[..., 3, 3] - out[..., 4, 4]).abs().max() > 1e-4
