@@ -105,6 +105,7 @@ export class Files {
     document.name = path.replace(/\.json$/, "");
     document.markSaved();
     this.app.journal.snapshot(document.uid);
+    this.app.tabs.draw();
     this.app.shell.update();
     this.app.panels.update("workflows");
     this.app.toasts.show(`Saved as ${path}`, { tone: "good" });

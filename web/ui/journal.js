@@ -5,13 +5,15 @@ import { Document } from "../core/doc/document.js";
  * A document belongs to one window at a time.
  *
  * @typedef {{uid: string, name: string, path: string | null, record: any, sequence: number, time: number, open: boolean,
- *   dirty: boolean, place: number, view: {scale: number, offset: [number, number]} | null}} Entry
+ *   dirty: boolean, place: number}} Entry
+ * @typedef {{scale: number, offset: [number, number]}} View
  */
 
 const NAME = "latent-loom";
 const SNAPSHOT_AFTER = 200;
 const SNAPSHOT_MS = 30000;
 const CLOSED_KEPT = 20;
+const VIEW_MS = 300;
 
 export class Journal {
   constructor() {
@@ -19,6 +21,7 @@ export class Journal {
     this.database = null;
     /** @type {Map<string, {session: import("../view/session.js").Session, since: number, sequence: number, timer: number}>} */
     this.watched = new Map();
+    this.viewTimer = 0;
   }
 
   /** @returns {Promise<void>} resolves without a database where the browser gives none */
@@ -36,14 +39,14 @@ export class Journal {
     }).catch(() => null);
   }
 
-  /** @returns {Promise<{document: Document, view: Entry["view"]}[]>} what was open and is not open in another window */
+  /** @returns {Promise<{document: Document, view: View | null}[]>} what was open and is not open in another window */
   async restore() {
     /** @type {Entry[]} */
     const entries = await this.#all("documents");
     const restored = [];
     for (const entry of entries.filter(({ open }) => open).sort((a, b) => a.place - b.place)) {
       if (!(await claimSoon(entry.uid))) continue;
-      restored.push({ document: await this.#rebuild(entry), view: entry.view });
+      restored.push({ document: await this.#rebuild(entry), view: await this.kept(`view:${entry.uid}`) });
     }
     return restored;
   }
@@ -80,13 +83,12 @@ export class Journal {
     if (!state || !this.database) return;
     clearTimeout(state.timer);
     Object.assign(state, { timer: 0, since: 0 });
-    const { document, viewport, placed } = state.session;
+    const { document } = state.session;
     const transaction = this.database.transaction(["documents", "patches"], "readwrite");
     /** @type {Entry} */
     const entry = {
       uid, name: document.name, path: document.path, record: document.toRecord(), sequence: state.sequence,
       time: Date.now(), open, dirty: document.dirty, place: [...this.watched.keys()].indexOf(uid),
-      view: placed ? { scale: viewport.scale, offset: viewport.offset } : null,
     };
     transaction.objectStore("documents").put(entry);
     transaction.objectStore("patches").delete(IDBKeyRange.bound([uid, 0], [uid, state.sequence]));
@@ -94,14 +96,31 @@ export class Journal {
 
   /** All of them, because the window may be about to go. */
   snapshotAll() {
-    for (const uid of this.watched.keys()) this.snapshot(uid);
+    for (const [uid, { session }] of this.watched) {
+      this.snapshot(uid);
+      this.#keepView(session);
+    }
+  }
+
+  /** The view moved: note it soon. @param {import("../view/session.js").Session} session */
+  viewed(session) {
+    clearTimeout(this.viewTimer);
+    this.viewTimer = window.setTimeout(() => this.#keepView(session), VIEW_MS);
+  }
+
+  /** @param {import("../view/session.js").Session} session */
+  #keepView({ document, viewport: { scale, offset }, placed }) {
+    if (placed && this.watched.has(document.uid)) this.keep(`view:${document.uid}`, { scale, offset });
   }
 
   /** @param {string} uid */
   async close(uid) {
     this.snapshot(uid, false);
     this.watched.delete(uid);
-    for (const old of (await this.closed()).slice(CLOSED_KEPT)) this.#delete("documents", old.uid);
+    for (const old of (await this.closed()).slice(CLOSED_KEPT)) {
+      this.#delete("documents", old.uid);
+      this.#delete("kept", `view:${old.uid}`);
+    }
   }
 
   /** @param {string} key @param {unknown} value */

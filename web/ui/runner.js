@@ -69,9 +69,13 @@ export class Runner {
    */
   receive(type, data) {
     if (type === "frame") return this.#frame(data);
-    if (type === "job_requeued") this.listener.say(`The engine was lost: it ${data.reason}. The run starts again by itself.`, "bad");
+    const node = this.jobs.all.get(String(data?.prompt_id))?.current;
     const { job, nodes } = this.jobs.receive(type, data);
     const session = job && this.#sessionOf(job);
+    if (type === "job_requeued" && session) {
+      const text = `The engine process was lost${node ? ` while node ${node} ran` : ""}: it ${data.reason}. The run starts again by itself.`;
+      this.listener.problem(session, text, node ? [node] : []);
+    }
     if (job && session) this.#show(session, job, type, data, nodes);
     this.listener.changed();
   }
@@ -151,11 +155,7 @@ export class Runner {
     for (const [id, entry] of Object.entries(errors ?? {})) {
       const shown = shownNode(id);
       ids.push(shown);
-      session.problems.set(shown, (/** @type {any} */ (entry).errors ?? []).map((/** @type {any} */ problem) => ({
-        input: problem.extra_info?.input_name ?? null,
-        message: problem.message,
-        details: problem.remedy ?? problem.details ?? "",
-      })));
+      session.problems.set(shown, (/** @type {any} */ (entry).errors ?? []).map(explain));
     }
     this.listener.refresh(session, ids);
     return ids;
@@ -226,4 +226,23 @@ export class Runner {
   #sessionOf(job) {
     return this.listener.sessions().find((session) => session.document.uid === job.document) ?? null;
   }
+}
+
+/**
+ * A complaint of the server in words that say what to do.
+ * @param {any} problem
+ * @returns {import("../view/session.js").Problem}
+ */
+function explain({ type, message, details, remedy, extra_info: info = {} }) {
+  const input = info.input_name ?? null;
+  const value = typeof info.received_value === "string" ? `“${info.received_value}”` : String(info.received_value);
+  /** @type {Record<string, string>} */
+  const words = {
+    required_input_missing: "nothing is connected here. Draw a link to it, or drag from it to find a node.",
+    value_not_in_list: `${value} is not among the choices of this server. Choose another.`,
+    value_smaller_than_min: `${message}.`,
+    value_bigger_than_max: `${message}.`,
+    return_type_mismatch: `the link carries ${info.received_type ?? "another type"}, which does not fit.`,
+  };
+  return { input, message: words[type] ?? message, details: words[type] ? remedy ?? "" : remedy || details || "" };
 }

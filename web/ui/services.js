@@ -15,7 +15,10 @@ export function editorServices(app) {
     menu: async (request) => (await import("./context_menu.js")).fieldMenu(app, request),
     rename: (key) => renameThing(app, key),
     setting: (name) => app.settings.get(/** @type {any} */ (name)),
-    moved: () => app.shell.zoomed(),
+    moved() {
+      app.shell.zoomed();
+      if (app.session) app.journal.viewed(app.session);
+    },
   };
 }
 
