@@ -55,7 +55,7 @@ def parse_weights(prompt: str) -> list[Segment]:
             weights.append(weight)
             ends.append(end)
             start = index + 1
-        elif index in closers:
+        else:
             segments.append(Segment(text[start : max(start, ends.pop())], weights.pop()))
             start = index + 1
     segments.append(Segment(text[start:], weights[-1]))

@@ -64,11 +64,12 @@ class ScenesRecipe:
     text_layers: int = 3
     text_length: int = 32
     stock: int = 120_000
+    exam: int = 256
     seed: int = 1
 
 
 def train_scenes(recipe: ScenesRecipe, work: Path, output: Path, report: Report) -> Scores:
-    """Run both stages, write the checkpoint and judge it on 256 prompts.
+    """Run both stages, judge the result on held-out prompts and write the checkpoint.
 
     `report(stage, step, figures)` hears of every step and of what was measured between them.
     """
@@ -86,7 +87,7 @@ def train_scenes(recipe: ScenesRecipe, work: Path, output: Path, report: Report)
     both.eval()
     latent = LatentFormat(recipe.autoencoder.latent_channels, recipe.autoencoder.factor, scale)
     family = Family("loom-scenes", recipe.unet, recipe.autoencoder, config, latent, SamplingConfig("flow"))
-    scores = judge(family, both, vae, tokenizer)
+    scores = judge(family, both, vae, tokenizer, recipe.exam)
     report("judge", None, scores.as_dict())
     save_checkpoint(
         output,
@@ -115,7 +116,7 @@ def _first_stage(recipe: ScenesRecipe, work: Path, report: Report) -> tuple[Auto
     return vae, scale
 
 
-def judge(family: Family, both: TextToLatent, vae: AutoencoderKL, tokenizer: Tokenizer, count: int = 256) -> Scores:
+def judge(family: Family, both: TextToLatent, vae: AutoencoderKL, tokenizer: Tokenizer, count: int) -> Scores:
     """How much of `count` held-out prompts the model draws."""
     first_stage = FirstStage(vae)
     preview = DecodedPreview(first_stage, family.latent)
