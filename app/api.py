@@ -17,6 +17,7 @@ from torch import Tensor
 from app.context.protocol import Context
 from app.diffusion.conditioning.entries import Conditioning as ConditioningValue
 from app.diffusion.conditioning.text_encoder import TextEncoder
+from app.diffusion.drawing import Guider, Noise, SamplerChoice
 from app.diffusion.first_stage import FirstStage
 from app.diffusion.model import DiffusionModel
 from app.errors import AppError, Cancelled, InvalidRequest
@@ -46,6 +47,7 @@ __all__ = [
     "Context",
     "ExtraInfo",
     "FileIn",
+    "GuiderPort",
     "Hidden",
     "Image",
     "InvalidRequest",
@@ -53,12 +55,14 @@ __all__ = [
     "Lazy",
     "Mask",
     "Model",
+    "NoisePort",
     "Optionally",
     "Options",
     "Port",
     "PromptData",
     "Range",
     "Returned",
+    "SamplerPort",
     "Seed",
     "Sigmas",
     "Text",
@@ -80,6 +84,11 @@ Image = Annotated[Tensor, Port("IMAGE")]
 Mask = Annotated[Tensor, Port("MASK")]
 # (n + 1,) falling noise levels.
 Sigmas = Annotated[Tensor, Port("SIGMAS")]
+
+# What a sampler follows, which one it is, and its noise.
+GuiderPort = Annotated[Guider, Port("GUIDER")]
+SamplerPort = Annotated[SamplerChoice, Port("SAMPLER")]
+NoisePort = Annotated[Noise, Port("NOISE")]
 
 # Hidden inputs of nodes that save: the prompt, and what the client wants to be written beside it.
 PromptData = Annotated[Any, Hidden("PROMPT")]

@@ -5,8 +5,8 @@ B pictures, C latent channels, h × w latent pixels. Latents outside are the fir
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -47,6 +47,50 @@ def empty_latent(width: int, height: int, count: int = 1, channels: int = 4) -> 
     return {"samples": torch.zeros(count, channels, height // GRID, width // GRID), RATIO: GRID}
 
 
+@dataclass(frozen=True, slots=True)
+class Guider:
+    """A model and what it follows.
+
+    `denoiser(like, keep_unconditional)` gives the guided denoiser for latents shaped as `like`, in the model's scale;
+    `keep_unconditional` asks for one that can also tell its unconditional half.
+    """
+
+    model: DiffusionModel
+    denoiser: Callable[[Tensor, bool], Denoiser]
+
+
+@dataclass(frozen=True, slots=True)
+class SamplerChoice:
+    """A sampler, and options that win over its defaults."""
+
+    spec: SamplerSpec
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """The initial noise of a seed, or none at all where the seed is None."""
+
+    seed: int | None = None
+
+    def generate_noise(self, latent: Mapping[str, Any]) -> Tensor:
+        """Noise for a LATENT, (B, C, h, w) on the CPU."""
+        return initial_noise(latent, self.seed or 0, add_noise=self.seed is not None)
+
+
+def guider(
+    model: DiffusionModel, positive: Sequence[Entry], negative: Sequence[Entry] = (), cfg: float = 1.0
+) -> Guider:
+    """Follows the positive conditioning, away from the negative one; a cfg of 1 needs no negative one."""
+
+    def denoiser(like: Tensor, keep_unconditional: bool) -> Denoiser:
+        yes, no = (conditions_of(side, model.sampling, like, _arguments) for side in (positive, negative))
+        keep = keep_unconditional and bool(negative)
+        return guided_denoiser(model.denoiser(), yes, no, cfg, keep_unconditional=keep)
+
+    return Guider(model, denoiser)
+
+
 def draw(
     model: DiffusionModel,
     positive: Sequence[Entry],
@@ -70,36 +114,57 @@ def draw(
         end=recipe.end,
         force_full_denoise=not recipe.leave_noise,
     )
-    samples = fitted(latent, model)
-    noise = initial_noise({**latent, "samples": samples}, recipe.seed, add_noise=recipe.add_noise)
-    return Drawing(model, positive, negative, {**latent, "samples": samples}, noise, levels, sampler, recipe)
+    follows = guider(model, positive, negative, recipe.cfg)
+    seed = recipe.seed if recipe.add_noise else None
+    drawing = draw_levels(follows, latent, levels, SamplerChoice(sampler), seed, step_seed=recipe.seed)
+    drawing.told = f"sampler {recipe.sampler}, scheduler {recipe.schedule}, cfg {recipe.cfg}"
+    return drawing
+
+
+def draw_levels(
+    follows: Guider,
+    latent: Mapping[str, Any],
+    levels: Tensor,
+    sampler: SamplerChoice,
+    seed: int | None,
+    *,
+    step_seed: int | None = None,
+) -> Drawing:
+    """As `draw`, along given noise levels (n + 1,).
+
+    `seed` is that of the initial noise, None for none; `step_seed` that of the noise in the steps, by default the same.
+    """
+    samples = fitted(latent, follows.model)
+    noise = initial_noise({**latent, "samples": samples}, seed or 0, add_noise=seed is not None)
+    steps = step_seed if step_seed is not None else seed or 0
+    return Drawing(follows, {**latent, "samples": samples}, noise, levels, sampler, steps)
 
 
 class Drawing:
     """A latent on its way. One pass only.
 
-    `latent` is a LATENT that fits the model, `noise` (B, C, h, w), `levels` the falling noise levels, n + 1 of them.
+    `latent` is a LATENT that fits the model, `noise` (B, C, h, w), `levels` the falling noise levels (n + 1,), `told`
+    what a failure says of how it came about.
     """
 
     def __init__(
         self,
-        model: DiffusionModel,
-        positive: Sequence[Entry],
-        negative: Sequence[Entry],
+        follows: Guider,
         latent: Mapping[str, Any],
         noise: Tensor,
         levels: Tensor,
-        sampler: SamplerSpec,
-        recipe: Recipe,
+        sampler: SamplerChoice,
+        seed: int,
     ):
-        self.model = model
+        self.model = follows.model
         self.latent = latent
         self.noise = noise
         self.levels = levels
         self.sampler = sampler
-        self.recipe = recipe
-        self._sides = (positive, negative)
-        self._x: Tensor | None = None
+        self.seed = seed
+        self.told = f"sampler {sampler.spec.name}"
+        self._follows = follows
+        self._last: Step | None = None
 
     @property
     def total(self) -> int:
@@ -113,41 +178,40 @@ class Drawing:
         start = (model.latent.to_model(samples) if bool(samples.any()) else samples).to(device)
         mask = self.latent.get("noise_mask")
         steps = sample(
-            self._denoiser(start),
+            self._follows.denoiser(start, self.sampler.spec.uses_cfg_pp),
             self.noise.to(device),
             start,
             self.levels,
-            self.sampler,
+            self.sampler.spec,
             model.sampling,
             mask=None if mask is None else mask.to(device),
-            seed=self.recipe.seed,
+            seed=self.seed,
+            options=self.sampler.options,
         )
         for step in steps:
             if not bool(torch.isfinite(step.x).all()):
                 raise self._not_numbers(step)
-            self._x = step.x
+            self._last = step
             yield step
 
     @property
     def result(self) -> dict[str, Any]:
         """The LATENT that came out; what went in where there was no step to take."""
-        if self._x is None:
-            return dict(self.latent)
+        return dict(self.latent) if self._last is None else self._output(self._last.x)
+
+    @property
+    def denoised(self) -> dict[str, Any]:
+        """The model's last answer as LATENT: as `result`, but without the noise that may be left in it."""
+        return dict(self.latent) if self._last is None else self._output(self._last.denoised)
+
+    def _output(self, x: Tensor) -> dict[str, Any]:
         kept = {key: value for key, value in self.latent.items() if key != RATIO}
-        return {**kept, "samples": self.model.latent.from_model(self._x).cpu()}
+        return {**kept, "samples": self.model.latent.from_model(x).cpu()}
 
     def _not_numbers(self, step: Step) -> InvalidRequest:
-        said = self.recipe
         return InvalidRequest(
-            f"Step {step.index + 1} of {self.total} gave values that are not numbers (sampler {said.sampler}, "
-            f"scheduler {said.schedule}, cfg {said.cfg}).",
+            f"Step {step.index + 1} of {self.total} gave values that are not numbers ({self.told}).",
             remedy="Lower cfg, or choose another sampler or scheduler.",
-        )
-
-    def _denoiser(self, like: Tensor) -> Denoiser:
-        positive, negative = (conditions_of(side, self.model.sampling, like, _arguments) for side in self._sides)
-        return guided_denoiser(
-            self.model.denoiser(), positive, negative, self.recipe.cfg, keep_unconditional=self.sampler.uses_cfg_pp
         )
 
 

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from app.engine.events import Progress
+
+
+@pytest.fixture
+def parts(bench: Any) -> dict[str, Any]:
+    """A model, two prompts and an empty latent."""
+    model, clip, _ = bench("CheckpointLoaderSimple", ckpt_name="tiny.safetensors")
+    return {
+        "model": model,
+        "positive": bench("CLIPTextEncode", clip=clip, text="red"),
+        "negative": bench("CLIPTextEncode", clip=clip, text=""),
+        "latent_image": bench("EmptyLatentImage", width=64, height=64),
+    }
+
+
+@pytest.mark.parametrize("sampler_name", ["euler", "dpmpp_2m", "euler_ancestral", "dpmpp_2m_sde", "euler_cfg_pp"])
+def test_the_parts_draw_what_ksampler_draws(bench: Any, parts: dict[str, Any], sampler_name: str) -> None:
+    whole = bench("KSampler", **parts, seed=3, steps=4, cfg=3.0, sampler_name=sampler_name)["samples"]
+    levels = bench("BasicScheduler", model=parts["model"], scheduler="simple", steps=4)
+    sampler = bench("KSamplerSelect", sampler_name=sampler_name)
+    custom, _ = bench("SamplerCustom", **parts, noise_seed=3, cfg=3.0, sampler=sampler, sigmas=levels)
+    assert torch.equal(custom["samples"], whole)
+    latent = parts.pop("latent_image")
+    advanced, _ = bench(
+        "SamplerCustomAdvanced",
+        noise=bench("RandomNoise", noise_seed=3),
+        guider=bench("CFGGuider", **parts, cfg=3.0),
+        sampler=sampler,
+        sigmas=levels,
+        latent_image=latent,
+    )
+    assert torch.equal(advanced["samples"], whole)
+
+
+def test_two_samplers_share_the_work(bench: Any, parts: dict[str, Any]) -> None:
+    levels = bench("BasicScheduler", model=parts["model"], scheduler="simple", steps=4)
+    high, low = bench("SplitSigmas", sigmas=levels, step=2)
+    rest = {
+        "guider": bench("BasicGuider", model=parts["model"], conditioning=parts["positive"]),
+        "sampler": bench("KSamplerSelect", sampler_name="euler"),
+    }
+    noise, empty = bench("RandomNoise", noise_seed=5), parts["latent_image"]
+    whole, _ = bench("SamplerCustomAdvanced", noise=noise, sigmas=levels, latent_image=empty, **rest)
+    first, answer = bench("SamplerCustomAdvanced", noise=noise, sigmas=high, latent_image=empty, **rest)
+    second, _ = bench("SamplerCustomAdvanced", noise=bench("DisableNoise"), sigmas=low, latent_image=first, **rest)
+    assert torch.allclose(second["samples"], whole["samples"], atol=1e-4)
+    assert not torch.allclose(answer["samples"], first["samples"]), "the answer has no noise left in it"
+
+
+def test_steps_are_told(bench: Any, parts: dict[str, Any]) -> None:
+    sampler = bench("KSamplerSelect", sampler_name="euler")
+    bench("SamplerCustom", **parts, sampler=sampler, sigmas=torch.tensor([1.0, 0.5, 0.0]))
+    assert [event.value for event in bench.heard if isinstance(event, Progress)] == [1, 2]
+
+
+def test_no_levels_change_nothing(bench: Any, parts: dict[str, Any]) -> None:
+    sampler = bench("KSamplerSelect", sampler_name="euler")
+    output, denoised = bench("SamplerCustom", **parts, sampler=sampler, sigmas=torch.zeros(0))
+    assert not output["samples"].any()
+    assert not denoised["samples"].any()
+
+
+@pytest.mark.parametrize("node_id", ["SamplerEulerAncestral", "SamplerDPMPP_2M_SDE"])
+def test_options_reach_the_sampler(bench: Any, parts: dict[str, Any], node_id: str) -> None:
+    levels = bench("BasicScheduler", model=parts["model"], scheduler="simple", steps=3)
+    drawn = [
+        bench("SamplerCustom", **parts, sampler=bench(node_id, eta=eta, noise_device="cpu"), sigmas=levels)[0][
+            "samples"
+        ]
+        for eta in (0.0, 1.0)
+    ]
+    assert not torch.allclose(*drawn)
+
+
+def test_noise_is_the_seeds(bench: Any) -> None:
+    latent = {"samples": torch.zeros(1, 4, 4, 4)}
+    assert torch.equal(
+        bench("RandomNoise", noise_seed=1).generate_noise(latent),
+        bench("RandomNoise", noise_seed=1).generate_noise(latent),
+    )
+    assert not bench("DisableNoise").generate_noise(latent).any()
