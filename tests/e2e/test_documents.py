@@ -58,6 +58,17 @@ def test_tabs_are_separate_and_runs_stay_with_theirs(page: Page, editor: Editor,
     expect(page.locator("[data-node='9'] .media img")).to_be_visible()
 
 
+def test_the_tab_in_front_stays_in_front(page: Page, editor: Editor) -> None:
+    page.get_by_role("button", name="New workflow").click()
+    page.get_by_role("button", name="New workflow").click()
+    page.get_by_role("tab").nth(1).click()
+    name = page.evaluate("loom.session.document.name")
+    page.reload()
+    editor.settled("window.loom?.session && loom.ready")
+    assert page.evaluate("loom.session.document.name") == name
+    expect(page.get_by_role("tab")).to_have_count(3)
+
+
 def test_undo_is_named(page: Page, editor: Editor) -> None:
     editor.head(7).click()
     page.keyboard.press("Delete")

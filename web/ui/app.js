@@ -54,6 +54,7 @@ export class App {
     this.panels.restore();
     await this.tabs.restore();
     await this.#complete();
+    this.panels.update(this.panels.shown);
     this.server.connect();
     this.shell.update();
     await this.loadCatalogue();

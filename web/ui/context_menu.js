@@ -41,7 +41,10 @@ function colourItem(app) {
 function nodeItems(app, request) {
   const session = sessionOf(app);
   const many = selectedIds(session).length > 1;
+  const node = session.document.graph.node(request.key);
+  const output = node && session.definitionFor(node)?.outputNode;
   return [
+    ...(output ? [{ label: "Run this output only", run: () => app.runner?.run(session, { targets: selectedIds(session) }) }, null] : []),
     { label: "Rename…", keys: "F2", run: () => app.editor.services.rename(request.key), disabled: many },
     { label: "Fold or open", keys: "Alt+C", run: () => toggleFlagOfSelection(session, "collapsed") },
     { label: "Pin or free", keys: "P", run: () => toggleFlagOfSelection(session, "pinned") },

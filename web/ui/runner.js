@@ -31,13 +31,13 @@ export class Runner {
 
   /**
    * @param {Session} session
-   * @param {{count?: number, front?: boolean}} [options]
+   * @param {{count?: number, front?: boolean, targets?: string[]}} [options] targets: run these outputs only
    */
-  async run(session, { count = 1, front = false } = {}) {
+  async run(session, { count = 1, front = false, targets } = {}) {
     this.#clear(session);
     for (let index = 0; index < count; index += 1) {
       advanceControls(session.document, (node) => session.definitionFor(node), session.ran);
-      if (!(await this.#submit(session, front))) return;
+      if (!(await this.#submit(session, front, targets))) return;
     }
     this.listener.changed();
   }
@@ -106,8 +106,9 @@ export class Runner {
   /**
    * @param {Session} session
    * @param {boolean} front
+   * @param {string[] | undefined} targets
    */
-  async #submit(session, front) {
+  async #submit(session, front, targets) {
     const { document } = session;
     const id = uuid();
     try {
@@ -115,7 +116,7 @@ export class Runner {
       if (!Object.keys(prompt).length) throw new Error("There is nothing to run: the graph has no active nodes.");
       this.jobs.open(id, { document: document.uid, total: Object.keys(prompt).length });
       const answer = await this.server.post("/prompt", {
-        prompt, prompt_id: id, client_id: this.server.clientId, ...(front ? { front: true } : {}),
+        prompt, prompt_id: id, client_id: this.server.clientId, ...(front ? { front: true } : {}), ...(targets ? { partial_execution_targets: targets } : {}),
         extra_data: { extra_pnginfo: { workflow }, metadata: { document: document.uid } },
       });
       if (answer?.node_errors) this.#complain(session, answer.node_errors);

@@ -55,6 +55,7 @@ export class Shell {
     this.runLabel.textContent = job ? progressWords(job, waiting) : waiting ? `Run · ${waiting} waiting` : this.count > 1 ? `Run ×${this.count}` : "Run";
     const part = progressPart(job);
     this.runBar.style.width = `${100 * part}%`;
+    app.tabs.entitle(part);
     if (!this.offline) this.link.textContent = app.ready ? "" : "Starting the engine…";
     this.link.classList.toggle("waiting", !app.ready);
     this.zoomed();

@@ -2,6 +2,8 @@ import { Document } from "../core/doc/document.js";
 import { fill, h, icon, iconButton } from "../view/dom.js";
 import { Session } from "../view/session.js";
 
+const FRONT = "latent-loom.front";
+
 /** Open documents. All are alive at once; showing another one changes a pointer and nothing else. */
 export class Tabs {
   /** @param {import("./app.js").App} app */
@@ -25,7 +27,8 @@ export class Tabs {
       if (view) Object.assign(session.viewport, view);
       session.placed = Boolean(view);
     }
-    if (this.sessions.length) this.show(this.sessions[0]);
+    const front = this.sessions.find((session) => session.document.uid === sessionStorage.getItem(FRONT));
+    if (this.sessions.length) this.show(front ?? this.sessions[0]);
     else await this.openDefault();
   }
 
@@ -55,6 +58,7 @@ export class Tabs {
   /** @param {Session} session */
   show(session) {
     this.current = session;
+    sessionStorage.setItem(FRONT, session.document.uid);
     this.app.editor.show(session);
     this.app.shell.problem(session, "", []);
     this.draw();
@@ -87,8 +91,15 @@ export class Tabs {
 
   draw() {
     fill(this.root, ...this.sessions.map((session) => this.#tab(session)), iconButton("plus", "New workflow", () => this.openBlank(), { class: "tab-new" }));
+    this.entitle(0);
+  }
+
+  /** Name the window. @param {number} part how much of a run is done, 0 to 1 */
+  entitle(part) {
     const { current } = this;
-    if (current) document.title = `${current.document.dirty ? "• " : ""}${current.document.name} – Latent Loom`;
+    if (!current) return;
+    const done = part > 0 ? `${Math.round(100 * part)} % · ` : "";
+    document.title = `${done}${current.document.dirty ? "• " : ""}${current.document.name} – Latent Loom`;
   }
 
   /** @param {Session} session */

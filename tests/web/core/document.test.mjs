@@ -58,6 +58,19 @@ test("one gesture is one named step, and undo is exact", () => {
   assert.deepEqual(doc.graph.node(3)?.pos, [3, 0]);
 });
 
+test("a long drag is remembered by its ends only", () => {
+  const doc = defaultDocument();
+  for (let x = 0; x < 100; x += 1) {
+    doc.transact("Move", (tx) => [3, 4].forEach((id) => tx.set("node", id, ["pos"], [x, x + id])), { key: "drag" });
+  }
+  assert.equal(doc.history.done.length, 1);
+  assert.equal(doc.history.done[0].patches.length, 2);
+  doc.undo();
+  assert.deepEqual(doc.graph.node(3)?.pos, [780, 40]);
+  doc.redo();
+  assert.deepEqual(doc.graph.node(4)?.pos, [99, 103]);
+});
+
 test("an exception takes back the whole transaction", () => {
   const doc = defaultDocument();
   const before = JSON.stringify(doc.toRecord());

@@ -8,6 +8,23 @@ import { invertAll } from "./patch.js";
 const COALESCE_MS = 800;
 const LIMIT = 1000;
 
+/**
+ * Two lists of changes as one. Where the second sets just what the first set, as each move of a drag does, the first's
+ * old values and the second's new ones are all that is needed.
+ * @param {Patch[]} first
+ * @param {Patch[]} second
+ * @returns {Patch[]}
+ */
+function joined(first, second) {
+  const same = first.length === second.length && first.every((patch, index) => {
+    const other = second[index];
+    return patch.op === "set" && other.op === "set" && patch.kind === other.kind && patch.id === other.id
+      && patch.path.join("\u0000") === other.path.join("\u0000");
+  });
+  if (!same) return [...first, ...second];
+  return first.map((patch, index) => ({ ...patch, value: /** @type {any} */ (second[index]).value }));
+}
+
 /** The undo and redo stacks of one document. Holds patches, never copies of the document. */
 export class History {
   constructor() {
@@ -25,7 +42,7 @@ export class History {
     this.undone.length = 0;
     const last = this.done[this.done.length - 1];
     if (last && entry.key !== null && last.key === entry.key && entry.time - last.time < COALESCE_MS) {
-      last.patches.push(...entry.patches);
+      last.patches = joined(last.patches, entry.patches);
       last.time = entry.time;
       last.after = entry.after;
       return;

@@ -26,7 +26,7 @@ export class NodeElement {
     /** @type {WidgetView[]} */
     this.widgets = [];
     this.shape = "";
-    this.shown = { title: "", label: "" };
+    this.shown = { title: "", label: "", problems: "" };
     this.root = h("section", { class: "node", role: "group", tabindex: 0, data: { node: id } });
     this.name = h("span", { class: "node-name" });
     this.badge = h("span", { class: "badge" });
@@ -139,6 +139,9 @@ export class NodeElement {
     const run = this.session.job?.nodes.get(this.id);
     const problems = [...(this.session.problems.get(this.id) ?? [])];
     if (run?.message) problems.push({ input: null, message: run.message, details: "" });
+    const words = this.shape + JSON.stringify(problems);
+    if (words === this.shown.problems) return;
+    this.shown.problems = words;
     this.root.classList.toggle("bad", problems.length > 0);
     const inputs = new Set(problems.map((problem) => problem.input));
     for (const element of this.body.querySelectorAll("[data-input]")) {
@@ -172,8 +175,8 @@ function complaint({ input, message, details }, _node) {
 function shapeOf(node, layout, def) {
   const inputs = (node.inputs ?? []).map((input) => [input.name, input.type, input.link, input.label]);
   const outputs = (node.outputs ?? []).map((output) => [output.name, output.type, output.links?.length ?? 0, output.label]);
-  const rows = layout.rows.map((row) => [row.widget.name, row.widget.choices?.length]);
-  return JSON.stringify([node.type, def?.module, layout.collapsed, inputs, outputs, rows, layout.width, def ? 0 : node.widgets_values]);
+  const rows = layout.rows.map((row) => [row.widget.name, row.widget.choices?.length, Math.round(row.y)]);
+  return JSON.stringify([node.type, def?.module, layout.collapsed, inputs, outputs, rows, def ? 0 : node.widgets_values]);
 }
 
 /**
