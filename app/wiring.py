@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 Emit = Callable[["Event"], None]
 Interrupted = Callable[[], bool]
 
+log = logging.getLogger(__name__)
+
 CACHE_SHARE = 0.25  # of main memory, for results of nodes
 
 
@@ -102,6 +104,8 @@ def worker(settings: Settings) -> int:
     if settings.worker.lifeline:
         watch_lifeline()
     workshop = Workshop.build(settings)
+    for pack in workshop.registry.packs:
+        log.info("pack %s: %d nodes in %.2f s %s", pack.name, len(pack.nodes), pack.seconds, pack.error)
 
     def evaluate(job: Job, emit: Emit, interrupted: Interrupted) -> None:
         workshop.evaluate(parse_prompt(job.prompt), list(job.outputs), job.extra_data, emit, interrupted)

@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import Annotated
 
 from app.api import Context, Image, Latent, Mask, Range, Vae, node
+from app.diffusion.drawing import GRID
+from app.diffusion.tiles import decode_tiled, decode_within_memory, encode_tiled
 from app.images.inpaint import erased
+
+Overlap = Annotated[int, Range(0, 4096, step=32)]
+Frames = Annotated[int, Range(8, 4096, step=4)]
+FrameOverlap = Annotated[int, Range(4, 4096, step=4)]
 
 
 @node("VAE Decode", category="latent", id="VAEDecode")
@@ -17,7 +23,7 @@ def vae_decode(*, context: Context, samples: Latent, vae: Vae) -> Image:
         vae: The VAE of the checkpoint that sampled them.
     """
     with context.models.on_device(vae.model):
-        return vae.decode(samples["samples"]).cpu()
+        return decode_within_memory(vae, samples["samples"]).cpu()
 
 
 @node("VAE Encode", category="latent", id="VAEEncode")
@@ -50,3 +56,49 @@ def vae_encode_for_inpaint(
     grey, noise_mask = erased(pixels, mask, vae.factor, grow_mask_by)
     with context.models.on_device(vae.model):
         return {"samples": vae.encode(grey).cpu(), "noise_mask": noise_mask}
+
+
+@node("VAE Decode (Tiled)", category="_for_testing", id="VAEDecodeTiled", aliases=("memory",))
+def vae_decode_tiled(
+    *,
+    context: Context,
+    samples: Latent,
+    vae: Vae,
+    tile_size: Annotated[int, Range(64, 4096, step=32)] = 512,
+    overlap: Overlap = 64,
+    temporal_size: Frames = 64,
+    temporal_overlap: FrameOverlap = 8,
+) -> Image:
+    """Turns latents into images part by part, which needs less memory.
+
+    Args:
+        tile_size: The side of a part in pixels.
+        overlap: How many pixels neighbouring parts share, so that no seam is seen.
+        temporal_size: For videos only.
+        temporal_overlap: For videos only.
+    """
+    with context.models.on_device(vae.model):
+        return decode_tiled(vae, samples["samples"], tile_size // GRID, overlap // GRID).cpu()
+
+
+@node("VAE Encode (Tiled)", category="_for_testing", id="VAEEncodeTiled", aliases=("memory",))
+def vae_encode_tiled(
+    *,
+    context: Context,
+    pixels: Image,
+    vae: Vae,
+    tile_size: Annotated[int, Range(64, 4096, step=64)] = 512,
+    overlap: Overlap = 64,
+    temporal_size: Frames = 64,
+    temporal_overlap: FrameOverlap = 8,
+) -> Latent:
+    """Turns images into latents part by part, which needs less memory.
+
+    Args:
+        tile_size: The side of a part in pixels.
+        overlap: How many pixels neighbouring parts share.
+        temporal_size: For videos only.
+        temporal_overlap: For videos only.
+    """
+    with context.models.on_device(vae.model):
+        return {"samples": encode_tiled(vae, pixels, tile_size, overlap).cpu()}

@@ -52,3 +52,20 @@ def test_what_does_not_fit_is_told(bench: Any, vae: Any, node_id: str, inputs: d
     with pytest.raises(InvalidRequest, match=told) as error:
         bench(node_id, vae=vae, **inputs)
     assert error.value.remedy
+
+
+def test_tiles_decode_what_the_whole_decodes(bench: Any, vae: Any) -> None:
+    latent = {"samples": torch.randn(1, 4, 24, 20)}
+    whole = bench("VAEDecode", vae=vae, samples=latent)
+    parts = bench("VAEDecodeTiled", vae=vae, samples=latent, tile_size=128, overlap=64)
+    assert parts.shape == whole.shape
+    assert (parts - whole).abs().mean() < 0.05
+    assert torch.allclose(bench("VAEDecodeTiled", vae=vae, samples=latent, tile_size=512), whole, atol=1e-5)
+
+
+def test_tiles_encode_in_the_form_of_the_whole(bench: Any, vae: Any) -> None:
+    pixels = torch.rand(1, 130, 196, 3)
+    whole = bench("VAEEncode", vae=vae, pixels=pixels)["samples"]
+    parts = bench("VAEEncodeTiled", vae=vae, pixels=pixels, tile_size=64, overlap=32)["samples"]
+    assert parts.shape == whole.shape == (1, 4, 16, 24)
+    assert torch.allclose(bench("VAEEncodeTiled", vae=vae, pixels=pixels)["samples"], whole, atol=1e-4)

@@ -1,0 +1,102 @@
+"""Work on parts of a picture where the whole does not fit into memory; the parts overlap and fade into each other.
+
+B items, C channels, h × w places of the input; the result is `factor` times as large (a fraction for smaller ones).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+
+import torch
+from torch import Tensor
+
+from app.diffusion.first_stage import FirstStage
+from app.errors import OutOfMemory
+
+Work = Callable[[Tensor], Tensor]
+
+OVERLAP = 16  # latent pixels that fallback tiles share
+TILES = (64, 32)  # latent pixels along a side of fallback tiles, the first that fits
+
+
+def tiled(work: Work, x: Tensor, tile: int, overlap: int, factor: Fraction) -> Tensor:
+    """`work` on tiles of (B, C, h, w), put together again; tiles of `tile` places that share `overlap` of them.
+
+    `work` gives results `factor` times as large. Its results are weighted by the distance from the tile's edges.
+    """
+    height, width = x.shape[-2:]
+    total: Tensor | None = None
+    weights = torch.zeros(())
+    for top in starts(height, tile, overlap):
+        for left in starts(width, tile, overlap):
+            part = work(x[..., top : top + tile, left : left + tile])
+            if total is None:
+                total = part.new_zeros(*part.shape[:-2], int(height * factor), int(width * factor))
+                weights = total.new_zeros(total.shape[-2:])
+            rows = slice(int(top * factor), int(top * factor) + part.shape[-2])
+            columns = slice(int(left * factor), int(left * factor) + part.shape[-1])
+            weight = faded(part, int(overlap * factor))
+            total[..., rows, columns] += part * weight
+            weights[rows, columns] += weight
+    assert total is not None
+    return total / weights
+
+
+def starts(length: int, tile: int, overlap: int) -> Iterator[int]:
+    """Where tiles begin along a side, evenly enough that the last one ends at its end."""
+    step = max(1, tile - overlap)
+    yield from range(0, max(length - tile, 0), step)
+    yield max(length - tile, 0)
+
+
+def faded(part: Tensor, overlap: int) -> Tensor:
+    """Weights (h, w) that rise linearly from the edges over the overlap."""
+    sides = []
+    for length in part.shape[-2:]:
+        place = torch.arange(length, dtype=part.dtype, device=part.device)
+        sides.append(((torch.minimum(place, length - 1 - place) + 1) / (overlap + 1)).clamp(max=1))
+    return sides[0][:, None] * sides[1]
+
+
+def decode_tiled(vae: FirstStage, latent: Tensor, tile: int, overlap: int) -> Tensor:
+    """As `vae.decode`, on tiles of so many latent pixels."""
+    image = tiled(
+        lambda part: vae.decode(part).movedim(-1, 1), latent, tile, min(overlap, tile // 4), Fraction(vae.factor)
+    )
+    return image.movedim(1, -1)
+
+
+def encode_tiled(vae: FirstStage, image: Tensor, tile: int, overlap: int) -> Tensor:
+    """As `vae.encode`, on tiles of so many pixels; both numbers are rounded down to multiples of the factor."""
+    factor = vae.factor
+    height, width = (side // factor * factor for side in image.shape[1:3])
+    top, left = (image.shape[1] - height) // 2, (image.shape[2] - width) // 2
+    pixels = image[:, top : top + height, left : left + width].movedim(-1, 1)
+    tile = max(tile // factor, 1) * factor
+    overlap = min(overlap, tile // 4) // factor * factor
+    return tiled(lambda part: vae.encode(part.movedim(1, -1)), pixels, tile, overlap, Fraction(1, factor))
+
+
+def decode_within_memory(vae: FirstStage, latent: Tensor) -> Tensor:
+    """As `vae.decode`; where memory does not suffice, first fewer images at once, then smaller and smaller tiles.
+
+    Raises:
+        OutOfMemory: even the smallest tile does not fit.
+    """
+    try:
+        return vae.decode(latent)
+    except (torch.OutOfMemoryError, OutOfMemory):
+        pass
+    if len(latent) > 1:
+        half = len(latent) // 2
+        return torch.cat([decode_within_memory(vae, part) for part in (latent[:half], latent[half:])])
+    for tile in TILES:
+        try:
+            return decode_tiled(vae, latent, tile, OVERLAP)
+        except (torch.OutOfMemoryError, OutOfMemory):
+            continue
+    raise OutOfMemory(
+        f"There is not enough memory to decode a latent of {latent.shape[-1]} × {latent.shape[-2]}, even in tiles.",
+        remedy="Close other programs, draw a smaller picture, or start with --device cpu.",
+    )
