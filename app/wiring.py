@@ -12,7 +12,8 @@ import platform
 import signal
 import sys
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,8 +78,6 @@ def run(settings: Settings) -> int:
     report = RunReport(sys.stderr, quiet=settings.run.quiet)
     job_id = uuid.uuid4().hex
     failed: list[Event] = []
-    stop: list[int] = []
-    signal.signal(signal.SIGINT, lambda number, _: stop.append(number))
 
     def hear(event: Event) -> None:
         report.hear(event)
@@ -87,8 +86,26 @@ def run(settings: Settings) -> int:
         elif isinstance(event, RunFailed | RunInterrupted):
             failed.append(event)
 
-    workshop.evaluate(prompt, outputs, {}, hear, lambda: bool(stop))
+    with _stopped_by_keyboard() as stopped:
+        workshop.evaluate(prompt, outputs, {}, hear, stopped)
     return 1 if failed else 0
+
+
+@contextmanager
+def _stopped_by_keyboard() -> Iterator[Interrupted]:
+    """Ctrl+C asks the run to stop at the next step; a second one ends it at once."""
+    asked: list[int] = []
+
+    def hear(number: int, frame: object) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    before = signal.signal(signal.SIGINT, hear)
+    try:
+        yield lambda: bool(asked)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def worker(settings: Settings) -> int:
@@ -185,18 +202,21 @@ class Workshop:
 
         extra = RunExtras(extra_pnginfo=extra_data.get("extra_pnginfo"), meter=meter_for(self.device))
 
+        shown = extra_data.get("preview_method") != "none"
+
         def context_for(site: CallSite) -> NodeContext:
-            return self.context(site, emit, interrupted)
+            return self.context(site, emit, interrupted, previews=shown)
 
         with torch.inference_mode():
             for event in run_prompt(prompt, outputs, self.nodes, self.cache, context_for, interrupted, extra):
                 emit(event)
 
-    def context(self, site: CallSite, emit: Emit, interrupted: Interrupted) -> NodeContext:
+    def context(self, site: CallSite, emit: Emit, interrupted: Interrupted, *, previews: bool = True) -> NodeContext:
         """What the node of that call gets."""
-        from app.context.context import NodeContext
+        from app.context.context import NodeContext, PreviewPace
 
-        return NodeContext(site.node_id, self.models, self.files, emit, interrupted, self.pace)
+        pace = self.pace if previews else PreviewPace(0)
+        return NodeContext(site.node_id, self.models, self.files, emit, interrupted, pace)
 
     def free(self, unload_models: bool, free_memory: bool) -> None:
         """Give memory back. Results go too: they hold the models."""

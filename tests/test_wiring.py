@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,13 +11,13 @@ from typing import Any
 import pytest
 import torch
 
-from app.engine.events import Event, NodeFinished, RunFailed, RunInterrupted, RunSucceeded
+from app.engine.events import Event, NodeFinished, Preview, RunFailed, RunInterrupted, RunSucceeded
 from app.errors import InvalidPrompt, InvalidRequest, Missing
 from app.graph.prompt import parse_prompt
 from app.graph.spec import spec_from_json
 from app.images.metadata import read_texts
 from app.settings import EngineSettings, RunSettings, Settings
-from app.wiring import Workshop, run
+from app.wiring import Workshop, _stopped_by_keyboard, run
 
 ROOT = Path(__file__).parent.parent
 
@@ -29,12 +30,12 @@ def default_prompt(**inputs: Any) -> dict[str, Any]:
     return prompt
 
 
-def evaluated(workshop: Workshop, prompt: dict[str, Any], stop_after: int | None = None) -> list[Event]:
+def evaluated(workshop: Workshop, prompt: dict[str, Any], stop_after: int | None = None, **said: Any) -> list[Event]:
     heard: list[Event] = []
     workshop.evaluate(
         parse_prompt(prompt),
         ["9"],
-        {"extra_pnginfo": {"workflow": {"nodes": []}}},
+        {"extra_pnginfo": {"workflow": {"nodes": []}}, **said},
         heard.append,
         lambda: stop_after is not None and len(heard) >= stop_after,
     )
@@ -82,6 +83,13 @@ def test_memory_that_was_given_back_is_filled_again(installation: Settings) -> N
     workshop.free(unload_models=True, free_memory=True)
     assert workshop.cache.bytes == 0
     assert "CheckpointLoaderSimple" in ran(evaluated(workshop, default_prompt()))
+
+
+def test_a_client_can_do_without_previews(installation: Settings) -> None:
+    workshop = Workshop.build(installation)
+    for method, shown in (("auto", True), ("none", False)):
+        events = evaluated(workshop, default_prompt(seed=11 if shown else 12), preview_method=method)
+        assert any(isinstance(event, Preview) for event in events) is shown
 
 
 def test_a_run_can_be_stopped(installation: Settings) -> None:
@@ -205,3 +213,13 @@ def test_files_that_hold_no_graph_are_told(
 def test_serving_needs_no_tensor_library() -> None:
     code = "import sys, main, app.wiring, app.server.serve; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_the_keyboard_asks_once_and_then_insists() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), _stopped_by_keyboard() as stopped:
+        assert not stopped()
+        signal.raise_signal(signal.SIGINT)
+        assert stopped()
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
