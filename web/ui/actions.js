@@ -82,7 +82,8 @@ export function groupSelection({ document, scene }, at) {
 /** Fit a group to what is in it. @param {Session} session @param {number} id @param {string[]} members */
 export function fitGroup({ document, scene }, id, members) {
   const boxes = members.map((key) => scene.boundsOf(key)).filter((box) => box !== null);
-  if (boxes.length) document.transact("Fit group", (tx) => tx.set("group", id, ["bounding"], padded(union(boxes)).map(Math.round)));
+  if (boxes.length)
+    document.transact("Fit group", (tx) => tx.set("group", id, ["bounding"], padded(union(boxes)).map(Math.round)));
 }
 
 /** @param {Session} session @returns {import("../core/graph/arrange.js").Box[]} of the selection, or of all nodes */
@@ -115,12 +116,16 @@ export function place(session, how) {
 
 /** Move the selection. @param {Session} session @param {number} dx @param {number} dy */
 export function nudge({ document }, dx, dy) {
-  document.transact("Move", (tx) => {
-    for (const node of document.selectedNodes()) {
-      const pos = /** @type {any} */ (node.pos);
-      tx.set("node", node.id, ["pos"], [pos[0] + dx, pos[1] + dy]);
-    }
-  }, { key: "nudge" });
+  document.transact(
+    "Move",
+    (tx) => {
+      for (const node of document.selectedNodes()) {
+        const pos = /** @type {any} */ (node.pos);
+        tx.set("node", node.id, ["pos"], [pos[0] + dx, pos[1] + dy]);
+      }
+    },
+    { key: "nudge" },
+  );
 }
 
 /**
@@ -143,7 +148,9 @@ export function paint({ document }, colour) {
 /** @param {Session} session @param {string} key @param {string} title */
 export function rename({ document }, key, title) {
   const [kind, id] = key.split(":");
-  document.transact("Rename", (tx) => tx.set(kind === "group" ? "group" : "node", kind === "group" ? id : key, ["title"], title || undefined));
+  document.transact("Rename", (tx) =>
+    tx.set(kind === "group" ? "group" : "node", kind === "group" ? id : key, ["title"], title || undefined),
+  );
 }
 
 /**
@@ -157,7 +164,13 @@ export function addFromSearch(session, def, request) {
   const { document } = session;
   const id = document.transact(`Add ${def.title}`, (tx) => {
     const node = addNode(tx, def, request.at);
-    if (request.to) tx.set("node", node.id, ["pos"], [Math.round(request.at[0] - /** @type {any} */ (node.size)[0]), Math.round(request.at[1])]);
+    if (request.to)
+      tx.set(
+        "node",
+        node.id,
+        ["pos"],
+        [Math.round(request.at[0] - /** @type {any} */ (node.size)[0]), Math.round(request.at[1])],
+      );
     const made = String(node.id);
     for (const from of request.from ?? []) {
       const type = tx.graph.node(from.node)?.outputs?.[from.slot]?.type;
@@ -182,7 +195,8 @@ export function addFromSearch(session, def, request) {
 function joinTo(session, tx, node, to) {
   const target = tx.graph.node(to.node);
   const def = target && session.definitionFor(target);
-  const type = to.slot >= 0 ? target?.inputs?.[to.slot]?.type : def?.inputs.find((input) => input.name === to.widget)?.type;
+  const type =
+    to.slot >= 0 ? target?.inputs?.[to.slot]?.type : def?.inputs.find((input) => input.name === to.widget)?.type;
   const slot = (node.outputs ?? []).findIndex((output) => compatible(output.type, type));
   if (slot < 0) return;
   if (node.type === "PrimitiveNode" && def) givePrimitive(session, tx, node, to, def);

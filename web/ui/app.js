@@ -63,9 +63,15 @@ export class App {
 
   /** The parts that drawing the graph does not need, so that they do not hold it up. */
   async #complete() {
-    const [{ Runner }, { Gallery }, { Files }, { makeCommands }, { listenClipboard }, { listenDrops }] = await Promise.all([
-      import("./runner.js"), import("./gallery.js"), import("./files.js"), import("./command_list.js"), import("./clipboard.js"), import("./drops.js"),
-    ]);
+    const [{ Runner }, { Gallery }, { Files }, { makeCommands }, { listenClipboard }, { listenDrops }] =
+      await Promise.all([
+        import("./runner.js"),
+        import("./gallery.js"),
+        import("./files.js"),
+        import("./command_list.js"),
+        import("./clipboard.js"),
+        import("./drops.js"),
+      ]);
     this.files = new Files(this);
     this.gallery = new Gallery(this);
     this.runner = new Runner(this.server, {
@@ -109,7 +115,8 @@ export class App {
       if (document.visibilityState === "hidden") this.journal.snapshotAll();
     });
     const hand = (/** @type {KeyboardEvent} */ event) => {
-      if (event.code === "Space" && !typing(event.target)) this.shell.stage.classList.toggle("hand", event.type === "keydown");
+      if (event.code === "Space" && !typing(event.target))
+        this.shell.stage.classList.toggle("hand", event.type === "keydown");
     };
     document.addEventListener("keydown", hand);
     document.addEventListener("keyup", hand);

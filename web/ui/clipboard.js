@@ -7,7 +7,8 @@ import { copyText, pasteText, removeSelection } from "./actions.js";
  * @param {import("./app.js").App} app
  */
 export function listenClipboard(app) {
-  const free = (/** @type {Event} */ event) => !typing(event.target) && !document.querySelector("dialog[open]") && !readsText();
+  const free = (/** @type {Event} */ event) =>
+    !typing(event.target) && !document.querySelector("dialog[open]") && !readsText();
   const copy = (/** @type {ClipboardEvent} */ event) => {
     const text = app.session && free(event) ? copyText(app.session) : null;
     if (!text || !event.clipboardData) return false;
@@ -33,7 +34,11 @@ export function listenClipboard(app) {
 /** Whether somebody has marked words of a message, which are then what is copied. */
 function readsText() {
   const selection = getSelection();
-  return Boolean(selection && !selection.isCollapsed && selection.anchorNode?.parentElement?.closest(".callout, .problem-bar, .toast"));
+  return Boolean(
+    selection &&
+    !selection.isCollapsed &&
+    selection.anchorNode?.parentElement?.closest(".callout, .problem-bar, .toast"),
+  );
 }
 
 /**

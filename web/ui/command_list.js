@@ -1,5 +1,14 @@
 import { partners, readSocket } from "../view/interact/linking.js";
-import { duplicate, groupSelection, nudge, place, removeSelection, selectedIds, toggleFlagOfSelection, toggleSleep } from "./actions.js";
+import {
+  duplicate,
+  groupSelection,
+  nudge,
+  place,
+  removeSelection,
+  selectedIds,
+  toggleFlagOfSelection,
+  toggleSleep,
+} from "./actions.js";
 import { keyText } from "./commands.js";
 import { makeDialog } from "./dialogs.js";
 import { commandRows, openPalette } from "./palette.js";
@@ -32,14 +41,33 @@ function some(app) {
 
 /** @param {App} app @returns {Command[]} */
 function runCommands(app) {
-  const run = (/** @type {boolean} */ front) => on(app, (session) => app.runner?.run(session, { count: app.shell.count, front }));
+  const run = (/** @type {boolean} */ front) =>
+    on(app, (session) => app.runner?.run(session, { count: app.shell.count, front }));
   let last = 0;
   return [
     { id: "run", group: "Run", label: "Run", keys: ["Mod+Enter"], fields: true, run: run(false) },
-    { id: "run-front", group: "Run", label: "Run before the others", keys: ["Mod+Shift+Enter"], fields: true, run: run(true) },
-    { id: "cancel", group: "Run", label: "Cancel the run", keys: ["Mod+Alt+Enter"], fields: true, run: on(app, (session) => app.runner?.cancel(session)), enabled: () => Boolean(app.runner?.active(app.session)) },
     {
-      id: "escape", group: "Edit", label: "Select nothing; twice cancels the run", keys: ["Escape"],
+      id: "run-front",
+      group: "Run",
+      label: "Run before the others",
+      keys: ["Mod+Shift+Enter"],
+      fields: true,
+      run: run(true),
+    },
+    {
+      id: "cancel",
+      group: "Run",
+      label: "Cancel the run",
+      keys: ["Mod+Alt+Enter"],
+      fields: true,
+      run: on(app, (session) => app.runner?.cancel(session)),
+      enabled: () => Boolean(app.runner?.active(app.session)),
+    },
+    {
+      id: "escape",
+      group: "Edit",
+      label: "Select nothing; twice cancels the run",
+      keys: ["Escape"],
       run: on(app, (session) => {
         const twice = performance.now() - last < 500;
         last = performance.now();
@@ -56,47 +84,160 @@ function fileCommands(app) {
   return [
     { id: "new", group: "File", label: "New workflow", keys: ["Alt+N"], run: () => app.tabs.openBlank() },
     { id: "open", group: "File", label: "Open a file…", keys: ["Mod+O"], fields: true, run: () => app.files?.choose() },
-    { id: "save", group: "File", label: "Save", keys: ["Mod+S"], fields: true, run: on(app, (session) => app.files?.save(session)) },
-    { id: "save-as", group: "File", label: "Save as…", keys: ["Mod+Shift+S"], fields: true, run: on(app, (session) => app.files?.save(session, { as: true })) },
-    { id: "export", group: "File", label: "Download workflow", run: on(app, (session) => app.files?.download(session)) },
-    { id: "export-api", group: "File", label: "Download as prompt (API)", run: on(app, (session) => app.files?.download(session, { api: true })) },
-    { id: "close", group: "File", label: "Close workflow", keys: ["Alt+W"], run: on(app, (session) => app.tabs.close(session)) },
-    { id: "reopen", group: "File", label: "Reopen closed workflow", keys: ["Alt+Shift+T"], run: () => app.tabs.reopen() },
+    {
+      id: "save",
+      group: "File",
+      label: "Save",
+      keys: ["Mod+S"],
+      fields: true,
+      run: on(app, (session) => app.files?.save(session)),
+    },
+    {
+      id: "save-as",
+      group: "File",
+      label: "Save as…",
+      keys: ["Mod+Shift+S"],
+      fields: true,
+      run: on(app, (session) => app.files?.save(session, { as: true })),
+    },
+    {
+      id: "export",
+      group: "File",
+      label: "Download workflow",
+      run: on(app, (session) => app.files?.download(session)),
+    },
+    {
+      id: "export-api",
+      group: "File",
+      label: "Download as prompt (API)",
+      run: on(app, (session) => app.files?.download(session, { api: true })),
+    },
+    {
+      id: "close",
+      group: "File",
+      label: "Close workflow",
+      keys: ["Alt+W"],
+      run: on(app, (session) => app.tabs.close(session)),
+    },
+    {
+      id: "reopen",
+      group: "File",
+      label: "Reopen closed workflow",
+      keys: ["Alt+Shift+T"],
+      run: () => app.tabs.reopen(),
+    },
     { id: "default", group: "File", label: "Open the default graph", run: () => app.tabs.openDefault() },
   ];
 }
 
 /** @param {App} app @returns {Command[]} */
 function editCommands(app) {
-  const tell = (/** @type {string} */ verb, /** @type {string} */ label) => app.toasts.announce(label ? `${verb} ${label}` : "");
-  const edit = (/** @type {string} */ id, /** @type {string} */ label, /** @type {string[]} */ keys, /** @type {(session: Session) => void} */ act) => ({ id, group: "Edit", label, keys, run: on(app, act), enabled: some(app) });
+  const tell = (/** @type {string} */ verb, /** @type {string} */ label) =>
+    app.toasts.announce(label ? `${verb} ${label}` : "");
+  const edit = (
+    /** @type {string} */ id,
+    /** @type {string} */ label,
+    /** @type {string[]} */ keys,
+    /** @type {(session: Session) => void} */ act,
+  ) => ({ id, group: "Edit", label, keys, run: on(app, act), enabled: some(app) });
   return [
-    { id: "undo", group: "Edit", label: "Undo", keys: ["Mod+Z"], run: on(app, (session) => tell("Undid", session.document.undo())) },
-    { id: "redo", group: "Edit", label: "Redo", keys: ["Mod+Shift+Z", "Mod+Y"], run: on(app, (session) => tell("Did again", session.document.redo())) },
-    { id: "select-all", group: "Edit", label: "Select all", keys: ["Mod+A"], run: on(app, ({ document: doc }) => doc.select([...doc.graph.nodes.keys(), ...[...doc.graph.groups.keys()].map((id) => `group:${id}`)])) },
-    { id: "add", group: "Edit", label: "Add a node…", keys: ["Tab", "Mod+Space"], run: on(app, () => addAtPointer(app)) },
+    {
+      id: "undo",
+      group: "Edit",
+      label: "Undo",
+      keys: ["Mod+Z"],
+      run: on(app, (session) => tell("Undid", session.document.undo())),
+    },
+    {
+      id: "redo",
+      group: "Edit",
+      label: "Redo",
+      keys: ["Mod+Shift+Z", "Mod+Y"],
+      run: on(app, (session) => tell("Did again", session.document.redo())),
+    },
+    {
+      id: "select-all",
+      group: "Edit",
+      label: "Select all",
+      keys: ["Mod+A"],
+      run: on(app, ({ document: doc }) =>
+        doc.select([...doc.graph.nodes.keys(), ...[...doc.graph.groups.keys()].map((id) => `group:${id}`)]),
+      ),
+    },
+    {
+      id: "add",
+      group: "Edit",
+      label: "Add a node…",
+      keys: ["Tab", "Mod+Space"],
+      run: on(app, () => addAtPointer(app)),
+    },
     edit("delete", "Delete", ["Delete", "Backspace"], (session) => removeSelection(session)),
-    edit("dissolve", "Delete, keep chain", ["Shift+Delete", "Shift+Backspace"], (session) => removeSelection(session, true)),
+    edit("dissolve", "Delete, keep chain", ["Shift+Delete", "Shift+Backspace"], (session) =>
+      removeSelection(session, true),
+    ),
     edit("duplicate", "Duplicate", ["Mod+D"], duplicate),
     edit("mute", "Mute", ["M", "Mod+M"], (session) => toggleSleep(session, "mute")),
     edit("bypass", "Bypass", ["B", "Mod+B"], (session) => toggleSleep(session, "bypass")),
     edit("fold", "Fold or open", ["Alt+C"], (session) => toggleFlagOfSelection(session, "collapsed")),
     edit("pin", "Pin or free", ["P"], (session) => toggleFlagOfSelection(session, "pinned")),
     edit("rename", "Rename…", ["F2"], ({ document: doc }) => app.editor.services.rename([...doc.selection][0])),
-    { id: "group", group: "Edit", label: "Group", keys: ["Mod+G"], run: on(app, (session) => groupSelection(session, session.viewport.toGraph(app.editor.pointer))) },
-    { id: "arrange", group: "Edit", label: "Arrange", keys: ["Shift+L"], run: on(app, (session) => place(session, "arrange")) },
-    ...["left", "right", "top", "bottom", "columns", "rows"].map((how) => ({ id: `align-${how}`, group: "Edit", label: `Align ${how}`, run: on(app, (session) => place(session, /** @type {any} */ (how))), enabled: () => Boolean(app.session && selectedIds(app.session).length > 1) })),
-    { id: "connect", group: "Edit", label: "Connect the focused socket…", keys: ["Enter"], run: () => connectFocused(app), enabled: () => focusedSockets().length > 0 },
+    {
+      id: "group",
+      group: "Edit",
+      label: "Group",
+      keys: ["Mod+G"],
+      run: on(app, (session) => groupSelection(session, session.viewport.toGraph(app.editor.pointer))),
+    },
+    {
+      id: "arrange",
+      group: "Edit",
+      label: "Arrange",
+      keys: ["Shift+L"],
+      run: on(app, (session) => place(session, "arrange")),
+    },
+    ...["left", "right", "top", "bottom", "columns", "rows"].map((how) => ({
+      id: `align-${how}`,
+      group: "Edit",
+      label: `Align ${how}`,
+      run: on(app, (session) => place(session, /** @type {any} */ (how))),
+      enabled: () => Boolean(app.session && selectedIds(app.session).length > 1),
+    })),
+    {
+      id: "connect",
+      group: "Edit",
+      label: "Connect the focused socket…",
+      keys: ["Enter"],
+      run: () => connectFocused(app),
+      enabled: () => focusedSockets().length > 0,
+    },
     ...arrowCommands(app),
   ];
 }
 
 /** @param {App} app @returns {Command[]} */
 function arrowCommands(app) {
-  const ways = /** @type {[string, number, number][]} */ ([["ArrowLeft", -1, 0], ["ArrowRight", 1, 0], ["ArrowUp", 0, -1], ["ArrowDown", 0, 1]]);
+  const ways = /** @type {[string, number, number][]} */ ([
+    ["ArrowLeft", -1, 0],
+    ["ArrowRight", 1, 0],
+    ["ArrowUp", 0, -1],
+    ["ArrowDown", 0, 1],
+  ]);
   return ways.flatMap(([key, dx, dy]) => [
-    { id: `go-${key}`, group: "Move", label: `Go to the next node: ${key.slice(5).toLowerCase()}`, keys: [key], run: () => goTo(app, dx, dy) },
-    { id: `nudge-${key}`, group: "Move", label: `Move the selection: ${key.slice(5).toLowerCase()}`, keys: [`Shift+${key}`], run: on(app, (session) => nudge(session, dx * 10, dy * 10)), enabled: some(app) },
+    {
+      id: `go-${key}`,
+      group: "Move",
+      label: `Go to the next node: ${key.slice(5).toLowerCase()}`,
+      keys: [key],
+      run: () => goTo(app, dx, dy),
+    },
+    {
+      id: `nudge-${key}`,
+      group: "Move",
+      label: `Move the selection: ${key.slice(5).toLowerCase()}`,
+      keys: [`Shift+${key}`],
+      run: on(app, (session) => nudge(session, dx * 10, dy * 10)),
+      enabled: some(app),
+    },
   ]);
 }
 
@@ -104,21 +245,60 @@ function arrowCommands(app) {
 function viewCommands(app) {
   return [
     { id: "fit", group: "View", label: "Show everything", keys: [".", "Home"], run: () => app.editor.fit() },
-    { id: "fit-selection", group: "View", label: "Show the selection", keys: ["F"], run: on(app, ({ document: doc }) => app.editor.fit(doc.selection.size ? doc.selection : undefined)) },
-    { id: "zoom-100", group: "View", label: "Zoom to 100 %", keys: ["1"], run: on(app, ({ viewport }) => app.editor.zoom(1 / viewport.scale)) },
+    {
+      id: "fit-selection",
+      group: "View",
+      label: "Show the selection",
+      keys: ["F"],
+      run: on(app, ({ document: doc }) => app.editor.fit(doc.selection.size ? doc.selection : undefined)),
+    },
+    {
+      id: "zoom-100",
+      group: "View",
+      label: "Zoom to 100 %",
+      keys: ["1"],
+      run: on(app, ({ viewport }) => app.editor.zoom(1 / viewport.scale)),
+    },
     { id: "zoom-in", group: "View", label: "Zoom in", keys: ["+", "="], run: () => app.editor.zoom(1.25) },
     { id: "zoom-out", group: "View", label: "Zoom out", keys: ["-"], run: () => app.editor.zoom(1 / 1.25) },
-    { id: "theme", group: "View", label: "Light or dark", run: () => app.settings.set("theme", document.documentElement.dataset.theme === "light" ? "dark" : "light") },
-    { id: "strip", group: "View", label: "Show or hide the picture strip", keys: ["G"], run: () => app.settings.set("strip", !app.settings.get("strip")) },
-    { id: "commands", group: "Help", label: "All commands…", keys: ["Mod+K", "F1"], fields: true, run: () => openPalette({ placeholder: "What do you want to do?", find: commandRows(app.commands) }) },
-    { id: "shortcuts", group: "Help", label: "Keys and gestures", keys: ["?", "Shift+?"], run: () => showKeys(app) },
+    {
+      id: "theme",
+      group: "View",
+      label: "Light or dark",
+      run: () => app.settings.set("theme", document.documentElement.dataset.theme === "light" ? "dark" : "light"),
+    },
+    {
+      id: "strip",
+      group: "View",
+      label: "Show or hide the picture strip",
+      keys: ["G"],
+      run: () => app.settings.set("strip", !app.settings.get("strip")),
+    },
+    {
+      id: "commands",
+      group: "Help",
+      label: "All commands…",
+      keys: ["Mod+K", "F1"],
+      fields: true,
+      run: () => openPalette({ placeholder: "What do you want to do?", find: commandRows(app.commands) }),
+    },
+    { id: "shortcuts", group: "Help", label: "Keys and gestures", keys: ["?"], run: () => showKeys(app) },
   ];
 }
 
 /** @param {App} app @returns {Command[]} */
 function panelCommands(app) {
-  return [["nodes", "N", "Nodes"], ["workflows", "W", "Workflows"], ["queue", "Q", "Queue and history"], ["outline", "O", "Outline"]].map(([name, keys, label]) => ({
-    id: `panel-${name}`, group: "View", label: `Panel: ${label}`, keys: [keys], run: () => app.panels.toggle(name),
+  return [
+    ["nodes", "N", "Nodes"],
+    ["workflows", "W", "Workflows"],
+    ["queue", "Q", "Queue and history"],
+    ["outline", "O", "Outline"],
+  ].map(([name, keys, label]) => ({
+    id: `panel-${name}`,
+    group: "View",
+    label: `Panel: ${label}`,
+    keys: [keys],
+    run: () => app.panels.toggle(name),
   }));
 }
 
@@ -147,9 +327,16 @@ function connectFocused(app) {
   if (!session) return;
   const rows = sockets.flatMap((element) => {
     const socket = readSocket(element);
-    return partners(session, socket).map((partner) => ({ title: `${element.getAttribute("aria-label")?.split(",")[0]} → ${partner.name}`, detail: "connect", run: partner.join }));
+    return partners(session, socket).map((partner) => ({
+      title: `${element.getAttribute("aria-label")?.split(",")[0]} → ${partner.name}`,
+      detail: "connect",
+      run: partner.join,
+    }));
   });
-  openPalette({ placeholder: "Connect to…", find: (query) => rows.filter((row) => row.title.toLowerCase().includes(query.toLowerCase())) });
+  openPalette({
+    placeholder: "Connect to…",
+    find: (query) => rows.filter((row) => row.title.toLowerCase().includes(query.toLowerCase())),
+  });
 }
 
 /**
@@ -179,20 +366,48 @@ function goTo(app, dx, dy) {
   const [left, top] = session.viewport.visible(-60);
   const box = session.scene.box(best);
   const [, , width, height] = session.viewport.visible(-60);
-  if (box[0] < left || box[1] < top || box[0] + box[2] > left + width || box[1] + box[3] > top + height) editor.fit([best]);
+  if (box[0] < left || box[1] < top || box[0] + box[2] > left + width || box[1] + box[3] > top + height)
+    editor.fit([best]);
   requestAnimationFrame(() => editor.nodes.mounted.get(best)?.root.focus({ preventScroll: true }));
 }
 
 /** @param {App} app */
 function showKeys(app) {
   const gestures = [
-    ["Drag on the field", "move the view"], ["Shift or Ctrl + drag", "select in a box"], ["Wheel, pinch", "zoom"], ["Double-click", "search for a node"],
-    ["Drag from a socket", "draw a link; let go on nothing to search"], ["Shift + drag from an output", "move all its links"], ["Alt + drag a node", "drag a copy"],
-    ["Alt + click a link", "add a reroute point"], ["Ctrl + Alt + drag", "cut links"], ["Drop a free node on a link", "insert it"], ["Drag across a number", "change it; Ctrl fine, Shift coarse"],
-    ["Ctrl + ↑ ↓ in a prompt", "weight of a word"], ["Ctrl while dragging", "off the grid"],
+    ["Drag on the field", "move the view"],
+    ["Shift or Ctrl + drag", "select in a box"],
+    ["Wheel, pinch", "zoom"],
+    ["Double-click", "search for a node"],
+    ["Drag from a socket", "draw a link; let go on nothing to search"],
+    ["Shift + drag from an output", "move all its links"],
+    ["Alt + drag a node", "drag a copy"],
+    ["Alt + click a link", "add a reroute point"],
+    ["Ctrl + Alt + drag", "cut links"],
+    ["Drop a free node on a link", "insert it"],
+    ["Drag across a number", "change it; Ctrl fine, Shift coarse"],
+    ["Ctrl + ↑ ↓ in a prompt", "weight of a word"],
+    ["Ctrl while dragging", "off the grid"],
   ];
-  const row = (/** @type {string} */ keys, /** @type {string} */ words) => h("div", { class: "key-row" }, h("kbd", {}, keys), h("span", {}, words));
-  const rows = app.commands.filter((command) => command.keys && command.group !== "Move").map((command) => row((command.keys ?? []).map(keyText).join("  "), command.label));
-  const dialog = makeDialog("Keys and gestures", h("div", { class: "key-list" }, ...gestures.map(([keys, words]) => row(keys, words)), ...rows, row("Arrows", "go from node to node"), row("Shift + arrows", "move the selection")), h("div", { class: "dialog-actions" }, h("button", { type: "button", class: "button primary", on: { click: () => dialog.close() } }, "Close")));
+  const row = (/** @type {string} */ keys, /** @type {string} */ words) =>
+    h("div", { class: "key-row" }, h("kbd", {}, keys), h("span", {}, words));
+  const rows = app.commands
+    .filter((command) => command.keys && command.group !== "Move")
+    .map((command) => row((command.keys ?? []).map(keyText).join("  "), command.label));
+  const dialog = makeDialog(
+    "Keys and gestures",
+    h(
+      "div",
+      { class: "key-list" },
+      ...gestures.map(([keys, words]) => row(keys, words)),
+      ...rows,
+      row("Arrows", "go from node to node"),
+      row("Shift + arrows", "move the selection"),
+    ),
+    h(
+      "div",
+      { class: "dialog-actions" },
+      h("button", { type: "button", class: "button primary", on: { click: () => dialog.close() } }, "Close"),
+    ),
+  );
   dialog.showModal();
 }

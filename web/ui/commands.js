@@ -31,8 +31,14 @@ export function listenKeys(commands, blocked) {
 function ownKeys(event) {
   const target = /** @type {Element} */ (event.target);
   if (["Enter", " "].includes(event.key)) return target.closest("button, a, summary, [role=treeitem]") !== null;
-  if (event.key === "Tab") return target.closest(".stage, body") === null || target.closest(".node, .panel, .bar, header, nav, aside") !== null;
-  return event.key.startsWith("Arrow") && target.closest("[role=radiogroup], [role=tree], [role=tablist], [role=menu], .combo") !== null;
+  if (event.key === "Tab")
+    return (
+      target.closest(".stage, body") === null || target.closest(".node, .panel, .bar, header, nav, aside") !== null
+    );
+  return (
+    event.key.startsWith("Arrow") &&
+    target.closest("[role=radiogroup], [role=tree], [role=tablist], [role=menu], .combo") !== null
+  );
 }
 
 /** @param {KeyboardEvent} event */
@@ -43,7 +49,7 @@ function plain(event) {
 /** @param {string} keys */
 function normal(keys) {
   const parts = keys.split("+");
-  const key = parts.pop() ?? "";
+  const key = parts.pop() || "+";
   return [...parts.sort(), key.length === 1 ? key.toLowerCase() : key].join("+");
 }
 
@@ -52,12 +58,16 @@ function pressed(event) {
   const parts = [];
   if (event.altKey) parts.push("Alt");
   if (MAC ? event.metaKey : event.ctrlKey) parts.push("Mod");
-  if (event.shiftKey) parts.push("Shift");
+  const sign = event.key.length === 1 && !/[\p{L}\d ]/u.test(event.key); // signs need Shift on some keyboards only
+  if (event.shiftKey && !sign) parts.push("Shift");
   const key = event.key === " " ? "Space" : event.key;
   return [...parts.sort(), key.length === 1 ? key.toLowerCase() : key].join("+");
 }
 
 /** @param {string} keys as a person reads them */
 export function keyText(keys) {
-  return keys.replace("Mod", MAC ? "⌘" : "Ctrl").replace("ArrowUp", "↑").replace("ArrowDown", "↓");
+  return keys
+    .replace("Mod", MAC ? "⌘" : "Ctrl")
+    .replace("ArrowUp", "↑")
+    .replace("ArrowDown", "↓");
 }

@@ -1,7 +1,19 @@
 import { membersOf } from "../core/graph/groups.js";
 import { addReroute, removeReroute } from "../core/graph/reroutes.js";
 import { typeName } from "../core/graph/slot_types.js";
-import { addFromSearch, cutLink, duplicate, fitGroup, groupSelection, paint, place, removeSelection, selectedIds, toggleFlagOfSelection, toggleSleep } from "./actions.js";
+import {
+  addFromSearch,
+  cutLink,
+  duplicate,
+  fitGroup,
+  groupSelection,
+  paint,
+  place,
+  removeSelection,
+  selectedIds,
+  toggleFlagOfSelection,
+  toggleSleep,
+} from "./actions.js";
 import { openMenu } from "./menu.js";
 
 /**
@@ -12,7 +24,16 @@ import { openMenu } from "./menu.js";
  * @typedef {import("../view/interact/pointer.js").MenuRequest} Request
  */
 
-const COLOURS = Object.freeze([["none", ""], ["red", "#6e3b3f"], ["orange", "#6e4f32"], ["green", "#3b5d45"], ["teal", "#2f5d60"], ["blue", "#34507a"], ["violet", "#54427a"], ["grey", "#4a4f59"]]);
+const COLOURS = Object.freeze([
+  ["none", ""],
+  ["red", "#6e3b3f"],
+  ["orange", "#6e4f32"],
+  ["green", "#3b5d45"],
+  ["teal", "#2f5d60"],
+  ["blue", "#34507a"],
+  ["violet", "#54427a"],
+  ["grey", "#4a4f59"],
+]);
 
 /**
  * @param {App} app
@@ -33,7 +54,11 @@ function sessionOf(app) {
 function colourItem(app) {
   return {
     label: "Colour",
-    swatches: COLOURS.map(([name, colour]) => ({ name, colour: colour || "transparent", run: () => paint(sessionOf(app), colour || undefined) })),
+    swatches: COLOURS.map(([name, colour]) => ({
+      name,
+      colour: colour || "transparent",
+      run: () => paint(sessionOf(app), colour || undefined),
+    })),
   };
 }
 
@@ -44,7 +69,12 @@ function nodeItems(app, request) {
   const node = session.document.graph.node(request.key);
   const output = node && session.definitionFor(node)?.outputNode;
   return [
-    ...(output ? [{ label: "Run this output only", run: () => app.runner?.run(session, { targets: selectedIds(session) }) }, null] : []),
+    ...(output
+      ? [
+          { label: "Run this output only", run: () => app.runner?.run(session, { targets: selectedIds(session) }) },
+          null,
+        ]
+      : []),
     { label: "Rename…", keys: "F2", run: () => app.editor.services.rename(request.key), disabled: many },
     { label: "Fold or open", keys: "Alt+C", run: () => toggleFlagOfSelection(session, "collapsed") },
     { label: "Pin or free", keys: "P", run: () => toggleFlagOfSelection(session, "pinned") },
@@ -86,8 +116,15 @@ function linkItems(app, request) {
   if (!link) return [];
   const wanted = { from: typeName(link.type) };
   return [
-    { label: "Insert a node…", run: () => app.editor.services.search({ at: request.at, screen: [request.x, request.y], wanted, link: id }) },
-    { label: "Add a reroute point", keys: "Alt+click", run: () => session.document.transact("Add reroute", (tx) => addReroute(tx, id, request.at, request.segment ?? 0)) },
+    {
+      label: "Insert a node…",
+      run: () => app.editor.services.search({ at: request.at, screen: [request.x, request.y], wanted, link: id }),
+    },
+    {
+      label: "Add a reroute point",
+      keys: "Alt+click",
+      run: () => session.document.transact("Add reroute", (tx) => addReroute(tx, id, request.at, request.segment ?? 0)),
+    },
     { label: "Cut", run: () => cutLink(session, id) },
   ];
 }
@@ -118,7 +155,13 @@ function groupItems(app, request) {
 /** @param {App} app @param {Request} request @returns {Item[]} */
 function rerouteItems(app, request) {
   const { document } = sessionOf(app);
-  return [{ label: "Remove the point", keys: "Del", run: () => document.transact("Remove reroute", (tx) => removeReroute(tx, Number(request.key.split(":")[1]))) }];
+  return [
+    {
+      label: "Remove the point",
+      keys: "Del",
+      run: () => document.transact("Remove reroute", (tx) => removeReroute(tx, Number(request.key.split(":")[1]))),
+    },
+  ];
 }
 
 /** @param {App} app @param {Request} request @returns {Item[]} */
@@ -127,7 +170,11 @@ function fieldItems(app, request) {
   const run = (/** @type {string} */ id) => () => app.commands.find((command) => command.id === id)?.run();
   const note = session.definitions.get("Note");
   return [
-    { label: "Add a node…", keys: "Tab", run: () => app.editor.services.search({ at: request.at, screen: [request.x, request.y] }) },
+    {
+      label: "Add a node…",
+      keys: "Tab",
+      run: () => app.editor.services.search({ at: request.at, screen: [request.x, request.y] }),
+    },
     { label: "Add a note", run: () => note && addFromSearch(session, note, { at: request.at, screen: [0, 0] }) },
     { label: "Add a group", keys: "Ctrl+G", run: () => groupSelection(session, request.at) },
     null,
@@ -135,7 +182,14 @@ function fieldItems(app, request) {
     { label: "Redo", keys: "Ctrl+Shift+Z", run: run("redo"), disabled: !session.document.history.redoLabel },
     { label: "Select all", keys: "Ctrl+A", run: run("select-all") },
     null,
-    { label: "Arrange all", run: () => { session.document.select([]); place(session, "arrange"); app.editor.fit(); } },
+    {
+      label: "Arrange all",
+      run: () => {
+        session.document.select([]);
+        place(session, "arrange");
+        app.editor.fit();
+      },
+    },
     { label: "Show everything", keys: ".", run: run("fit") },
   ];
 }

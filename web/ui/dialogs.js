@@ -23,14 +23,22 @@ export function makeDialog(title, ...children) {
 export function askText(title, value, action = "OK") {
   return new Promise((resolve) => {
     const input = h("input", { type: "text", value, "aria-label": title, class: "dialog-input" });
-    const form = h("form", { method: "dialog" }, input, h(
-      "div", { class: "dialog-actions" },
-      h("button", { type: "button", class: "button", on: { click: () => dialog.close() } }, "Cancel"),
-      h("button", { type: "submit", class: "button primary" }, action),
-    ));
+    const form = h(
+      "form",
+      { method: "dialog" },
+      input,
+      h(
+        "div",
+        { class: "dialog-actions" },
+        h("button", { type: "button", class: "button", on: { click: () => dialog.close() } }, "Cancel"),
+        h("button", { type: "submit", class: "button primary" }, action),
+      ),
+    );
     const dialog = makeDialog(title, form);
     let answer = /** @type {string | null} */ (null);
-    form.addEventListener("submit", () => { answer = input.value; });
+    form.addEventListener("submit", () => {
+      answer = input.value;
+    });
     dialog.addEventListener("close", () => resolve(answer));
     dialog.showModal();
     input.select();
@@ -51,7 +59,17 @@ export function askChoice(title, text, answers) {
       answer = choice;
       dialog.close();
     };
-    const buttons = answers.map((choice, index) => h("button", { type: "button", class: `button${index === answers.length - 1 ? " primary" : ""}`, on: { click: () => take(choice) } }, choice));
+    const buttons = answers.map((choice, index) =>
+      h(
+        "button",
+        {
+          type: "button",
+          class: `button${index === answers.length - 1 ? " primary" : ""}`,
+          on: { click: () => take(choice) },
+        },
+        choice,
+      ),
+    );
     const dialog = makeDialog(title, h("p", {}, text), h("div", { class: "dialog-actions" }, ...buttons));
     dialog.addEventListener("close", () => resolve(answer));
     dialog.showModal();

@@ -29,10 +29,14 @@ export class Files {
     try {
       const { record, kind } = readFile(file.name, bytes, app.definitions);
       app.tabs.open(record, { name: file.name.replace(/\.[^.]+$/, "") });
-      app.toasts.show(kind === "workflow" ? `Opened the graph of ${file.name}` : `Drew a graph from the prompt in ${file.name}`, { tone: "good" });
+      app.toasts.show(
+        kind === "workflow" ? `Opened the graph of ${file.name}` : `Drew a graph from the prompt in ${file.name}`,
+        { tone: "good" },
+      );
     } catch (error) {
       if (!(error instanceof NoGraph)) throw error;
-      if (file.type.startsWith("image/") && app.session && app.definitions.has("LoadImage")) await this.#asInput(file, at);
+      if (file.type.startsWith("image/") && app.session && app.definitions.has("LoadImage"))
+        await this.#asInput(file, at);
       else app.toasts.show(error.message, { tone: "bad" });
     }
   }
@@ -90,15 +94,25 @@ export class Files {
     if (as || !path) {
       const name = await askText("Save workflow as", document.name, "Save");
       if (!name?.trim()) return;
-      path = `${name.trim().replace(/[\\:*?"<>|]/g, "_").replace(/\.json$/i, "")}.json`;
+      path = `${name
+        .trim()
+        .replace(/[\\:*?"<>|]/g, "_")
+        .replace(/\.json$/i, "")}.json`;
       if (path !== document.path && !(await this.#mayWrite(path))) return;
     }
     const text = JSON.stringify(withView(session), null, 2);
     try {
-      await this.app.server.request(`/userdata/${encodeURIComponent(`${FOLDER}/${path}`)}?overwrite=true`, { method: "POST", body: new Blob([text], { type: "application/octet-stream" }) });
+      await this.app.server.request(`/userdata/${encodeURIComponent(`${FOLDER}/${path}`)}?overwrite=true`, {
+        method: "POST",
+        body: new Blob([text], { type: "application/octet-stream" }),
+      });
     } catch (error) {
       const download = { label: "Download instead", run: () => this.download(session) };
-      this.app.toasts.show(`Not saved: ${/** @type {Error} */ (error).message}`, { tone: "bad", stay: true, action: download });
+      this.app.toasts.show(`Not saved: ${/** @type {Error} */ (error).message}`, {
+        tone: "bad",
+        stay: true,
+        action: download,
+      });
       return;
     }
     document.path = path;
@@ -115,13 +129,16 @@ export class Files {
   async #mayWrite(path) {
     const present = await this.list();
     if (!present.some((file) => file.path === path)) return true;
-    return (await askChoice("Replace?", `There is a workflow named ${path} already.`, ["Cancel", "Replace"])) === "Replace";
+    return (
+      (await askChoice("Replace?", `There is a workflow named ${path} already.`, ["Cancel", "Replace"])) === "Replace"
+    );
   }
 
   /** @returns {Promise<{path: string, modified: number}[]>} the saved workflows, newest first */
   async list() {
     const files = await this.app.server.get(`/userdata?dir=${FOLDER}&recurse=true&full_info=true`).catch(() => []);
-    return files.filter((/** @type {any} */ file) => /\.json$/i.test(file.path) && !/(^|\/)\./.test(file.path))
+    return files
+      .filter((/** @type {any} */ file) => /\.json$/i.test(file.path) && !/(^|\/)\./.test(file.path))
       .sort((/** @type {any} */ a, /** @type {any} */ b) => b.modified - a.modified);
   }
 
@@ -144,7 +161,8 @@ export class Files {
 
   /** @param {string} path */
   async remove(path) {
-    if ((await askChoice("Delete workflow?", `${path} is deleted from the server.`, ["Cancel", "Delete"])) !== "Delete") return;
+    if ((await askChoice("Delete workflow?", `${path} is deleted from the server.`, ["Cancel", "Delete"])) !== "Delete")
+      return;
     try {
       await this.app.server.request(`/userdata/${encodeURIComponent(`${FOLDER}/${path}`)}`, { method: "DELETE" });
     } catch (error) {
@@ -168,7 +186,10 @@ export class Files {
 /** The workflow with the place where one looks, as the files have it. @param {Session} session */
 function withView({ document, viewport }) {
   const record = document.toRecord();
-  const { scale, offset: [x, y] } = viewport;
+  const {
+    scale,
+    offset: [x, y],
+  } = viewport;
   record.extra = { ...record.extra, ds: { ...record.extra?.ds, scale, offset: [x / scale, y / scale] } };
   return record;
 }

@@ -20,7 +20,9 @@ export class Gallery {
     this.list = h("div", { class: "strip-list", role: "list" });
     this.empty = h("p", { class: "strip-empty" }, icon("image"), "Pictures you make appear here.");
     this.root.append(this.empty, this.list);
-    const show = () => { this.root.hidden = !app.settings.get("strip"); };
+    const show = () => {
+      this.root.hidden = !app.settings.get("strip");
+    };
     app.settings.listeners.add(show);
     show();
     this.list.addEventListener("keydown", (event) => this.#keys(event));
@@ -30,7 +32,9 @@ export class Gallery {
   async load() {
     const history = await this.app.server.get(`/history?max_items=${LOADED}`).catch(() => ({}));
     for (const entry of Object.values(history)) {
-      const session = this.app.tabs.sessions.find(({ document }) => document.uid === entry.prompt?.[3]?.metadata?.document);
+      const session = this.app.tabs.sessions.find(
+        ({ document }) => document.uid === entry.prompt?.[3]?.metadata?.document,
+      );
       for (const [node, output] of Object.entries(entry.outputs ?? {})) {
         const files = (output.images ?? []).filter((/** @type {FileRef} */ file) => file?.filename);
         for (const file of files) this.#insert(file, false);
@@ -75,11 +79,26 @@ export class Gallery {
 
   /** @param {FileRef} file @param {boolean} fresh */
   #thumbnail(file, fresh) {
-    const image = h("img", { src: this.app.server.address(file), alt: file.filename, loading: "lazy", draggable: "true" });
+    const image = h("img", {
+      src: this.app.server.address(file),
+      alt: file.filename,
+      loading: "lazy",
+      draggable: "true",
+    });
     image.addEventListener("load", () => image.classList.toggle("small", image.naturalWidth < 160));
     image.addEventListener("error", () => button.classList.add("gone"));
     const open = () => this.open(this.files, this.files.indexOf(file));
-    const button = h("button", { type: "button", class: `thumb${fresh ? " fresh" : ""}`, title: file.filename, "aria-label": `Open ${file.filename} large`, on: { click: open } }, image);
+    const button = h(
+      "button",
+      {
+        type: "button",
+        class: `thumb${fresh ? " fresh" : ""}`,
+        title: file.filename,
+        "aria-label": `Open ${file.filename} large`,
+        on: { click: open },
+      },
+      image,
+    );
     return h("div", { role: "listitem" }, button);
   }
 

@@ -1,4 +1,10 @@
 import { Document } from "../core/doc/document.js";
+import { joined } from "../core/doc/history.js";
+
+/**
+ * @typedef {{session: import("../view/session.js").Session, since: number, sequence: number, timer: number,
+ *   pending: import("../core/doc/patch.js").Patch[], writing: number}} Watched pending: changes of the last moment
+ */
 
 /**
  * Open documents in the browser's database, change by change: a crash, a closed window or a power cut loses nothing.
@@ -14,12 +20,13 @@ const SNAPSHOT_AFTER = 200;
 const SNAPSHOT_MS = 30000;
 const CLOSED_KEPT = 20;
 const VIEW_MS = 300;
+const WRITE_MS = 50;
 
 export class Journal {
   constructor() {
     /** @type {IDBDatabase | null} */
     this.database = null;
-    /** @type {Map<string, {session: import("../view/session.js").Session, since: number, sequence: number, timer: number}>} */
+    /** @type {Map<string, Watched>} */
     this.watched = new Map();
     this.viewTimer = 0;
   }
@@ -46,7 +53,12 @@ export class Journal {
     const restored = [];
     for (const entry of entries.filter(({ open }) => open).sort((a, b) => a.place - b.place)) {
       if (!(await claimSoon(entry.uid))) continue;
-      restored.push({ document: await this.#rebuild(entry), view: await this.kept(`view:${entry.uid}`) });
+      restored.push({
+        document: await this.#rebuild(entry).catch(
+          () => new Document(entry.record, { uid: entry.uid, name: entry.name }),
+        ),
+        view: await this.kept(`view:${entry.uid}`),
+      });
     }
     return restored;
   }
@@ -54,7 +66,9 @@ export class Journal {
   /** @returns {Promise<Entry[]>} documents closed lately, newest first */
   async closed() {
     const entries = await this.#all("documents");
-    return entries.filter((/** @type {Entry} */ entry) => !entry.open).sort((/** @type {Entry} */ a, /** @type {Entry} */ b) => b.time - a.time);
+    return entries
+      .filter((/** @type {Entry} */ entry) => !entry.open)
+      .sort((/** @type {Entry} */ a, /** @type {Entry} */ b) => b.time - a.time);
   }
 
   /**
@@ -65,16 +79,28 @@ export class Journal {
     const { document } = session;
     claim(document.uid);
     // Starts above every number of an earlier watch, so that no old change is ever replayed on a newer snapshot.
-    const state = { session, since: 0, sequence: Date.now(), timer: 0 };
+    /** @type {Watched} */
+    const state = { session, since: 0, sequence: Date.now(), timer: 0, pending: [], writing: 0 };
     this.watched.set(document.uid, state);
     document.subscribe((_, patches) => {
-      state.sequence += 1;
+      // A drag makes many changes in a moment; they are written as one.
+      state.pending = joined(state.pending, patches);
+      state.writing ||= window.setTimeout(() => this.#write(state), WRITE_MS);
       state.since += 1;
-      this.#put("patches", { uid: document.uid, sequence: state.sequence, patches });
       if (state.since >= SNAPSHOT_AFTER) this.snapshot(document.uid);
       else if (!state.timer) state.timer = window.setTimeout(() => this.snapshot(document.uid), SNAPSHOT_MS);
     });
     this.snapshot(document.uid);
+  }
+
+  /** @param {Watched} state */
+  #write(state) {
+    state.writing = 0;
+    const { pending: patches } = state;
+    state.pending = [];
+    if (!patches.length) return;
+    state.sequence += 1;
+    this.#put("patches", { uid: state.session.document.uid, sequence: state.sequence, patches });
   }
 
   /** @param {string} uid @param {boolean} [open] */
@@ -82,13 +108,21 @@ export class Journal {
     const state = this.watched.get(uid);
     if (!state || !this.database) return;
     clearTimeout(state.timer);
-    Object.assign(state, { timer: 0, since: 0 });
+    clearTimeout(state.writing);
+    Object.assign(state, { timer: 0, since: 0, writing: 0, pending: [] });
     const { document } = state.session;
     const transaction = this.database.transaction(["documents", "patches"], "readwrite");
     /** @type {Entry} */
     const entry = {
-      uid, name: document.name, path: document.path, record: document.toRecord(), sequence: state.sequence,
-      time: Date.now(), open, dirty: document.dirty, place: [...this.watched.keys()].indexOf(uid),
+      uid,
+      name: document.name,
+      path: document.path,
+      record: document.toRecord(),
+      sequence: state.sequence,
+      time: Date.now(),
+      open,
+      dirty: document.dirty,
+      place: [...this.watched.keys()].indexOf(uid),
     };
     transaction.objectStore("documents").put(entry);
     transaction.objectStore("patches").delete(IDBKeyRange.bound([uid, 0], [uid, state.sequence]));
@@ -151,7 +185,7 @@ export class Journal {
 
   /** @param {string} store @returns {Promise<any[]>} */
   async #all(store) {
-    return this.database ? (await done(this.database.transaction(store).objectStore(store).getAll())) ?? [] : [];
+    return this.database ? ((await done(this.database.transaction(store).objectStore(store).getAll())) ?? []) : [];
   }
 
   /** @param {string} store @param {unknown} value */
@@ -197,9 +231,11 @@ export function claim(name) {
   const { locks } = navigator;
   if (!locks) return Promise.resolve(true); // pages without a secure context have none
   return new Promise((resolve) => {
-    locks.request(`latent-loom:${name}`, { ifAvailable: true }, (lock) => {
-      resolve(lock !== null);
-      return lock ? new Promise(() => {}) : undefined;
-    }).catch(() => resolve(true));
+    locks
+      .request(`latent-loom:${name}`, { ifAvailable: true }, (lock) => {
+        resolve(lock !== null);
+        return lock ? new Promise(() => {}) : undefined;
+      })
+      .catch(() => resolve(true));
   });
 }

@@ -15,12 +15,26 @@ import { openPopup } from "../view/popup.js";
 export function openMenu(items, anchor, label) {
   const root = h("div", { class: "menu", role: "menu", "aria-label": label, tabindex: -1 });
   const popup = openPopup(root, anchor);
-  for (const item of items) root.append(item === null ? h("hr", { role: "separator" }) : item.swatches ? swatches(item, popup.close) : entry(item, popup.close));
+  for (const item of items)
+    root.append(
+      item === null
+        ? h("hr", { role: "separator" })
+        : item.swatches
+          ? swatches(item, popup.close)
+          : entry(item, popup.close),
+    );
   const entries = () => /** @type {HTMLElement[]} */ ([...root.querySelectorAll("[role^=menuitem]:not(:disabled)")]);
   root.addEventListener("keydown", (event) => {
     const all = entries();
     const at = all.indexOf(/** @type {HTMLElement} */ (document.activeElement));
-    const next = { ArrowDown: at + 1, ArrowRight: at + 1, ArrowUp: at - 1, ArrowLeft: at - 1, Home: 0, End: all.length - 1 }[event.key];
+    const next = {
+      ArrowDown: at + 1,
+      ArrowRight: at + 1,
+      ArrowUp: at - 1,
+      ArrowLeft: at - 1,
+      Home: 0,
+      End: all.length - 1,
+    }[event.key];
     if (next !== undefined) {
       all[(next + all.length) % all.length]?.focus();
       event.preventDefault();
@@ -28,7 +42,9 @@ export function openMenu(items, anchor, label) {
       popup.close();
     } else if (event.key.length === 1 && !event.ctrlKey && !event.metaKey) {
       const letter = event.key.toLowerCase();
-      [...all.slice(at + 1), ...all].find((candidate) => candidate.textContent?.toLowerCase().startsWith(letter))?.focus();
+      [...all.slice(at + 1), ...all]
+        .find((candidate) => candidate.textContent?.toLowerCase().startsWith(letter))
+        ?.focus();
     }
     event.stopPropagation();
   });
@@ -42,10 +58,26 @@ export function openMenu(items, anchor, label) {
  */
 function entry({ label, keys, run, disabled, checked }, close) {
   const role = checked === undefined ? "menuitem" : "menuitemcheckbox";
-  return h("button", {
-    type: "button", role, class: "menu-item", disabled, "aria-checked": checked === undefined ? null : String(checked), "aria-keyshortcuts": keys,
-    on: { click: () => { close(); run?.(); } },
-  }, h("span", { class: "menu-check" }, checked ? "✓" : ""), h("span", { class: "menu-label" }, label), keys ? h("kbd", {}, keys) : null);
+  return h(
+    "button",
+    {
+      type: "button",
+      role,
+      class: "menu-item",
+      disabled,
+      "aria-checked": checked === undefined ? null : String(checked),
+      "aria-keyshortcuts": keys,
+      on: {
+        click: () => {
+          close();
+          run?.();
+        },
+      },
+    },
+    h("span", { class: "menu-check" }, checked ? "✓" : ""),
+    h("span", { class: "menu-label" }, label),
+    keys ? h("kbd", {}, keys) : null,
+  );
 }
 
 /**
@@ -54,7 +86,19 @@ function entry({ label, keys, run, disabled, checked }, close) {
  */
 function swatches({ label, swatches: colours = [] }, close) {
   const buttons = colours.map(({ name, colour, run }) => {
-    const button = h("button", { type: "button", role: "menuitem", class: "swatch", title: name, "aria-label": `${label}: ${name}`, on: { click: () => { close(); run(); } } });
+    const button = h("button", {
+      type: "button",
+      role: "menuitem",
+      class: "swatch",
+      title: name,
+      "aria-label": `${label}: ${name}`,
+      on: {
+        click: () => {
+          close();
+          run();
+        },
+      },
+    });
     button.style.background = colour;
     return button;
   });

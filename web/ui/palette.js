@@ -11,7 +11,17 @@ import { fill, h } from "../view/dom.js";
  */
 export function openPalette({ placeholder, find, at }) {
   const list = h("div", { class: "palette-list", role: "listbox", "aria-label": "Results", id: "palette-list" });
-  const input = h("input", { type: "text", class: "palette-input", placeholder, "aria-label": placeholder, role: "combobox", "aria-expanded": "true", "aria-controls": "palette-list", autocomplete: "off", spellcheck: "false" });
+  const input = h("input", {
+    type: "text",
+    class: "palette-input",
+    placeholder,
+    "aria-label": placeholder,
+    role: "combobox",
+    "aria-expanded": "true",
+    "aria-controls": "palette-list",
+    autocomplete: "off",
+    spellcheck: "false",
+  });
   const dialog = h("dialog", { class: "palette", "aria-label": placeholder }, input, list);
   /** @type {Row[]} */
   let rows = [];
@@ -32,7 +42,12 @@ export function openPalette({ placeholder, find, at }) {
   const draw = () => {
     rows = find(input.value);
     active = 0;
-    fill(list, ...(rows.length ? rows.map((row, index) => element(row, index, () => take(index))) : [h("div", { class: "palette-none" }, "Nothing by that name")]));
+    fill(
+      list,
+      ...(rows.length
+        ? rows.map((row, index) => element(row, index, () => take(index)))
+        : [h("div", { class: "palette-none" }, "Nothing by that name")]),
+    );
     mark();
   };
   input.addEventListener("input", draw);
@@ -79,9 +94,12 @@ function element({ title, detail, keys, dots = [] }, index, take) {
     return dot;
   });
   return h(
-    "div", { class: "palette-row", role: "option", id: `palette-${index}`, on: { click: take } },
-    h("span", { class: "palette-title" }, title), h("span", { class: "palette-dots" }, ...marks),
-    h("span", { class: "palette-detail" }, detail), keys ? h("kbd", {}, keys) : null,
+    "div",
+    { class: "palette-row", role: "option", id: `palette-${index}`, on: { click: take } },
+    h("span", { class: "palette-title" }, title),
+    h("span", { class: "palette-dots" }, ...marks),
+    h("span", { class: "palette-detail" }, detail),
+    keys ? h("kbd", {}, keys) : null,
   );
 }
 
@@ -91,12 +109,13 @@ function element({ title, detail, keys, dots = [] }, index, take) {
  * @returns {(query: string) => Row[]}
  */
 export function nodeRows(definitions, { wanted, recent, choose }) {
-  return (query) => findNodes(definitions, query, { wanted, recent }).map((def) => ({
-    title: def.title,
-    detail: def.category,
-    dots: [...def.inputs.filter((input) => !input.widget).slice(0, 5), ...def.outputs.slice(0, 3)],
-    run: () => choose(def),
-  }));
+  return (query) =>
+    findNodes(definitions, query, { wanted, recent }).map((def) => ({
+      title: def.title,
+      detail: def.category,
+      dots: [...def.inputs.filter((input) => !input.widget).slice(0, 5), ...def.outputs.slice(0, 3)],
+      run: () => choose(def),
+    }));
 }
 
 /**
@@ -104,7 +123,15 @@ export function nodeRows(definitions, { wanted, recent, choose }) {
  * @returns {(query: string) => Row[]}
  */
 export function commandRows(commands) {
-  return (query) => search(query, commands.filter((command) => command.enabled?.() ?? true), (command) => [command.label, command.group]).map((command) => ({
-    title: command.label, detail: command.group, keys: command.keys?.[0], run: command.run,
-  }));
+  return (query) =>
+    search(
+      query,
+      commands.filter((command) => command.enabled?.() ?? true),
+      (command) => [command.label, command.group],
+    ).map((command) => ({
+      title: command.label,
+      detail: command.group,
+      keys: command.keys?.[0],
+      run: command.run,
+    }));
 }

@@ -21,7 +21,12 @@ export class Panels {
     /** @type {Map<string, Panel>} */
     this.made = new Map();
     this.shown = "";
-    this.buttons = new Map(Object.entries(KINDS).map(([name, { icon, title, keys }]) => [name, iconButton(icon, `${title} (${keys})`, () => this.toggle(name), { "aria-pressed": "false" })]));
+    this.buttons = new Map(
+      Object.entries(KINDS).map(([name, { icon, title, keys }]) => [
+        name,
+        iconButton(icon, `${title} (${keys})`, () => this.toggle(name), { "aria-pressed": "false" }),
+      ]),
+    );
     app.shell.rail.append(...this.buttons.values());
   }
 
@@ -48,7 +53,16 @@ export class Panels {
       this.made.set(shown, made);
     }
     if (this.shown !== shown) return;
-    fill(panel, h("div", { class: "panel-head" }, h("h2", {}, kind.title), iconButton("close", "Close panel", () => this.toggle(shown))), made.root);
+    fill(
+      panel,
+      h(
+        "div",
+        { class: "panel-head" },
+        h("h2", {}, kind.title),
+        iconButton("close", "Close panel", () => this.toggle(shown)),
+      ),
+      made.root,
+    );
     made.update();
     /** @type {HTMLElement | null} */ (made.root.querySelector("input[type=search]"))?.focus({ preventScroll: true });
   }

@@ -1,4 +1,5 @@
 import { uuid } from "../core/doc/ids.js";
+import { titleOf } from "../core/graph/nodes.js";
 import { ServerError } from "../core/protocol/client.js";
 import { duration } from "../core/run/eta.js";
 import { Jobs, shownNode } from "../core/run/jobs.js";
@@ -73,7 +74,9 @@ export class Runner {
     const { job, nodes } = this.jobs.receive(type, data);
     const session = job && this.#sessionOf(job);
     if (type === "job_requeued" && session) {
-      const text = `The engine process was lost${node ? ` while node ${node} ran` : ""}: it ${data.reason}. The run starts again by itself.`;
+      const record = node ? session.document.graph.node(node) : undefined;
+      const name = record && titleOf(record, session.definitionFor(record));
+      const text = `The engine process was lost${name ? ` while ${name} ran` : ""}: it ${data.reason}. The run starts again by itself.`;
       this.listener.problem(session, text, node ? [node] : []);
     }
     if (job && session) this.#show(session, job, type, data, nodes);
@@ -98,8 +101,10 @@ export class Runner {
     const history = await this.server.get(`/history/${encodeURIComponent(job.id)}`).catch(() => ({}));
     const entry = history[job.id];
     const session = this.#sessionOf(job);
-    if (entry) for (const [type, data] of entry.status?.messages ?? []) this.receive(type, { prompt_id: job.id, ...data });
-    if (job.state === "running" || job.state === "queued") job.state = entry?.status?.completed ? "succeeded" : "cancelled";
+    if (entry)
+      for (const [type, data] of entry.status?.messages ?? []) this.receive(type, { prompt_id: job.id, ...data });
+    if (job.state === "running" || job.state === "queued")
+      job.state = entry?.status?.completed ? "succeeded" : "cancelled";
     for (const [node, output] of Object.entries(entry?.outputs ?? {})) this.#pictures(session, job, node, output);
   }
 
@@ -116,7 +121,11 @@ export class Runner {
       if (!Object.keys(prompt).length) throw new Error("There is nothing to run: the graph has no active nodes.");
       this.jobs.open(id, { document: document.uid, total: Object.keys(prompt).length });
       const answer = await this.server.post("/prompt", {
-        prompt, prompt_id: id, client_id: this.server.clientId, ...(front ? { front: true } : {}), ...(targets ? { partial_execution_targets: targets } : {}),
+        prompt,
+        prompt_id: id,
+        client_id: this.server.clientId,
+        ...(front ? { front: true } : {}),
+        ...(targets ? { partial_execution_targets: targets } : {}),
         extra_data: { extra_pnginfo: { workflow }, metadata: { document: document.uid } },
       });
       if (answer?.node_errors) this.#complain(session, answer.node_errors);
@@ -142,7 +151,9 @@ export class Runner {
       session.problems.set(shownNode(unknown), [{ input: null, message: error.message, details: "" }]);
     }
     this.listener.refresh(session, nodes);
-    const text = nodes.length ? `The run was not started: ${nodes.length === 1 ? "a node needs" : `${nodes.length} nodes need`} attention.` : error.message;
+    const text = nodes.length
+      ? `The run was not started: ${nodes.length === 1 ? "a node needs" : `${nodes.length} nodes need`} attention.`
+      : error.message;
     this.listener.problem(session, text, nodes);
   }
 
@@ -156,7 +167,7 @@ export class Runner {
     for (const [id, entry] of Object.entries(errors ?? {})) {
       const shown = shownNode(id);
       ids.push(shown);
-      session.problems.set(shown, (/** @type {any} */ (entry).errors ?? []).map(explain));
+      session.problems.set(shown, /** @type {any} */ ((entry).errors ?? []).map(explain));
     }
     this.listener.refresh(session, ids);
     return ids;
@@ -191,9 +202,20 @@ export class Runner {
     }
     if (type === "execution_error" && job.state === "failed") {
       const node = data.node_id == null ? [] : [shownNode(data.node_id)];
-      this.listener.problem(session, `${data.node_type ?? "The run"} failed: ${String(data.exception_message ?? "").trim().split("\n")[0]}`, node);
+      this.listener.problem(
+        session,
+        `${data.node_type ?? "The run"} failed: ${
+          String(data.exception_message ?? "")
+            .trim()
+            .split("\n")[0]
+        }`,
+        node,
+      );
     }
-    if (type === "execution_success") this.listener.say(`Done in ${duration((job.ended - job.started) / 1000)}`, "good");
+    if (type === "execution_success") {
+      this.listener.problem(session, "", []);
+      this.listener.say(`Done in ${duration((job.ended - job.started) / 1000)}`, "good");
+    }
     if (type === "execution_interrupted") this.listener.say("Run cancelled", "info");
     this.listener.refresh(session, touched);
   }
@@ -219,7 +241,8 @@ export class Runner {
     const session = job && this.#sessionOf(job);
     if (!job || !session) return;
     const node = shownNode(frame.nodeId || job.current || "");
-    if (frame.kind === "preview") session.setPreview(node, new Blob([/** @type {any} */ (frame.image)], { type: frame.mime }));
+    if (frame.kind === "preview")
+      session.setPreview(node, new Blob([/** @type {any} */ (frame.image)], { type: frame.mime }));
     this.listener.refresh(session, [node]);
   }
 
@@ -245,5 +268,5 @@ function explain({ type, message, details, remedy, extra_info: info = {} }) {
     value_bigger_than_max: `${message}.`,
     return_type_mismatch: `the link carries ${info.received_type ?? "another type"}, which does not fit.`,
   };
-  return { input, message: words[type] ?? message, details: words[type] ? remedy ?? "" : remedy || details || "" };
+  return { input, message: words[type] ?? message, details: words[type] ? (remedy ?? "") : remedy || details || "" };
 }

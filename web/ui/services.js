@@ -29,7 +29,10 @@ export function editorServices(app) {
 async function searchNodes(app, request) {
   const { session } = app;
   if (!session) return;
-  const [{ nodeRows, openPalette }, { addFromSearch }] = await Promise.all([import("./palette.js"), import("./actions.js")]);
+  const [{ nodeRows, openPalette }, { addFromSearch }] = await Promise.all([
+    import("./palette.js"),
+    import("./actions.js"),
+  ]);
   const recent = app.settings.get("recent");
   openPalette({
     placeholder: request.wanted ? `Nodes for ${request.wanted.from ?? request.wanted.to}` : "Add a node",
@@ -57,7 +60,8 @@ async function renameThing(app, key) {
   const [kind, id] = key.split(":");
   const { graph } = session.document;
   const node = graph.node(key);
-  const before = kind === "group" ? graph.groups.get(Number(id))?.title : node && titleOf(node, session.definitionFor(node));
+  const before =
+    kind === "group" ? graph.groups.get(Number(id))?.title : node && titleOf(node, session.definitionFor(node));
   const [{ askText }, { rename }] = await Promise.all([import("./dialogs.js"), import("./actions.js")]);
   const title = await askText("Rename", before ?? "", "Rename");
   if (title !== null && title !== before) rename(session, key, title.trim());

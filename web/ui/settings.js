@@ -8,7 +8,15 @@
 const KEY = "latent-loom.settings";
 
 /** @type {Readonly<Values>} */
-const DEFAULTS = Object.freeze({ theme: "system", wheel: "auto", drag: "pan", snap: true, strip: true, recent: [], panel: "" });
+const DEFAULTS = Object.freeze({
+  theme: "system",
+  wheel: "auto",
+  drag: "pan",
+  snap: true,
+  strip: true,
+  recent: [],
+  panel: "",
+});
 
 export class Settings {
   constructor() {

@@ -16,31 +16,86 @@ export class Shell {
     this.link = h("span", { class: "link-state", role: "status" });
     this.runLabel = h("span", { class: "run-label" }, "Run");
     this.runBar = h("span", { class: "run-bar" });
-    this.run = h("button", { type: "button", class: "run", title: `Run (${keyText("Mod+Enter")})`, "aria-keyshortcuts": "Control+Enter", on: { click: () => this.#command("run") } }, this.runBar, icon("play"), this.runLabel);
-    this.more = iconButton("down", "Run options", () => this.#runMenu(), { class: "run-more", "aria-haspopup": "menu" });
-    this.stop = h("button", { type: "button", class: "stop", title: "Cancel the run (Esc Esc)", hidden: true, on: { click: () => this.#command("cancel") } }, icon("stop"), h("span", {}, "Cancel"));
+    this.run = h(
+      "button",
+      {
+        type: "button",
+        class: "run",
+        title: `Run (${keyText("Mod+Enter")})`,
+        "aria-keyshortcuts": "Control+Enter",
+        on: { click: () => this.#command("run") },
+      },
+      this.runBar,
+      icon("play"),
+      this.runLabel,
+    );
+    this.more = iconButton("down", "Run options", () => this.#runMenu(), {
+      class: "run-more",
+      "aria-haspopup": "menu",
+    });
+    this.stop = h(
+      "button",
+      {
+        type: "button",
+        class: "stop",
+        title: "Cancel the run (Esc Esc)",
+        hidden: true,
+        on: { click: () => this.#command("cancel") },
+      },
+      icon("stop"),
+      h("span", {}, "Cancel"),
+    );
     this.menuButton = iconButton("more", "Menu", () => this.#mainMenu(), { "aria-haspopup": "menu" });
     this.themeButton = iconButton("sun", "Light or dark", () => this.#command("theme"));
     this.bar = h(
-      "header", { class: "top" },
-      h("a", { class: "mark", href: "/", title: "Latent Loom", "aria-label": "Latent Loom" }, h("img", { src: "icon.svg", alt: "", width: 22, height: 22 })),
-      this.tabs, this.link, this.themeButton, this.menuButton,
+      "header",
+      { class: "top" },
+      h(
+        "a",
+        { class: "mark", href: "/", title: "Latent Loom", "aria-label": "Latent Loom" },
+        h("img", { src: "icon.svg", alt: "", width: 22, height: 22 }),
+      ),
+      this.tabs,
+      this.link,
+      this.themeButton,
+      this.menuButton,
       h("div", { class: "run-group", role: "group", "aria-label": "Run" }, this.stop, this.run, this.more),
     );
     this.problems = h("div", { class: "problem-bar overlay", role: "alert", hidden: true });
-    this.zoomText = h("button", { type: "button", class: "zoom-text", title: "Zoom to 100 %", on: { click: () => this.#command("zoom-100") } }, "100 %");
+    this.zoomText = h(
+      "button",
+      { type: "button", class: "zoom-text", title: "Zoom to 100 %", on: { click: () => this.#command("zoom-100") } },
+      "100 %",
+    );
     this.zoom = h(
-      "div", { class: "zoom overlay", role: "group", "aria-label": "Zoom" },
-      iconButton("undo", "Undo", () => this.#command("undo")), iconButton("redo", "Redo", () => this.#command("redo")), h("i", { class: "line" }),
-      iconButton("minus", "Zoom out", () => app.editor.zoom(1 / 1.25)), this.zoomText, iconButton("plus", "Zoom in", () => app.editor.zoom(1.25)),
+      "div",
+      { class: "zoom overlay", role: "group", "aria-label": "Zoom" },
+      iconButton("undo", "Undo", () => this.#command("undo")),
+      iconButton("redo", "Redo", () => this.#command("redo")),
+      h("i", { class: "line" }),
+      iconButton("minus", "Zoom out", () => app.editor.zoom(1 / 1.25)),
+      this.zoomText,
+      iconButton("plus", "Zoom in", () => app.editor.zoom(1.25)),
       iconButton("fit", "Show everything (.)", () => app.editor.fit()),
     );
-    this.hint = h("div", { class: "hint overlay", hidden: true }, h("p", {}, "An empty graph"), h("p", { class: "dim" }, "Double-click or press Tab to add a node, or drop a picture made here to open its graph."));
+    this.hint = h(
+      "div",
+      { class: "hint overlay", hidden: true },
+      h("p", {}, "An empty graph"),
+      h(
+        "p",
+        { class: "dim" },
+        "Double-click or press Tab to add a node, or drop a picture made here to open its graph.",
+      ),
+    );
     this.rail = h("nav", { class: "rail", "aria-label": "Panels" });
     this.panel = h("aside", { class: "panel", hidden: true });
     this.strip = h("section", { class: "strip", "aria-label": "Pictures" });
     const field = h("div", { class: "field-area" }, this.stage, this.problems, this.zoom, this.hint);
-    body.prepend(this.bar, h("div", { class: "middle" }, this.rail, this.panel, h("div", { class: "centre" }, field, this.strip)));
+    body.prepend(
+      this.bar,
+      h("div", { class: "middle" }, this.rail, this.panel, h("div", { class: "centre" }, field, this.strip)),
+    );
   }
 
   /** Bring buttons and words in line with the runs. */
@@ -52,7 +107,13 @@ export class Shell {
     this.stop.hidden = !job;
     this.run.classList.toggle("busy", Boolean(job));
     this.run.disabled = !app.session;
-    this.runLabel.textContent = job ? progressWords(job, waiting) : waiting ? `Run · ${waiting} waiting` : this.count > 1 ? `Run ×${this.count}` : "Run";
+    this.runLabel.textContent = job
+      ? progressWords(job, waiting)
+      : waiting
+        ? `Run · ${waiting} waiting`
+        : this.count > 1
+          ? `Run ×${this.count}`
+          : "Run";
     const part = progressPart(job);
     this.runBar.style.width = `${100 * part}%`;
     app.tabs.entitle(part);
@@ -105,9 +166,15 @@ export class Shell {
       requestAnimationFrame(() => this.app.editor.nodes.mounted.get(next)?.root.focus({ preventScroll: true }));
     };
     fill(
-      this.problems, icon("warning"), h("span", {}, text),
-      nodes.length ? h("button", { type: "button", class: "link", on: { click: show } }, nodes.length > 1 ? "Show next" : "Show") : null,
-      iconButton("close", "Dismiss", () => { this.problems.hidden = true; }),
+      this.problems,
+      icon("warning"),
+      h("span", {}, text),
+      nodes.length
+        ? h("button", { type: "button", class: "link", on: { click: show } }, nodes.length > 1 ? "Show next" : "Show")
+        : null,
+      iconButton("close", "Dismiss", () => {
+        this.problems.hidden = true;
+      }),
     );
   }
 
@@ -119,26 +186,88 @@ export class Shell {
   async #runMenu() {
     const { openMenu } = await import("./menu.js");
     const { app } = this;
-    const times = (/** @type {number} */ count) => ({ label: count === 1 ? "One run" : `${count} runs`, checked: this.count === count, run: () => { this.count = count; this.update(); } });
-    openMenu([times(1), times(2), times(4), times(8), null, { label: "Run next, before the others", keys: keyText("Mod+Shift+Enter"), run: () => this.#command("run-front") }, { label: "Cancel", run: () => this.#command("cancel"), disabled: !app.runner?.active(app.session) }], this.more, "Run options");
+    const times = (/** @type {number} */ count) => ({
+      label: count === 1 ? "One run" : `${count} runs`,
+      checked: this.count === count,
+      run: () => {
+        this.count = count;
+        this.update();
+      },
+    });
+    openMenu(
+      [
+        times(1),
+        times(2),
+        times(4),
+        times(8),
+        null,
+        {
+          label: "Run next, before the others",
+          keys: keyText("Mod+Shift+Enter"),
+          run: () => this.#command("run-front"),
+        },
+        { label: "Cancel", run: () => this.#command("cancel"), disabled: !app.runner?.active(app.session) },
+      ],
+      this.more,
+      "Run options",
+    );
   }
 
   async #mainMenu() {
     const { openMenu } = await import("./menu.js");
     const { settings } = this.app;
     const item = (/** @type {string} */ id) => {
-      const command = /** @type {import("./commands.js").Command} */ (this.app.commands.find((candidate) => candidate.id === id));
-      return { label: command.label, keys: command.keys ? keyText(command.keys[0]) : undefined, run: command.run, disabled: command.enabled ? !command.enabled() : false };
+      const command = /** @type {import("./commands.js").Command} */ (
+        this.app.commands.find((candidate) => candidate.id === id)
+      );
+      return {
+        label: command.label,
+        keys: command.keys ? keyText(command.keys[0]) : undefined,
+        run: command.run,
+        disabled: command.enabled ? !command.enabled() : false,
+      };
     };
-    const wheel = (/** @type {"auto" | "zoom" | "pan"} */ value, /** @type {string} */ label) => ({ label, checked: settings.get("wheel") === value, run: () => settings.set("wheel", value) });
-    openMenu([
-      item("new"), item("open"), item("save"), item("save-as"), item("export"), item("export-api"), item("reopen"), null,
-      item("commands"), item("shortcuts"), null,
-      { label: "Snap to the grid", checked: settings.get("snap"), run: () => settings.set("snap", !settings.get("snap")) },
-      { label: "Drag on the field selects", checked: settings.get("drag") === "select", run: () => settings.set("drag", settings.get("drag") === "select" ? "pan" : "select") },
-      wheel("auto", "Wheel zooms, trackpad pans"), wheel("zoom", "Wheel always zooms"), wheel("pan", "Wheel always pans"), null,
-      { label: "Picture strip", checked: settings.get("strip"), run: () => settings.set("strip", !settings.get("strip")) },
-    ], this.menuButton, "Menu");
+    const wheel = (/** @type {"auto" | "zoom" | "pan"} */ value, /** @type {string} */ label) => ({
+      label,
+      checked: settings.get("wheel") === value,
+      run: () => settings.set("wheel", value),
+    });
+    openMenu(
+      [
+        item("new"),
+        item("open"),
+        item("save"),
+        item("save-as"),
+        item("export"),
+        item("export-api"),
+        item("reopen"),
+        null,
+        item("commands"),
+        item("shortcuts"),
+        null,
+        {
+          label: "Snap to the grid",
+          checked: settings.get("snap"),
+          run: () => settings.set("snap", !settings.get("snap")),
+        },
+        {
+          label: "Drag on the field selects",
+          checked: settings.get("drag") === "select",
+          run: () => settings.set("drag", settings.get("drag") === "select" ? "pan" : "select"),
+        },
+        wheel("auto", "Wheel zooms, trackpad pans"),
+        wheel("zoom", "Wheel always zooms"),
+        wheel("pan", "Wheel always pans"),
+        null,
+        {
+          label: "Picture strip",
+          checked: settings.get("strip"),
+          run: () => settings.set("strip", !settings.get("strip")),
+        },
+      ],
+      this.menuButton,
+      "Menu",
+    );
   }
 }
 

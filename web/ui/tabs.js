@@ -23,7 +23,8 @@ export class Tabs {
   async restore() {
     const restored = await this.app.journal.restore();
     for (const { document, view } of restored) {
-      const session = this.#add(document);
+      const session = this.#tryAdd(document);
+      if (!session) continue;
       if (view) Object.assign(session.viewport, view);
       session.placed = Boolean(view);
     }
@@ -42,17 +43,23 @@ export class Tabs {
   /**
    * @param {any} record
    * @param {{name?: string, path?: string | null}} [options]
+   * @returns {Session}
    */
   open(record, { name = "Untitled", path = null } = {}) {
     const document = new Document(record, { name });
     document.path = path;
-    const session = this.#add(document);
+    const session = this.#tryAdd(document);
+    if (!session) return this.current ?? this.openBlank();
     this.show(session);
     return session;
   }
 
+  /** @returns {Session} */
   openBlank() {
-    return this.open({ last_node_id: 0, last_link_id: 0, nodes: [], links: [], groups: [], config: {}, extra: {}, version: 0.4 }, { name: this.#freeName("Untitled") });
+    return this.open(
+      { last_node_id: 0, last_link_id: 0, nodes: [], links: [], groups: [], config: {}, extra: {}, version: 0.4 },
+      { name: this.#freeName("Untitled") },
+    );
   }
 
   /** @param {Session} session */
@@ -73,7 +80,9 @@ export class Tabs {
     session.close();
     await this.app.journal.close(session.document.uid);
     if (session.document.dirty) {
-      this.app.toasts.show(`${session.document.name} was closed unsaved.`, { action: { label: "Reopen", run: () => this.reopen() } });
+      this.app.toasts.show(`${session.document.name} was closed unsaved.`, {
+        action: { label: "Reopen", run: () => this.reopen() },
+      });
     }
     if (!this.sessions.length) this.openBlank();
     else if (session === this.current) this.show(this.sessions[Math.min(at, this.sessions.length - 1)]);
@@ -90,7 +99,11 @@ export class Tabs {
   }
 
   draw() {
-    fill(this.root, ...this.sessions.map((session) => this.#tab(session)), iconButton("plus", "New workflow", () => this.openBlank(), { class: "tab-new" }));
+    fill(
+      this.root,
+      ...this.sessions.map((session) => this.#tab(session)),
+      iconButton("plus", "New workflow", () => this.openBlank(), { class: "tab-new" }),
+    );
     this.entitle(0);
   }
 
@@ -106,17 +119,55 @@ export class Tabs {
   #tab(session) {
     const { document: doc } = session;
     const front = session === this.current;
-    const close = h("button", { type: "button", class: "tab-close", tabindex: -1, "aria-label": `Close ${doc.name}`, on: { click: (/** @type {Event} */ event) => { event.stopPropagation(); this.close(session); } } }, icon("close"));
+    const close = h(
+      "button",
+      {
+        type: "button",
+        class: "tab-close",
+        tabindex: -1,
+        "aria-label": `Close ${doc.name}`,
+        on: {
+          click: (/** @type {Event} */ event) => {
+            event.stopPropagation();
+            this.close(session);
+          },
+        },
+      },
+      icon("close"),
+    );
     return h(
-      "div", {
-        class: `tab${front ? " front" : ""}`, role: "tab", tabindex: front ? 0 : -1, "aria-selected": String(front), title: doc.path ?? `${doc.name} (not saved to a file yet)`,
+      "div",
+      {
+        class: `tab${front ? " front" : ""}`,
+        role: "tab",
+        tabindex: front ? 0 : -1,
+        "aria-selected": String(front),
+        title: doc.path ?? `${doc.name} (not saved to a file yet)`,
         on: {
           click: () => this.show(session),
           auxclick: (/** @type {MouseEvent} */ event) => (event.button === 1 ? this.close(session) : undefined),
         },
       },
-      doc.dirty ? h("span", { class: "tab-dirty", "aria-label": "has changes" }) : null, h("span", { class: "tab-name" }, doc.name), close,
+      doc.dirty ? h("span", { class: "tab-dirty", "aria-label": "has changes" }) : null,
+      h("span", { class: "tab-name" }, doc.name),
+      close,
     );
+  }
+
+  /**
+   * A document that cannot be shown must not keep the others from being shown.
+   * @param {Document} document
+   */
+  #tryAdd(document) {
+    try {
+      return this.#add(document);
+    } catch (error) {
+      this.app.toasts.show(`${document.name} could not be opened: ${/** @type {Error} */ (error).message}`, {
+        tone: "bad",
+        stay: true,
+      });
+      return null;
+    }
   }
 
   /** @param {Document} document */

@@ -23,11 +23,31 @@ export class Toasts {
     for (const old of this.root.children) if (old.querySelector("span")?.textContent === text) old.remove();
     const close = () => toast.remove();
     const toast = h(
-      "div", { class: `toast ${tone}`, role: tone === "bad" ? "alert" : "status" },
+      "div",
+      { class: `toast ${tone}`, role: tone === "bad" ? "alert" : "status" },
       icon(tone === "bad" ? "warning" : tone === "good" ? "check" : "help"),
       h("span", {}, text),
-      action ? h("button", { type: "button", class: "link", on: { click: () => { close(); action.run(); } } }, action.label) : null,
-      h("button", { type: "button", class: "icon-button", "aria-label": "Dismiss", on: { click: close } }, icon("close")),
+      action
+        ? h(
+            "button",
+            {
+              type: "button",
+              class: "link",
+              on: {
+                click: () => {
+                  close();
+                  action.run();
+                },
+              },
+            },
+            action.label,
+          )
+        : null,
+      h(
+        "button",
+        { type: "button", class: "icon-button", "aria-label": "Dismiss", on: { click: close } },
+        icon("close"),
+      ),
     );
     this.root.append(toast);
     if (!stay) setTimeout(close, SHOWN_MS + text.length * 30);

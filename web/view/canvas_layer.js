@@ -40,11 +40,15 @@ export class CanvasLayer {
     context.fillStyle = colours.field;
     context.fillRect(0, 0, viewport.size[0], viewport.size[1]);
     drawGrid(context, viewport, colours);
-    const { scale, offset: [x, y] } = viewport;
+    const {
+      scale,
+      offset: [x, y],
+    } = viewport;
     context.setTransform(ratio * scale, 0, 0, ratio * scale, ratio * x, ratio * y);
     const area = viewport.visible(40);
     for (const [id, group] of document.graph.groups) {
-      if (overlap(area, group.bounding)) drawGroup(context, group, document.selection.has(`group:${id}`), scale, colours);
+      if (overlap(area, group.bounding))
+        drawGroup(context, group, document.selection.has(`group:${id}`), scale, colours);
     }
     drawLinks(context, session, area, overlay, colours);
     for (const point of document.graph.reroutes.values()) {
@@ -64,16 +68,21 @@ export class CanvasLayer {
     const node = session.document.graph.node(id);
     if (!node) return;
     const run = session.job?.nodes.get(id);
-    drawFarNode(this.context, {
-      node,
-      box: session.scene.box(id),
-      title: node.title || session.definitionFor(node)?.title || node.type,
-      selected: session.document.selection.has(id),
-      dim: node.mode === MODE.MUTED || node.mode === MODE.BYPASS,
-      missing: session.missing(node.type),
-      problem: session.problems.has(id) || run?.state === "failed",
-      running: run?.state === "running",
-    }, scale, this.colours);
+    drawFarNode(
+      this.context,
+      {
+        node,
+        box: session.scene.box(id),
+        title: node.title || session.definitionFor(node)?.title || node.type,
+        selected: session.document.selection.has(id),
+        dim: node.mode === MODE.MUTED || node.mode === MODE.BYPASS,
+        missing: session.missing(node.type),
+        problem: session.problems.has(id) || run?.state === "failed",
+        running: run?.state === "running",
+      },
+      scale,
+      this.colours,
+    );
   }
 
   /** @param {[number, number]} size @returns {number} device pixels per CSS pixel */

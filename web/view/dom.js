@@ -18,7 +18,8 @@ export function h(tag, props = {}, ...children) {
   for (const [name, value] of Object.entries(props)) {
     if (name === "on") for (const [event, listener] of Object.entries(value)) element.addEventListener(event, listener);
     else if (name === "data") Object.assign(element.dataset, value);
-    else if (value !== undefined && value !== null && value !== false) element.setAttribute(name, value === true ? "" : value);
+    else if (value !== undefined && value !== null && value !== false)
+      element.setAttribute(name, value === true ? "" : value);
   }
   append(element, children);
   return element;
@@ -99,7 +100,18 @@ export function icon(name) {
  * @param {Props} [props]
  */
 export function iconButton(name, label, action, props = {}) {
-  return h("button", { type: "button", title: label, "aria-label": label, ...props, class: `icon-button ${props.class ?? ""}`.trim(), on: { click: action } }, icon(name));
+  return h(
+    "button",
+    {
+      type: "button",
+      title: label,
+      "aria-label": label,
+      ...props,
+      class: `icon-button ${props.class ?? ""}`.trim(),
+      on: { click: action },
+    },
+    icon(name),
+  );
 }
 
 /**

@@ -91,7 +91,12 @@ export function drawFarNode(context, far, scale, colours) {
     context.font = `600 ${size}px ${FONT}`;
     context.textBaseline = "middle";
     context.fillStyle = colours.text;
-    context.fillText(far.title.slice(0, Math.floor((width / size) * 1.7)), x + 12, y + (size > TITLE * 0.8 ? size : title / 2), width - 20);
+    context.fillText(
+      far.title.slice(0, Math.floor((width / size) * 1.7)),
+      x + 12,
+      y + (size > TITLE * 0.8 ? size : title / 2),
+      width - 20,
+    );
   }
   const ring = far.problem ? colours.danger : far.running ? colours.good : far.selected ? colours.accent : "";
   if (ring) {
@@ -133,7 +138,22 @@ export function drawMarquee(context, [x, y, width, height], scale, colours) {
 }
 
 /** The colours that the canvas takes from the style sheet. */
-const NAMES = ["field", "grid", "grid-strong", "node", "node-title", "text", "text-dim", "accent", "danger", "good", "warn", "outline", "bypass", "link-edge"];
+const NAMES = [
+  "field",
+  "grid",
+  "grid-strong",
+  "node",
+  "node-title",
+  "text",
+  "text-dim",
+  "accent",
+  "danger",
+  "good",
+  "warn",
+  "outline",
+  "bypass",
+  "link-edge",
+];
 
 /**
  * @param {Element} element
@@ -153,5 +173,10 @@ export function withAlpha(colour, alpha) {
   const short = /^#([0-9a-f])([0-9a-f])([0-9a-f])$/i.exec(colour);
   const long = short ? `#${short[1]}${short[1]}${short[2]}${short[2]}${short[3]}${short[3]}` : colour;
   if (!/^#[0-9a-f]{6}$/i.test(long)) return colour;
-  return long + Math.round(alpha * 255).toString(16).padStart(2, "0");
+  return (
+    long +
+    Math.round(alpha * 255)
+      .toString(16)
+      .padStart(2, "0")
+  );
 }

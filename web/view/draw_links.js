@@ -18,7 +18,11 @@ const STRAIGHT_BELOW = 0.18;
  * @param {Record<string, string>} colours
  */
 export function drawLinks(context, session, area, overlay, colours) {
-  const { scene, document, viewport: { scale } } = session;
+  const {
+    scene,
+    document,
+    viewport: { scale },
+  } = session;
   /** @type {Map<string, {path: Path2D, strong: boolean, colour: string, alpha: number}>} */
   const batches = new Map();
   for (const key of scene.links.query(area)) {

@@ -60,11 +60,13 @@ export class Editor {
     this.session = session;
     if (!session) return;
     const { document } = session;
-    this.stops.push(document.subscribe((change) => {
-      session.scene.update(change);
-      this.nodes.update(touched(session, change));
-      this.invalidate();
-    }));
+    this.stops.push(
+      document.subscribe((change) => {
+        session.scene.update(change);
+        this.nodes.update(touched(session, change));
+        this.invalidate();
+      }),
+    );
     const listener = () => {
       this.nodes.update(this.nodes.mounted.keys());
       this.invalidate();
@@ -104,8 +106,12 @@ export class Editor {
     const [left, top] = [Math.min(...bounds.map((box) => box[0])), Math.min(...bounds.map((box) => box[1]))];
     const right = Math.max(...bounds.map((box) => box[0] + box[2]));
     const bottom = Math.max(...bounds.map((box) => box[1] + box[3]));
-    session.viewport.fit([left, top, right - left, bottom - top], { insets: this.insets, margin: Math.min(48, session.viewport.size[0] * 0.05) });
-    if (!session.placed && session.viewport.scale < READABLE && session.viewport.size[0] < NARROW) this.#startAt(left, top);
+    session.viewport.fit([left, top, right - left, bottom - top], {
+      insets: this.insets,
+      margin: Math.min(48, session.viewport.size[0] * 0.05),
+    });
+    if (!session.placed && session.viewport.scale < READABLE && session.viewport.size[0] < NARROW)
+      this.#startAt(left, top);
     session.placed = true;
     this.moved();
   }

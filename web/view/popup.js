@@ -37,7 +37,8 @@ export function openPopup(content, anchor, { minimumWidth = 0, closed = () => {}
   };
   document.addEventListener("pointerdown", outside, true);
   document.addEventListener("keydown", escape, true);
-  if (anchor instanceof HTMLElement) root.style.minWidth = `${Math.max(anchor.getBoundingClientRect().width, minimumWidth)}px`;
+  if (anchor instanceof HTMLElement)
+    root.style.minWidth = `${Math.max(anchor.getBoundingClientRect().width, minimumWidth)}px`;
   place(root, anchor);
   return { close, root };
 }
@@ -51,7 +52,9 @@ function place(root, anchor) {
   const update = () => {
     const { width, height } = root.getBoundingClientRect();
     const below = at.bottom + GAP + height <= window.innerHeight - MARGIN;
-    const top = below ? at.bottom + GAP : Math.max(MARGIN, at.top - GAP - height > MARGIN ? at.top - GAP - height : window.innerHeight - height - MARGIN);
+    const top = below
+      ? at.bottom + GAP
+      : Math.max(MARGIN, at.top - GAP - height > MARGIN ? at.top - GAP - height : window.innerHeight - height - MARGIN);
     root.style.left = `${Math.max(MARGIN, Math.min(at.left, window.innerWidth - width - MARGIN))}px`;
     root.style.top = `${top}px`;
   };

@@ -36,7 +36,11 @@ export class Session {
     this.problems = new Map();
     /** @type {Map<string, unknown>} "node:widget" to the value of the last run */
     this.ran = new Map();
-    this.scene = new Scene(document.graph, (node) => this.definitionFor(node), (node) => this.hasMedia(node));
+    this.scene = new Scene(
+      document.graph,
+      (node) => this.definitionFor(node),
+      (node) => this.hasMedia(node),
+    );
   }
 
   /** @param {string} type @returns {NodeDef | undefined} */
@@ -51,7 +55,9 @@ export class Session {
    */
   definitionFor(node) {
     const def = this.definition(node.type);
-    return def && node.type === "PrimitiveNode" ? primitiveDefinition(def, node, this.document.graph, (type) => this.definition(type)) : def;
+    return def && node.type === "PrimitiveNode"
+      ? primitiveDefinition(def, node, this.document.graph, (type) => this.definition(type))
+      : def;
   }
 
   /** Whether a class is known to be missing. Before the server has said what it has, none is. @param {string} type */

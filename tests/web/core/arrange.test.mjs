@@ -19,7 +19,8 @@ function boxes(graph) {
 test("sources come before readers", () => {
   const { graph } = defaultDocument();
   const order = executionOrder(graph);
-  for (const link of graph.links.values()) assert.ok(order.indexOf(String(link.origin_id)) < order.indexOf(String(link.target_id)));
+  for (const link of graph.links.values())
+    assert.ok(order.indexOf(String(link.origin_id)) < order.indexOf(String(link.target_id)));
   assert.equal(depths(graph).get("9"), 4);
 });
 
@@ -31,7 +32,10 @@ test("arranged nodes do not overlap and links run to the right", () => {
     for (const b of all) {
       if (a.id >= b.id) continue;
       const [[ax, ay], [bx, by]] = [places.get(a.id), places.get(b.id)];
-      assert.ok(ax + a.width <= bx || bx + b.width <= ax || ay + a.height <= by || by + b.height <= ay, `${a.id} ${b.id}`);
+      assert.ok(
+        ax + a.width <= bx || bx + b.width <= ax || ay + a.height <= by || by + b.height <= ay,
+        `${a.id} ${b.id}`,
+      );
     }
   }
   for (const link of graph.links.values()) {
@@ -40,9 +44,19 @@ test("arranged nodes do not overlap and links run to the right", () => {
 });
 
 test("align and spread", () => {
-  const row = [{ id: "a", x: 0, y: 0, width: 10, height: 10 }, { id: "b", x: 50, y: 5, width: 20, height: 30 }, { id: "c", x: 100, y: 9, width: 10, height: 10 }];
-  assert.deepEqual([...align(row, "right").values()].map(([x]) => x), [100, 90, 100]);
-  assert.deepEqual([...align(row, "bottom").values()].map(([, y]) => y), [25, 5, 25]);
+  const row = [
+    { id: "a", x: 0, y: 0, width: 10, height: 10 },
+    { id: "b", x: 50, y: 5, width: 20, height: 30 },
+    { id: "c", x: 100, y: 9, width: 10, height: 10 },
+  ];
+  assert.deepEqual(
+    [...align(row, "right").values()].map(([x]) => x),
+    [100, 90, 100],
+  );
+  assert.deepEqual(
+    [...align(row, "bottom").values()].map(([, y]) => y),
+    [25, 5, 25],
+  );
   assert.deepEqual(align(row, "columns").get("b"), [45, 5]);
 });
 

@@ -25,10 +25,30 @@ test("what we do not understand survives, in its place", () => {
   assert.equal(JSON.stringify(new Document(JSON.parse(text)).toRecord()), text);
 });
 
+test("entries that are no nodes are passed over and kept", () => {
+  const record = defaultRecord();
+  record.nodes.push(
+    null,
+    "text",
+    { type: "NoId" },
+    { id: 3, type: "Twice" },
+    { id: 99, type: "Odd", inputs: { a: 1 } },
+    { id: 98, outputs: [null] },
+  );
+  const text = JSON.stringify(record);
+  const doc = new Document(JSON.parse(text));
+  assert.equal(doc.graph.nodes.size, 7);
+  assert.equal(JSON.stringify(doc.toRecord()), text);
+});
+
 test("version 1 keeps its links as objects, reroutes at the root", () => {
   const record = {
-    version: 1, state: { lastNodeId: 2, lastLinkId: 1 },
-    nodes: [{ id: 1, type: "A", pos: [0, 0] }, { id: 2, type: "B", pos: [0, 0] }],
+    version: 1,
+    state: { lastNodeId: 2, lastLinkId: 1 },
+    nodes: [
+      { id: 1, type: "A", pos: [0, 0] },
+      { id: 2, type: "B", pos: [0, 0] },
+    ],
     links: [{ id: 1, origin_id: 1, origin_slot: 0, target_id: 2, target_slot: 0, type: "X", parentId: 4, more: true }],
     reroutes: [{ id: 4, pos: [5, 5], linkIds: [1] }],
   };
@@ -74,10 +94,14 @@ test("a long drag is remembered by its ends only", () => {
 test("an exception takes back the whole transaction", () => {
   const doc = defaultDocument();
   const before = JSON.stringify(doc.toRecord());
-  assert.throws(() => doc.transact("Broken", (tx) => {
-    removeNodes(tx, [3, 4]);
-    throw new Error("no");
-  }), /no/);
+  assert.throws(
+    () =>
+      doc.transact("Broken", (tx) => {
+        removeNodes(tx, [3, 4]);
+        throw new Error("no");
+      }),
+    /no/,
+  );
   assert.equal(JSON.stringify(doc.toRecord()), before);
   assert.equal(doc.history.undoLabel, "");
 });
@@ -122,7 +146,12 @@ test("ten thousand random edits, then undo all, is the start; redo all is the en
       else if (edit === 2) toggleMode(tx, [pick(ids)], 4);
       else if (edit === 3) tx.set("node", pick(ids), ["properties", "note", "deep"], draw());
       else if (edit === 4) tx.set("node", pick(ids), ["title"], draw() < 0.5 ? undefined : String(draw()));
-      else connect(tx, { node: pick(ids), slot: Math.floor(draw() * 3) }, { node: pick(ids), slot: Math.floor(draw() * 4) });
+      else
+        connect(
+          tx,
+          { node: pick(ids), slot: Math.floor(draw() * 3) },
+          { node: pick(ids), slot: Math.floor(draw() * 4) },
+        );
     });
     steps = doc.history.done.length;
   }

@@ -20,13 +20,19 @@ function png(chunks) {
 
 test("a picture gives its graph back", () => {
   const text = JSON.stringify(defaultRecord());
-  const bytes = png([["tEXt", encode("prompt\0{}")], ["tEXt", encode(`workflow\0${text}`)], ["IEND", new Uint8Array()]]);
+  const bytes = png([
+    ["tEXt", encode("prompt\0{}")],
+    ["tEXt", encode(`workflow\0${text}`)],
+    ["IEND", new Uint8Array()],
+  ]);
   assert.equal(readFile("a.png", bytes, definitions()).kind, "workflow");
   assert.deepEqual(readFile("a.png", bytes, definitions()).record, defaultRecord());
 });
 
 test("international text chunks, and only the prompt", () => {
-  const body = encode(`prompt\0\0\0en\0\0${JSON.stringify({ ...defaultPrompt(), 6: { ...defaultPrompt()[6], inputs: { text: "ä球" } } })}`);
+  const body = encode(
+    `prompt\0\0\0en\0\0${JSON.stringify({ ...defaultPrompt(), 6: { ...defaultPrompt()[6], inputs: { text: "ä球" } } })}`,
+  );
   const found = readFile("b.png", png([["iTXt", body]]), definitions());
   assert.equal(found.kind, "prompt");
   assert.equal(found.record.nodes.find((/** @type {any} */ node) => node.id === 6).widgets_values[0], "ä球");
@@ -69,7 +75,8 @@ test("Python's NaN is null", () => {
 test("what is no graph says so", () => {
   assert.throws(() => readFile("photo.jpg", encode("x"), definitions()), /carries no graph/);
   assert.throws(() => readFile("a.png", png([]), definitions()), NoGraph);
-  for (const text of ["", "[]", "{}", "null", '{"a": {"class_type": 3}}']) assert.throws(() => readJson(text, definitions()), NoGraph);
+  for (const text of ["", "[]", "{}", "null", '{"a": {"class_type": 3}}'])
+    assert.throws(() => readJson(text, definitions()), NoGraph);
   assert.ok(!isPrompt({ a: { class_type: "X" }, b: 1 }));
 });
 
@@ -82,7 +89,10 @@ test("hostile lengths end the reading, not the page", () => {
 });
 
 test("a prompt with a class nobody knows is kept and drawn", () => {
-  const prompt = { 1: { class_type: "Gone", inputs: { a: 5, from: ["2", 3] } }, 2: { class_type: "AlsoGone", inputs: {} } };
+  const prompt = {
+    1: { class_type: "Gone", inputs: { a: 5, from: ["2", 3] } },
+    2: { class_type: "AlsoGone", inputs: {} },
+  };
   const { record } = readJson(JSON.stringify(prompt), definitions());
   assert.deepEqual(record.nodes[0].widgets_values, { a: 5 });
   assert.equal(record.links.length, 1);

@@ -41,7 +41,10 @@ test("the grid finds what a plain look at everything finds", () => {
   }
   for (let look = 0; look < 50; look += 1) {
     const area = /** @type {any} */ ([draw() * 8000 - 4000, draw() * 8000 - 4000, draw() * 4000, draw() * 900]);
-    const plain = [...boxes].filter(([, box]) => overlap(box, area)).map(([id]) => id).sort();
+    const plain = [...boxes]
+      .filter(([, box]) => overlap(box, area))
+      .map(([id]) => id)
+      .sort();
     assert.deepEqual([...grid.query(area)].sort(), plain);
   }
   assert.ok(grid.extent());
@@ -49,7 +52,11 @@ test("the grid finds what a plain look at everything finds", () => {
 });
 
 test("curves start and end at their sockets and know how far a point is", () => {
-  for (const to of [[300, 100], [-300, 40], [5, 0]]) {
+  for (const to of [
+    [300, 100],
+    [-300, 40],
+    [5, 0],
+  ]) {
     const curve = linkCurve([0, 0], /** @type {any} */ (to));
     assert.deepEqual(pointAt(curve, 0), [0, 0]);
     assert.deepEqual(pointAt(curve, 1), to);

@@ -79,7 +79,10 @@ test("a node goes into a link, and out of it with the chain kept", () => {
   consistent(doc.graph);
   doc.transact("Delete", (tx) => removeNodes(tx, [blur.id], { keepChain: true }));
   consistent(doc.graph);
-  assert.equal(JSON.stringify([...doc.graph.links.values()].map((link) => [link.origin_id, link.target_id]).sort()), before);
+  assert.equal(
+    JSON.stringify([...doc.graph.links.values()].map((link) => [link.origin_id, link.target_id]).sort()),
+    before,
+  );
 });
 
 test("dissolve joins only what fits", () => {
@@ -100,12 +103,18 @@ test("reroute points come and go on a link", () => {
     addReroute(tx, 9, [15, 15], 1);
   });
   const link = /** @type {any} */ (doc.graph.links.get(9));
-  assert.deepEqual(pointsOf(doc.graph, link).map((point) => point.pos[0]), [10, 15, 20]);
+  assert.deepEqual(
+    pointsOf(doc.graph, link).map((point) => point.pos[0]),
+    [10, 15, 20],
+  );
   const saved = doc.toRecord();
   assert.equal(saved.extra.reroutes.length, 3);
   assert.deepEqual(saved.extra.linkExtensions, [{ id: 9, parentId: link.parentId }]);
   doc.transact("Remove", (tx) => removeReroute(tx, 3));
-  assert.deepEqual(pointsOf(doc.graph, link).map((point) => point.pos[0]), [10, 20]);
+  assert.deepEqual(
+    pointsOf(doc.graph, link).map((point) => point.pos[0]),
+    [10, 20],
+  );
   doc.transact("Cut", (tx) => disconnect(tx, 9));
   assert.equal(doc.graph.reroutes.size, 0);
 });
@@ -113,6 +122,9 @@ test("reroute points come and go on a link", () => {
 test("a new node has the class's sockets, sizes and defaults", () => {
   const node = blankNode(/** @type {any} */ (definitions().get("KSampler")), [10.4, 20.6]);
   assert.deepEqual(node.pos, [10, 21]);
-  assert.deepEqual(node.inputs?.map((input) => input.name), ["model", "positive", "negative", "latent_image"]);
+  assert.deepEqual(
+    node.inputs?.map((input) => input.name),
+    ["model", "positive", "negative", "latent_image"],
+  );
   assert.deepEqual(node.widgets_values, [0, "randomize", 20, 8, "euler", "simple", 1]);
 });

@@ -10,7 +10,17 @@ import { defaultDocument, definitions, random } from "./fixtures.mjs";
 const defs = definitions();
 
 test("sums as people type them", () => {
-  const cases = { "512*1.5": 768, "(64+8)/2": 36, "2^3^2": 512, "-3": -3, "1,5": 1.5, "7%4": 3, "1e3": 1000, ".5": 0.5, "2*-3": -6 };
+  const cases = {
+    "512*1.5": 768,
+    "(64+8)/2": 36,
+    "2^3^2": 512,
+    "-3": -3,
+    "1,5": 1.5,
+    "7%4": 3,
+    "1e3": 1000,
+    ".5": 0.5,
+    "2*-3": -6,
+  };
   for (const [text, value] of Object.entries(cases)) assert.equal(evaluate(text), value, text);
   for (const text of ["", "1+", "(1", "a", "1 2", "1/0", "alert(1)"]) assert.equal(evaluate(text), null, text);
 });
@@ -40,8 +50,14 @@ test("what a seed's control does", () => {
 });
 
 test("words are drawn, comments go, escapes stay", () => {
-  assert.equal(drawWords("a {red|blue} ball", () => 0.9), "a blue ball");
-  assert.equal(drawWords("{a|{b|c}}", () => 0.9), "c");
+  assert.equal(
+    drawWords("a {red|blue} ball", () => 0.9),
+    "a blue ball",
+  );
+  assert.equal(
+    drawWords("{a|{b|c}}", () => 0.9),
+    "c",
+  );
   assert.equal(drawWords("x /* no */ y // end\nz"), "x  y \nz");
   assert.equal(drawWords("\\{a\\|b\\}"), "{a|b}");
   assert.equal(drawWords("http://x"), "http://x");
@@ -49,18 +65,33 @@ test("words are drawn, comments go, escapes stay", () => {
 
 test("patterns in file names", () => {
   const now = new Date(2026, 1, 3, 4, 5, 6);
-  assert.equal(fillPatterns("%date:yyyy-MM-dd_hhmmss%", () => undefined, now), "2026-02-03_040506");
-  assert.equal(fillPatterns("a%KSampler.seed%b", (node, widget) => (node === "KSampler" && widget === "seed" ? "1/2" : undefined)), "a1_2b");
-  assert.equal(fillPatterns("%Nobody.x% 100%", () => undefined), "%Nobody.x% 100%");
+  assert.equal(
+    fillPatterns("%date:yyyy-MM-dd_hhmmss%", () => undefined, now),
+    "2026-02-03_040506",
+  );
+  assert.equal(
+    fillPatterns("a%KSampler.seed%b", (node, widget) => (node === "KSampler" && widget === "seed" ? "1/2" : undefined)),
+    "a1_2b",
+  );
+  assert.equal(
+    fillPatterns("%Nobody.x% 100%", () => undefined),
+    "%Nobody.x% 100%",
+  );
 });
 
 test("widgets in stored order, seed with its control", () => {
   const node = /** @type {any} */ (defaultDocument().graph.node(3));
   const widgets = widgetsOf(node, defs.get("KSampler"));
-  assert.deepEqual(widgets.map((widget) => widget.name), ["seed", "control_after_generate", "steps", "cfg", "sampler_name", "scheduler", "denoise"]);
+  assert.deepEqual(
+    widgets.map((widget) => widget.name),
+    ["seed", "control_after_generate", "steps", "cfg", "sampler_name", "scheduler", "denoise"],
+  );
   assert.equal(widgetValue(node, widgets[1]), "randomize");
   assert.deepEqual(widgetsOf(node, undefined), []);
-  assert.deepEqual(defs.get("LoadImage")?.widgets.map((widget) => widget.kind), ["combo", "upload"]);
+  assert.deepEqual(
+    defs.get("LoadImage")?.widgets.map((widget) => widget.kind),
+    ["combo", "upload"],
+  );
   assert.deepEqual(defs.get("LoraLoader")?.widgets[0].choices, ["a.safetensors"]);
 });
 
@@ -80,7 +111,14 @@ test("a layout needs no screen and keeps the stored size", () => {
 test("rows never overlap, whatever the class", () => {
   const draw = random(3);
   for (const def of defs.values()) {
-    const node = /** @type {any} */ ({ id: 1, type: def.id, pos: [0, 0], size: [100 + draw() * 300, draw() * 500], inputs: [], outputs: [] });
+    const node = /** @type {any} */ ({
+      id: 1,
+      type: def.id,
+      pos: [0, 0],
+      size: [100 + draw() * 300, draw() * 500],
+      inputs: [],
+      outputs: [],
+    });
     const layout = layoutNode(node, def, draw() < 0.5);
     for (let row = 1; row < layout.rows.length; row += 1) {
       assert.ok(layout.rows[row].y >= layout.rows[row - 1].y + layout.rows[row - 1].height - 1e-9);

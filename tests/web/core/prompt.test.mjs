@@ -26,7 +26,9 @@ test("the default graph is its prompt", () => {
   const prompt = compilePrompt(defaultDocument().graph, defs);
   const expected = defaultPrompt();
   for (const entry of Object.values(expected)) delete entry._meta;
-  const bare = Object.fromEntries(Object.entries(prompt).map(([id, { inputs, class_type }]) => [id, { inputs, class_type }]));
+  const bare = Object.fromEntries(
+    Object.entries(prompt).map(([id, { inputs, class_type }]) => [id, { inputs, class_type }]),
+  );
   assert.deepEqual(bare, expected);
   assert.equal(prompt[6]._meta.title, "Prompt");
 });
@@ -49,7 +51,10 @@ test("a bypassed node is seen through, a muted one takes its followers' inputs",
 });
 
 test("which input a bypassed node passes on", () => {
-  const node = /** @type {any} */ ({ inputs: [{ type: "CLIP" }, { type: "MODEL" }], outputs: [{ type: "MODEL" }, { type: "CLIP" }] });
+  const node = /** @type {any} */ ({
+    inputs: [{ type: "CLIP" }, { type: "MODEL" }],
+    outputs: [{ type: "MODEL" }, { type: "CLIP" }],
+  });
   assert.equal(bypassInput(node, 0, "MODEL"), 1);
   assert.equal(bypassInput(node, 1, "CLIP"), 0);
   assert.equal(bypassInput(node, 0, "VAE"), -1);
@@ -113,31 +118,77 @@ test("a ring raises instead of hanging", () => {
 function subgraphRecord() {
   const io = (/** @type {any} */ name, /** @type {any} */ type) => ({ id: name, name, type, linkIds: [] });
   const definition = {
-    id: "sub-1", version: 1, name: "Soften",
-    inputs: [io("image", "IMAGE"), io("blur_radius", "INT")], outputs: [io("IMAGE", "IMAGE")],
-    nodes: [{
-      id: 1, type: "ImageBlur", pos: [0, 0], mode: 0, widgets_values: [1, 2],
-      inputs: [{ name: "image", type: "IMAGE", link: 1 }, { name: "blur_radius", type: "INT", link: 3, widget: { name: "blur_radius" } }],
-      outputs: [{ name: "IMAGE", type: "IMAGE", links: [2] }],
-    }],
+    id: "sub-1",
+    version: 1,
+    name: "Soften",
+    inputs: [io("image", "IMAGE"), io("blur_radius", "INT")],
+    outputs: [io("IMAGE", "IMAGE")],
+    nodes: [
+      {
+        id: 1,
+        type: "ImageBlur",
+        pos: [0, 0],
+        mode: 0,
+        widgets_values: [1, 2],
+        inputs: [
+          { name: "image", type: "IMAGE", link: 1 },
+          { name: "blur_radius", type: "INT", link: 3, widget: { name: "blur_radius" } },
+        ],
+        outputs: [{ name: "IMAGE", type: "IMAGE", links: [2] }],
+      },
+    ],
     links: [
       { id: 1, origin_id: -10, origin_slot: 0, target_id: 1, target_slot: 0, type: "IMAGE" },
       { id: 2, origin_id: 1, origin_slot: 0, target_id: -20, target_slot: 0, type: "IMAGE" },
       { id: 3, origin_id: -10, origin_slot: 1, target_id: 1, target_slot: 1, type: "INT" },
     ],
   };
-  const instance = (/** @type {number} */ id, /** @type {number} */ link, /** @type {number} */ out, /** @type {number} */ radius) => ({
-    id, type: "sub-1", pos: [0, 0], mode: 0, widgets_values: [radius],
-    inputs: [{ name: "image", type: "IMAGE", link }], outputs: [{ name: "IMAGE", type: "IMAGE", links: [out] }],
+  const instance = (
+    /** @type {number} */ id,
+    /** @type {number} */ link,
+    /** @type {number} */ out,
+    /** @type {number} */ radius,
+  ) => ({
+    id,
+    type: "sub-1",
+    pos: [0, 0],
+    mode: 0,
+    widgets_values: [radius],
+    inputs: [{ name: "image", type: "IMAGE", link }],
+    outputs: [{ name: "IMAGE", type: "IMAGE", links: [out] }],
   });
   return {
-    version: 0.4, last_node_id: 4, last_link_id: 3, definitions: { subgraphs: [definition] },
+    version: 0.4,
+    last_node_id: 4,
+    last_link_id: 3,
+    definitions: { subgraphs: [definition] },
     nodes: [
-      { id: 1, type: "LoadImage", pos: [0, 0], mode: 0, widgets_values: ["cat.png", "image"], inputs: [], outputs: [{ name: "IMAGE", type: "IMAGE", links: [1] }] },
-      instance(5, 1, 2, 9), instance(6, 2, 3, 4),
-      { id: 9, type: "SaveImage", pos: [0, 0], mode: 0, widgets_values: ["p"], inputs: [{ name: "images", type: "IMAGE", link: 3 }], outputs: [] },
+      {
+        id: 1,
+        type: "LoadImage",
+        pos: [0, 0],
+        mode: 0,
+        widgets_values: ["cat.png", "image"],
+        inputs: [],
+        outputs: [{ name: "IMAGE", type: "IMAGE", links: [1] }],
+      },
+      instance(5, 1, 2, 9),
+      instance(6, 2, 3, 4),
+      {
+        id: 9,
+        type: "SaveImage",
+        pos: [0, 0],
+        mode: 0,
+        widgets_values: ["p"],
+        inputs: [{ name: "images", type: "IMAGE", link: 3 }],
+        outputs: [],
+      },
     ],
-    links: [[1, 1, 0, 5, 0, "IMAGE"], [2, 5, 0, 6, 0, "IMAGE"], [3, 6, 0, 9, 0, "IMAGE"]],
+    links: [
+      [1, 1, 0, 5, 0, "IMAGE"],
+      [2, 5, 0, 6, 0, "IMAGE"],
+      [3, 6, 0, 9, 0, "IMAGE"],
+    ],
   };
 }
 

@@ -14,7 +14,8 @@ test("a run from its messages", () => {
   jobs.receive("execution_start", { prompt_id: "p" }, 1000);
   jobs.receive("execution_cached", { prompt_id: "p", nodes: ["4"] }, 1000);
   jobs.receive("executing", { prompt_id: "p", node: "3", display_node: "3" }, 1000);
-  for (const value of [1, 2, 3]) jobs.receive("progress", { prompt_id: "p", node: "3", value, max: 5 }, 1000 + value * 500);
+  for (const value of [1, 2, 3])
+    jobs.receive("progress", { prompt_id: "p", node: "3", value, max: 5 }, 1000 + value * 500);
   const job = /** @type {any} */ (jobs.latest("tab"));
   assert.equal(jobs.remaining, 2);
   assert.equal(jobs.running, job);
@@ -33,10 +34,20 @@ test("failures, blocks and cancellation", () => {
   const jobs = new Jobs();
   jobs.receive("execution_start", { prompt_id: "p" });
   jobs.receive("executing", { prompt_id: "p", node: "3" });
-  jobs.receive("execution_error", { prompt_id: "p", node_id: "5:3", exception_type: "ExecutionBlocked", exception_message: "no" });
+  jobs.receive("execution_error", {
+    prompt_id: "p",
+    node_id: "5:3",
+    exception_type: "ExecutionBlocked",
+    exception_message: "no",
+  });
   assert.equal(jobs.all.get("p")?.state, "running");
   assert.equal(jobs.all.get("p")?.nodes.get("5")?.state, "blocked");
-  jobs.receive("execution_error", { prompt_id: "p", node_id: "3", exception_type: "ValueError", exception_message: "bad\n" });
+  jobs.receive("execution_error", {
+    prompt_id: "p",
+    node_id: "3",
+    exception_type: "ValueError",
+    exception_message: "bad\n",
+  });
   assert.equal(jobs.all.get("p")?.state, "failed");
   assert.equal(jobs.all.get("p")?.nodes.get("3")?.message, "bad");
   jobs.receive("execution_start", { prompt_id: "q" });
@@ -82,7 +93,13 @@ test("binary frames", () => {
     return bytes.buffer;
   };
   const meta = JSON.stringify({ node_id: "5:3", display_node_id: "5", prompt_id: "p", image_type: "image/jpeg" });
-  assert.deepEqual(readFrame(frame(4, meta, [1, 2])), { kind: "preview", nodeId: "5", promptId: "p", mime: "image/jpeg", image: Uint8Array.from([1, 2]) });
+  assert.deepEqual(readFrame(frame(4, meta, [1, 2])), {
+    kind: "preview",
+    nodeId: "5",
+    promptId: "p",
+    mime: "image/jpeg",
+    image: Uint8Array.from([1, 2]),
+  });
   assert.deepEqual(readFrame(frame(3, "7", [104, 105])), { kind: "text", nodeId: "7", text: "hi" });
   assert.equal(readFrame(frame(77, "", [])).kind, "unknown");
   assert.equal(readFrame(new ArrayBuffer(2)).kind, "unknown");

@@ -167,8 +167,14 @@ export class Document {
 function changeSet(patches, label, origin) {
   /** @type {ChangeSet} */
   const change = {
-    nodes: new Set(), links: new Set(), groups: new Set(), reroutes: new Set(),
-    root: false, structure: false, label, origin,
+    nodes: new Set(),
+    links: new Set(),
+    groups: new Set(),
+    reroutes: new Set(),
+    root: false,
+    structure: false,
+    label,
+    origin,
   };
   for (const patch of patches) {
     if (patch.op !== "set") change.structure = true;

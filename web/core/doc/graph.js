@@ -27,6 +27,8 @@ export class Graph {
     /** @type {Map<number, RerouteRecord>} */
     this.reroutes = new Map();
     const first = list(record.links).find((link) => link !== null);
+    /** @type {unknown[]} entries of the list of nodes that are no nodes we can address; kept and written back */
+    this.strays = [];
     this.tuples = first === undefined ? Number(record.version ?? 0.4) < 1 : Array.isArray(first);
     this.hadReroutes = false;
     this.#read();
@@ -34,13 +36,18 @@ export class Graph {
 
   #read() {
     const { record } = this;
-    for (const node of list(record.nodes)) if (isObject(node) && node.id != null) this.nodes.set(String(node.id), /** @type {NodeRecord} */ (node));
+    for (const node of list(record.nodes)) {
+      if (isNode(node) && !this.nodes.has(String(node.id))) this.nodes.set(String(node.id), node);
+      else this.strays.push(node);
+    }
     for (const raw of list(record.links)) {
       const link = readLink(raw);
       if (link) this.links.set(link.id, link);
     }
     let groupId = 1;
-    for (const group of list(record.groups)) if (isObject(group)) this.groups.set(groupId++, /** @type {GroupRecord} */ (group));
+    for (const group of list(record.groups))
+      if (isObject(group) && list(group.bounding).length === 4)
+        this.groups.set(groupId++, /** @type {GroupRecord} */ (group));
     this.#readReroutes();
   }
 
@@ -61,7 +68,7 @@ export class Graph {
   toRecord() {
     /** @type {WorkflowRecord} */
     const out = { ...this.record };
-    out.nodes = [...this.nodes.values()];
+    out.nodes = [...this.nodes.values(), ...this.strays];
     out.links = [...this.links.values()].map((link) => (this.tuples ? linkTuple(link) : { ...link }));
     if (this.record.groups || this.groups.size) out.groups = [...this.groups.values()];
     if (this.hadReroutes || this.reroutes.size) this.#writeReroutes(out);
@@ -110,6 +117,17 @@ export class Graph {
     const ids = this.node(id)?.outputs?.[slot]?.links ?? [];
     return ids.map((link) => this.links.get(Number(link))).filter((link) => link !== undefined);
   }
+}
+
+/**
+ * @param {unknown} value
+ * @returns {value is NodeRecord}
+ */
+function isNode(value) {
+  if (!isObject(value) || value.id == null) return false;
+  return [value.inputs, value.outputs].every(
+    (ports) => ports == null || (Array.isArray(ports) && ports.every(isObject)),
+  );
 }
 
 /**

@@ -15,12 +15,19 @@ const LIMIT = 1000;
  * @param {Patch[]} second
  * @returns {Patch[]}
  */
-function joined(first, second) {
-  const same = first.length === second.length && first.every((patch, index) => {
-    const other = second[index];
-    return patch.op === "set" && other.op === "set" && patch.kind === other.kind && patch.id === other.id
-      && patch.path.join("\u0000") === other.path.join("\u0000");
-  });
+export function joined(first, second) {
+  const same =
+    first.length === second.length &&
+    first.every((patch, index) => {
+      const other = second[index];
+      return (
+        patch.op === "set" &&
+        other.op === "set" &&
+        patch.kind === other.kind &&
+        patch.id === other.id &&
+        patch.path.join("\u0000") === other.path.join("\u0000")
+      );
+    });
   if (!same) return [...first, ...second];
   return first.map((patch, index) => ({ ...patch, value: /** @type {any} */ (second[index]).value }));
 }

@@ -25,7 +25,14 @@ export class Transaction {
     for (let depth = 1; depth < path.length; depth += 1) {
       const at = valueAt(record, path.slice(0, depth));
       if (at === ABSENT || at === null) {
-        this.#do({ op: "set", kind, id: String(id), path: path.slice(0, depth), value: typeof path[depth] === "number" ? [] : {}, old: at });
+        this.#do({
+          op: "set",
+          kind,
+          id: String(id),
+          path: path.slice(0, depth),
+          value: typeof path[depth] === "number" ? [] : {},
+          old: at,
+        });
       }
     }
     const old = valueAt(record, path);

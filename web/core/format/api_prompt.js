@@ -19,8 +19,20 @@ import { layoutNode, nodeBox, TITLE } from "../nodes/layout.js";
  * @returns {import("../doc/schema.js").WorkflowRecord}
  */
 export function apiToWorkflow(prompt, definitions) {
-  const tx = new Transaction(new Graph({ last_node_id: 0, last_link_id: 0, nodes: [], links: [], groups: [], config: {}, extra: {}, version: 0.4 }));
-  for (const [id, entry] of Object.entries(prompt)) tx.insert("node", id, nodeFrom(id, entry, definitions.get(entry.class_type)));
+  const tx = new Transaction(
+    new Graph({
+      last_node_id: 0,
+      last_link_id: 0,
+      nodes: [],
+      links: [],
+      groups: [],
+      config: {},
+      extra: {},
+      version: 0.4,
+    }),
+  );
+  for (const [id, entry] of Object.entries(prompt))
+    tx.insert("node", id, nodeFrom(id, entry, definitions.get(entry.class_type)));
   for (const [id, entry] of Object.entries(prompt)) {
     for (const [name, value] of Object.entries(entry.inputs ?? {})) {
       if (isLink(value, prompt)) join(tx, id, name, value, definitions);
@@ -38,7 +50,9 @@ export function apiToWorkflow(prompt, definitions) {
  * @returns {value is [string, number]}
  */
 function isLink(value, prompt) {
-  return Array.isArray(value) && value.length === 2 && Number.isInteger(value[1]) && Object.hasOwn(prompt, String(value[0]));
+  return (
+    Array.isArray(value) && value.length === 2 && Number.isInteger(value[1]) && Object.hasOwn(prompt, String(value[0]))
+  );
 }
 
 /**
@@ -71,8 +85,17 @@ function unknownNode(type, inputs) {
   const linked = Object.keys(inputs).filter((name) => Array.isArray(inputs[name]));
   const values = Object.fromEntries(Object.entries(inputs).filter(([, value]) => !Array.isArray(value)));
   return {
-    id: 0, type, pos: [0, 0], size: [260, 80], flags: {}, order: 0, mode: 0,
-    inputs: linked.map((name) => ({ name, type: "*", link: null })), outputs: [], properties: {}, widgets_values: values,
+    id: 0,
+    type,
+    pos: [0, 0],
+    size: [260, 80],
+    flags: {},
+    order: 0,
+    mode: 0,
+    inputs: linked.map((name) => ({ name, type: "*", link: null })),
+    outputs: [],
+    properties: {},
+    widgets_values: values,
   };
 }
 
@@ -101,7 +124,8 @@ function join(tx, id, name, [from, output], definitions) {
  */
 function growOutputs(tx, node, last) {
   const outputs = [...(node.outputs ?? [])];
-  while (outputs.length <= last && outputs.length < 64) outputs.push({ name: `output ${outputs.length}`, type: "*", links: null });
+  while (outputs.length <= last && outputs.length < 64)
+    outputs.push({ name: `output ${outputs.length}`, type: "*", links: null });
   tx.set("node", node.id, ["outputs"], outputs);
 }
 

@@ -13,7 +13,8 @@
 export function linkCurve(from, to) {
   const dx = to[0] - from[0];
   const dy = Math.abs(to[1] - from[1]);
-  const reach = dx >= 0 ? Math.max(dx * 0.5, Math.min(28, dy * 0.5)) : Math.min(-dx * 0.6 + 40, 60 + dy * 0.5 + -dx * 0.15);
+  const reach =
+    dx >= 0 ? Math.max(dx * 0.5, Math.min(28, dy * 0.5)) : Math.min(-dx * 0.6 + 40, 60 + dy * 0.5 + -dx * 0.15);
   return [from, [from[0] + reach, from[1]], [to[0] - reach, to[1]], to];
 }
 

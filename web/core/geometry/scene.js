@@ -60,7 +60,8 @@ export class Scene {
       const origin = this.graph.links.get(id)?.origin_id;
       if (origin !== undefined && this.graph.node(origin)?.type === "PrimitiveNode") this.#placeNode(String(origin));
     }
-    if (change.reroutes.size) for (const link of this.graph.links.values()) if (link.parentId != null) links.add(link.id);
+    if (change.reroutes.size)
+      for (const link of this.graph.links.values()) if (link.parentId != null) links.add(link.id);
     for (const id of links) this.#placeLink(id);
   }
 
@@ -149,7 +150,12 @@ export class Scene {
    */
   groupAt([x, y]) {
     let best = null;
-    for (const [id, { bounding: [left, top, width, height] }] of this.graph.groups) {
+    for (const [
+      id,
+      {
+        bounding: [left, top, width, height],
+      },
+    ] of this.graph.groups) {
       const inside = x >= left && x <= left + width && y >= top && y <= top + height;
       const corner = inside && x > left + width - 18 && y > top + height - 18;
       if (inside && (y < top + GROUP_HEADER || corner)) best = { id, corner };
@@ -159,7 +165,9 @@ export class Scene {
 
   /** @param {Bounds} area @returns {string[]} the keys of all that it touches */
   keysIn(area) {
-    const groups = [...this.graph.groups].filter(([, group]) => swallowed(area, group.bounding)).map(([id]) => `group:${id}`);
+    const groups = [...this.graph.groups]
+      .filter(([, group]) => swallowed(area, group.bounding))
+      .map(([id]) => `group:${id}`);
     const points = [...this.graph.reroutes.values()].filter(({ pos }) => overlap(area, [pos[0] - 1, pos[1] - 1, 2, 2]));
     return [...this.nodes.query(area), ...groups, ...points.map(({ id }) => `reroute:${id}`)];
   }
@@ -240,8 +248,12 @@ function joined(all) {
 
 /** @param {Bounds} outer @param {Bounds} inner */
 function swallowed(outer, inner) {
-  return inner[0] > outer[0] && inner[1] > outer[1]
-    && inner[0] + inner[2] < outer[0] + outer[2] && inner[1] + inner[3] < outer[1] + outer[3];
+  return (
+    inner[0] > outer[0] &&
+    inner[1] > outer[1] &&
+    inner[0] + inner[2] < outer[0] + outer[2] &&
+    inner[1] + inner[3] < outer[1] + outer[3]
+  );
 }
 
 export { bare, TITLE };

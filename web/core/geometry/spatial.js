@@ -62,7 +62,9 @@ export class SpatialGrid {
   /** @returns {Bounds | null} bounds of everything */
   extent() {
     let [left, top, right, bottom] = [Infinity, Infinity, -Infinity, -Infinity];
-    for (const { bounds: [x, y, width, height] } of this.items.values()) {
+    for (const {
+      bounds: [x, y, width, height],
+    } of this.items.values()) {
       left = Math.min(left, x);
       top = Math.min(top, y);
       right = Math.max(right, x + width);

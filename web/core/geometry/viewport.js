@@ -52,7 +52,11 @@ export class Viewport {
    */
   fit([x, y, width, height], { margin = 48, maximum = 1, insets = { top: 0, right: 0, bottom: 0, left: 0 } } = {}) {
     const free = [this.size[0] - insets.left - insets.right, this.size[1] - insets.top - insets.bottom];
-    const wanted = Math.min((free[0] - 2 * margin) / Math.max(width, 1), (free[1] - 2 * margin) / Math.max(height, 1), maximum);
+    const wanted = Math.min(
+      (free[0] - 2 * margin) / Math.max(width, 1),
+      (free[1] - 2 * margin) / Math.max(height, 1),
+      maximum,
+    );
     this.scale = Math.min(Math.max(wanted, MINIMUM_SCALE), MAXIMUM_SCALE);
     this.offset = [
       insets.left + free[0] / 2 - (x + width / 2) * this.scale,

@@ -75,7 +75,10 @@ function sortColumn(graph, column, places) {
     });
     return above.length ? above.reduce((sum, value) => sum + value, 0) / above.length : box.y;
   };
-  return column.map((box) => ({ box, at: weight(box) })).sort((a, b) => a.at - b.at || a.box.y - b.box.y).map(({ box }) => box);
+  return column
+    .map((box) => ({ box, at: weight(box) }))
+    .sort((a, b) => a.at - b.at || a.box.y - b.box.y)
+    .map(({ box }) => box);
 }
 
 /**

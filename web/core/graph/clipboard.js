@@ -43,7 +43,9 @@ export function readClip(text) {
   if (!text.startsWith("{")) return null;
   try {
     const clip = JSON.parse(text);
-    return isObject(clip) && clip.latentLoom === "nodes" && Array.isArray(clip.nodes) ? /** @type {Clip} */ (clip) : null;
+    return isObject(clip) && clip.latentLoom === "nodes" && Array.isArray(clip.nodes)
+      ? /** @type {Clip} */ (clip)
+      : null;
   } catch {
     return null;
   }

@@ -15,8 +15,12 @@ const DEFAULT_COLOUR = "#5b6b8c";
  * @param {Bounds} inner
  */
 export function contains(outer, inner) {
-  return inner[0] >= outer[0] && inner[1] >= outer[1]
-    && inner[0] + inner[2] <= outer[0] + outer[2] && inner[1] + inner[3] <= outer[1] + outer[3];
+  return (
+    inner[0] >= outer[0] &&
+    inner[1] >= outer[1] &&
+    inner[0] + inner[2] <= outer[0] + outer[2] &&
+    inner[1] + inner[3] <= outer[1] + outer[3]
+  );
 }
 
 /**
@@ -67,7 +71,11 @@ export function membersOf(graph, id, boxOf) {
   const nodes = [...graph.nodes.keys()].filter((key) => centreInside(outer, boxOf(key)));
   const groups = [...graph.groups].filter(([other, group]) => other !== id && contains(outer, group.bounding));
   const reroutes = [...graph.reroutes.values()].filter(({ pos }) => contains(outer, [pos[0], pos[1], 0, 0]));
-  return [...nodes, ...groups.map(([other]) => `group:${other}`), ...reroutes.map((reroute) => `reroute:${reroute.id}`)];
+  return [
+    ...nodes,
+    ...groups.map(([other]) => `group:${other}`),
+    ...reroutes.map((reroute) => `reroute:${reroute.id}`),
+  ];
 }
 
 /**

@@ -30,8 +30,12 @@ export function connect(tx, from, to) {
   const id = nextId(graph.links.keys(), graph.record.last_link_id ?? graph.record.state?.lastLinkId);
   const type = typeName(output.type) === "*" ? input.type : output.type;
   const link = {
-    id, origin_id: idOf(graph, from.node), origin_slot: from.slot,
-    target_id: idOf(graph, to.node), target_slot: to.slot, type: typeName(type),
+    id,
+    origin_id: idOf(graph, from.node),
+    origin_slot: from.slot,
+    target_id: idOf(graph, to.node),
+    target_slot: to.slot,
+    type: typeName(type),
   };
   tx.insert("link", id, link);
   tx.set("root", "", counterPath(graph), id);
@@ -148,8 +152,11 @@ export function fittingPair(graph, link, id) {
   const node = graph.node(id);
   const origin = graph.node(link.origin_id)?.outputs?.[link.origin_slot];
   const target = graph.node(link.target_id)?.inputs?.[link.target_slot];
-  if (!node || !origin || !target || [link.origin_id, link.target_id].some((end) => String(end) === String(id))) return null;
-  const input = (node.inputs ?? []).findIndex((slot) => slot.link == null && !slot.widget && compatible(origin.type, slot.type));
+  if (!node || !origin || !target || [link.origin_id, link.target_id].some((end) => String(end) === String(id)))
+    return null;
+  const input = (node.inputs ?? []).findIndex(
+    (slot) => slot.link == null && !slot.widget && compatible(origin.type, slot.type),
+  );
   const output = (node.outputs ?? []).findIndex((slot) => compatible(slot.type, target.type));
   return input >= 0 && output >= 0 ? { input, output } : null;
 }

@@ -32,11 +32,20 @@ export function blankNode(def, pos) {
     flags: {},
     order: 0,
     mode: MODE.ALWAYS,
-    inputs: def.inputs.filter((input) => !input.widget).map((input) => ({
-      name: input.name, type: input.type, link: null, ...(input.optional ? { shape: 7 } : {}),
-    })),
+    inputs: def.inputs
+      .filter((input) => !input.widget)
+      .map((input) => ({
+        name: input.name,
+        type: input.type,
+        link: null,
+        ...(input.optional ? { shape: 7 } : {}),
+      })),
     outputs: def.outputs.map((output, slot_index) => ({
-      name: output.name, type: output.type, links: null, slot_index, ...(output.isList ? { shape: 6 } : {}),
+      name: output.name,
+      type: output.type,
+      links: null,
+      slot_index,
+      ...(output.isList ? { shape: 6 } : {}),
     })),
     properties: def.virtual ? {} : { "Node name for S&R": def.id },
     widgets_values: defaultValues(def),

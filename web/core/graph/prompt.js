@@ -66,7 +66,12 @@ function flatten(scope, context, prompt, depth) {
     if (node.mode === MODE.MUTED || node.mode === MODE.BYPASS) continue;
     const inner = context.subgraphs.get(node.type);
     if (inner) {
-      flatten({ graph: inner, prefix: `${scope.prefix}${node.id}:`, parent: scope, instance: node }, context, prompt, depth + 1);
+      flatten(
+        { graph: inner, prefix: `${scope.prefix}${node.id}:`, parent: scope, instance: node },
+        context,
+        prompt,
+        depth + 1,
+      );
     } else if (!isVirtual(node, context)) {
       prompt[`${scope.prefix}${node.id}`] = entryOf(node, scope, context);
     }
@@ -164,7 +169,8 @@ function outerSource(scope, slot, context, hops) {
  * @returns {Source}
  */
 function promotedValue(scope, slot) {
-  const promoted = (scope.graph.record.inputs ?? []).map((/** @type {unknown} */ _, /** @type {number} */ index) => index)
+  const promoted = (scope.graph.record.inputs ?? [])
+    .map((/** @type {unknown} */ _, /** @type {number} */ index) => index)
     .filter((/** @type {number} */ index) => endsAtWidget(scope.graph, index));
   const values = scope.instance?.widgets_values;
   const place = promoted.indexOf(slot);
@@ -202,8 +208,16 @@ function outputOf(scope, node, slot, target, context, hops) {
   }
   if (node.mode === MODE.MUTED) return { link: [`${scope.prefix}${node.id}`, slot] };
   const inner = context.subgraphs.get(node.type);
-  if (inner) return innerSource({ graph: inner, prefix: `${scope.prefix}${node.id}:`, parent: scope, instance: node }, slot, target, context, hops);
-  if (node.type === "PrimitiveNode") return { value: Array.isArray(node.widgets_values) ? node.widgets_values[0] : null };
+  if (inner)
+    return innerSource(
+      { graph: inner, prefix: `${scope.prefix}${node.id}:`, parent: scope, instance: node },
+      slot,
+      target,
+      context,
+      hops,
+    );
+  if (node.type === "PrimitiveNode")
+    return { value: Array.isArray(node.widgets_values) ? node.widgets_values[0] : null };
   if (isVirtual(node, context)) return sourceOf(scope, node, slot, context, hops);
   return { link: [`${scope.prefix}${node.id}`, slot] };
 }

@@ -60,7 +60,11 @@ export function compatible(output, input) {
 
 /** @param {string} name */
 function members(name) {
-  return name.toUpperCase().split(",").map((member) => member.trim()).filter(Boolean);
+  return name
+    .toUpperCase()
+    .split(",")
+    .map((member) => member.trim())
+    .filter(Boolean);
 }
 
 /**

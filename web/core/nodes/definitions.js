@@ -63,17 +63,19 @@ export function readDefinition(id, entry) {
 function readInputs(entry, section) {
   const ports = entry.input?.[section] ?? {};
   const order = entry.input_order?.[section] ?? Object.keys(ports);
-  return order.filter((/** @type {string} */ name) => Array.isArray(ports[name])).map((/** @type {string} */ name) => {
-    const [type, options = {}] = ports[name];
-    return {
-      name,
-      type: typeName(type),
-      options,
-      optional: section === "optional",
-      widget: readWidget(name, type, options),
-      tooltip: options.tooltip ?? "",
-    };
-  });
+  return order
+    .filter((/** @type {string} */ name) => Array.isArray(ports[name]))
+    .map((/** @type {string} */ name) => {
+      const [type, options = {}] = ports[name];
+      return {
+        name,
+        type: typeName(type),
+        options,
+        optional: section === "optional",
+        widget: readWidget(name, type, options),
+        tooltip: options.tooltip ?? "",
+      };
+    });
 }
 
 /**
@@ -103,7 +105,7 @@ function readWidget(name, type, options) {
   if (type === "STRING") return { ...base, kind: options.multiline ? "text" : "string" };
   const kind = KINDS[String(type)];
   if (!kind) return null;
-  return { ...base, kind, choices: kind === "combo" ? options.options ?? [] : null };
+  return { ...base, kind, choices: kind === "combo" ? (options.options ?? []) : null };
 }
 
 /**
@@ -113,8 +115,17 @@ function readWidget(name, type, options) {
  */
 function widgetsOfInput({ name, widget }) {
   if (!widget) return [];
-  const extra = (/** @type {string} */ label, /** @type {WidgetKind} */ kind, /** @type {unknown[] | null} */ choices) => ({
-    name: label, kind, options: {}, choices, owner: name, serialised: false,
+  const extra = (
+    /** @type {string} */ label,
+    /** @type {WidgetKind} */ kind,
+    /** @type {unknown[] | null} */ choices,
+  ) => ({
+    name: label,
+    kind,
+    options: {},
+    choices,
+    owner: name,
+    serialised: false,
   });
   const widgets = [widget];
   const control = widget.options.control_after_generate ?? (widget.kind === "int" && /^(noise_)?seed$/.test(name));
@@ -130,21 +141,51 @@ function widgetsOfInput({ name, widget }) {
 /** @returns {NodeDef[]} the classes that exist in the editor only and never reach a prompt */
 function editorNodes() {
   const base = {
-    category: "utils", help: "", inputs: [], outputs: [], widgets: [], outputNode: false, deprecated: false,
-    experimental: false, module: "editor", aliases: [], virtual: true,
+    category: "utils",
+    help: "",
+    inputs: [],
+    outputs: [],
+    widgets: [],
+    outputNode: false,
+    deprecated: false,
+    experimental: false,
+    module: "editor",
+    aliases: [],
+    virtual: true,
   };
   const any = { name: "", type: "*", isList: false, tooltip: "" };
   /** @type {(name: string, kind: WidgetKind) => WidgetDef} */
   const widget = (name, kind) => ({ name, kind, options: {}, choices: null, owner: null, serialised: true });
   return [
-    { ...base, id: "Note", title: "Note", help: "Text beside the graph.", aliases: ["comment"], widgets: [widget("text", "text")] },
-    { ...base, id: "MarkdownNote", title: "Markdown note", help: "Formatted text beside the graph.", widgets: [widget("text", "text")] },
     {
-      ...base, id: "Reroute", title: "Reroute", help: "Passes a link through.", outputs: [any], aliases: ["dot", "relay"],
+      ...base,
+      id: "Note",
+      title: "Note",
+      help: "Text beside the graph.",
+      aliases: ["comment"],
+      widgets: [widget("text", "text")],
+    },
+    {
+      ...base,
+      id: "MarkdownNote",
+      title: "Markdown note",
+      help: "Formatted text beside the graph.",
+      widgets: [widget("text", "text")],
+    },
+    {
+      ...base,
+      id: "Reroute",
+      title: "Reroute",
+      help: "Passes a link through.",
+      outputs: [any],
+      aliases: ["dot", "relay"],
       inputs: [{ name: "", type: "*", options: {}, optional: true, widget: null, tooltip: "" }],
     },
     {
-      ...base, id: "PrimitiveNode", title: "Primitive", help: "One value that feeds several inputs.",
+      ...base,
+      id: "PrimitiveNode",
+      title: "Primitive",
+      help: "One value that feeds several inputs.",
       outputs: [{ ...any, name: "connect to widget input" }],
     },
   ];

@@ -29,7 +29,11 @@ export function instanceDefinitions(graph, definitions) {
 function instanceDefinition(id, inner, definitions) {
   const { record } = inner;
   const inputs = (record.inputs ?? []).map((/** @type {any} */ port, /** @type {number} */ slot) => ({
-    name: port.name, type: typeName(port.type), options: {}, optional: true, tooltip: "",
+    name: port.name,
+    type: typeName(port.type),
+    options: {},
+    optional: true,
+    tooltip: "",
     widget: promotedWidget(inner, slot, port.name, definitions),
   }));
   return {
@@ -38,7 +42,12 @@ function instanceDefinition(id, inner, definitions) {
     category: "subgraphs",
     help: record.description ?? "",
     inputs,
-    outputs: (record.outputs ?? []).map((/** @type {any} */ port) => ({ name: port.name, type: typeName(port.type), isList: false, tooltip: "" })),
+    outputs: (record.outputs ?? []).map((/** @type {any} */ port) => ({
+      name: port.name,
+      type: typeName(port.type),
+      isList: false,
+      tooltip: "",
+    })),
     widgets: inputs.flatMap((/** @type {any} */ input) => (input.widget ? [input.widget] : [])),
     outputNode: false,
     deprecated: false,
@@ -65,7 +74,15 @@ export function primitiveDefinition(def, node, graph, definitionOf) {
   if (!fed) return def;
   const value = { ...fed, name: "value", owner: null, serialised: true };
   const controlled = fed.kind === "int" || fed.kind === "float" || fed.kind === "combo";
-  const control = { ...fed, name: "control_after_generate", kind: /** @type {const} */ ("control"), owner: "value", choices: ["fixed", "increment", "decrement", "randomize"], options: {}, serialised: false };
+  const control = {
+    ...fed,
+    name: "control_after_generate",
+    kind: /** @type {const} */ ("control"),
+    owner: "value",
+    choices: ["fixed", "increment", "decrement", "randomize"],
+    options: {},
+    serialised: false,
+  };
   return { ...def, widgets: controlled ? [value, control] : [value] };
 }
 

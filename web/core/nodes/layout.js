@@ -33,7 +33,9 @@ export function layoutNode(node, def, media = false) {
   if (node.type === "Reroute") return rerouteLayout(node);
   const widgets = widgetsOf(node, def);
   const [askedWidth, askedHeight] = pair(node.size, [210, 0]);
-  const plain = (node.inputs ?? []).map((input, slot) => ({ input, slot })).filter(({ input }) => !ownedByWidget(input, widgets));
+  const plain = (node.inputs ?? [])
+    .map((input, slot) => ({ input, slot }))
+    .filter(({ input }) => !ownedByWidget(input, widgets));
   const slotRows = Math.max(plain.length, (node.outputs ?? []).length);
   const top = slotRows ? slotRows * SLOT + PADDING : PADDING;
   const texts = widgets.filter((widget) => widget.kind === "text").length;
@@ -46,7 +48,10 @@ export function layoutNode(node, def, media = false) {
   const rows = placeRows(node, widgets, top, textHeight);
   const end = rows.length ? rows[rows.length - 1].y + rows[rows.length - 1].height : top - PADDING;
   return {
-    width, height, collapsed: false, rows,
+    width,
+    height,
+    collapsed: false,
+    rows,
     inputs: [...plain.map(({ slot }, row) => ({ slot, x: 0, y: middle(row), widget: null })), ...rowSockets(rows)],
     outputs: (node.outputs ?? []).map((_, slot) => ({ slot, x: width, y: middle(slot), widget: null })),
     media: media ? { y: end + PADDING, height: height - end - 2 * PADDING } : null,
@@ -86,9 +91,14 @@ function placeRows(node, widgets, top, textHeight) {
 
 /** @param {WidgetRow[]} rows */
 function rowSockets(rows) {
-  return rows.filter((row) => row.slot >= 0).map((row) => ({
-    slot: row.slot, x: 0, y: row.y + Math.min(row.height, WIDGET) / 2, widget: row.widget.name,
-  }));
+  return rows
+    .filter((row) => row.slot >= 0)
+    .map((row) => ({
+      slot: row.slot,
+      x: 0,
+      y: row.y + Math.min(row.height, WIDGET) / 2,
+      widget: row.widget.name,
+    }));
 }
 
 /**
@@ -98,7 +108,12 @@ function rowSockets(rows) {
 function collapsedLayout(node) {
   const y = -TITLE / 2;
   return {
-    width: COLLAPSED_WIDTH, height: 0, collapsed: true, rows: [], media: null, minimum: [COLLAPSED_WIDTH, 0],
+    width: COLLAPSED_WIDTH,
+    height: 0,
+    collapsed: true,
+    rows: [],
+    media: null,
+    minimum: [COLLAPSED_WIDTH, 0],
     inputs: (node.inputs ?? []).map((_, slot) => ({ slot, x: 0, y, widget: null })),
     outputs: (node.outputs ?? []).map((_, slot) => ({ slot, x: COLLAPSED_WIDTH, y, widget: null })),
   };
@@ -112,7 +127,12 @@ function rerouteLayout(node) {
   const y = REROUTE / 2;
   const width = Math.max(pair(node.size, [75, 0])[0], 2 * REROUTE);
   return {
-    width, height: REROUTE, collapsed: false, rows: [], media: null, minimum: [2 * REROUTE, REROUTE],
+    width,
+    height: REROUTE,
+    collapsed: false,
+    rows: [],
+    media: null,
+    minimum: [2 * REROUTE, REROUTE],
     inputs: (node.inputs ?? []).map((_, slot) => ({ slot, x: 0, y, widget: null })),
     outputs: (node.outputs ?? []).map((_, slot) => ({ slot, x: width, y, widget: null })),
   };

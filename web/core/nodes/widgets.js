@@ -42,7 +42,7 @@ export function defaultValue(widget) {
   if (widget.kind === "upload") return "image";
   if (widget.kind === "combo") {
     const choices = widget.choices ?? [];
-    return given !== undefined && choices.includes(given) ? given : choices[0] ?? null;
+    return given !== undefined && choices.includes(given) ? given : (choices[0] ?? null);
   }
   if (given !== undefined) return given;
   if (widget.kind === "int" || widget.kind === "float") return Math.max(0, widget.options.min ?? 0);

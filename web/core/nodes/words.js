@@ -50,7 +50,11 @@ export function fillPatterns(text, lookUp, now = new Date()) {
  */
 function formatDate(pattern, now) {
   const parts = /** @type {Record<string, number>} */ ({
-    d: now.getDate(), M: now.getMonth() + 1, h: now.getHours(), m: now.getMinutes(), s: now.getSeconds(),
+    d: now.getDate(),
+    M: now.getMonth() + 1,
+    h: now.getHours(),
+    m: now.getMinutes(),
+    s: now.getSeconds(),
   });
   return pattern.replace(/yyyy|yy|dd?|MM?|hh?|mm?|ss?/g, (token) => {
     if (token[0] === "y") return String(now.getFullYear()).slice(-token.length);

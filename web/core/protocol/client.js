@@ -54,7 +54,12 @@ export class Server {
     const headers = json === undefined ? undefined : { "Content-Type": "application/json" };
     let response;
     try {
-      response = await fetch(`/api${path}`, { method: method ?? (payload === undefined ? "GET" : "POST"), body: payload, headers, signal });
+      response = await fetch(`/api${path}`, {
+        method: method ?? (payload === undefined ? "GET" : "POST"),
+        body: payload,
+        headers,
+        signal,
+      });
     } catch {
       throw new ServerError(0, null, path);
     }

@@ -17,10 +17,17 @@ export function readFrame(buffer) {
   const code = view.getUint32(0);
   const length = view.getUint32(4);
   if (code === 1) {
-    return { kind: "preview", nodeId: "", promptId: "", mime: MIMES[length] ?? MIMES[1], image: new Uint8Array(buffer, 8) };
+    return {
+      kind: "preview",
+      nodeId: "",
+      promptId: "",
+      mime: MIMES[length] ?? MIMES[1],
+      image: new Uint8Array(buffer, 8),
+    };
   }
   const head = code === 3 || code === 4 ? new TextDecoder().decode(new Uint8Array(buffer, 8, length)) : "";
-  if (code === 3) return { kind: "text", nodeId: head, text: new TextDecoder().decode(new Uint8Array(buffer, 8 + length)) };
+  if (code === 3)
+    return { kind: "text", nodeId: head, text: new TextDecoder().decode(new Uint8Array(buffer, 8 + length)) };
   if (code !== 4) return { kind: "unknown", code };
   const meta = JSON.parse(head);
   return {

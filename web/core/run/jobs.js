@@ -31,8 +31,17 @@ export class Jobs {
     if (present) return present;
     /** @type {Job} */
     const job = {
-      id, document, state: "queued", nodes: new Map(), current: null, outputs: new Map(), error: null,
-      queued: now, started: 0, ended: 0, total,
+      id,
+      document,
+      state: "queued",
+      nodes: new Map(),
+      current: null,
+      outputs: new Map(),
+      error: null,
+      queued: now,
+      started: 0,
+      ended: 0,
+      total,
     };
     this.all.set(id, job);
     for (const old of this.all.keys()) {
@@ -89,7 +98,16 @@ export function shownNode(id) {
 function nodeRun(job, id) {
   let run = job.nodes.get(id);
   if (!run) {
-    run = { state: "waiting", value: 0, maximum: 0, started: 0, seconds: null, pace: new Pace(), message: "", text: "" };
+    run = {
+      state: "waiting",
+      value: 0,
+      maximum: 0,
+      started: 0,
+      seconds: null,
+      pace: new Pace(),
+      message: "",
+      text: "",
+    };
     job.nodes.set(id, run);
   }
   return run;
@@ -146,7 +164,8 @@ const HANDLERS = {
     const id = shownNode(data.display_node ?? data.node);
     job.current = id;
     const run = nodeRun(job, id);
-    if (run.state !== "running") Object.assign(run, { state: "running", started: now, value: 0, maximum: 0, pace: new Pace() });
+    if (run.state !== "running")
+      Object.assign(run, { state: "running", started: now, value: 0, maximum: 0, pace: new Pace() });
     return [...touched, id];
   },
   progress(job, data, now) {
@@ -165,7 +184,10 @@ const HANDLERS = {
     return [id];
   },
   job_requeued(job, _data, now) {
-    return end(job, "queued", now);
+    const touched = [...job.nodes.keys()];
+    end(job, "queued", now);
+    job.nodes.clear();
+    return touched;
   },
   execution_success: (job, _data, now) => end(job, "succeeded", now),
   execution_interrupted: (job, _data, now) => end(job, "cancelled", now),

@@ -26,7 +26,8 @@ export function prepareRun(graph, definitions, { random = Math.random, now = new
       /** @type {any} */ (node.widgets_values)[widget.path[1]] = drawWords(value, random);
     }
   }
-  const lookUp = (/** @type {string} */ name, /** @type {string} */ widget) => namedValue(copy, definitions, name, widget);
+  const lookUp = (/** @type {string} */ name, /** @type {string} */ widget) =>
+    namedValue(copy, definitions, name, widget);
   const text = (/** @type {string} */ value) => (value.includes("%") ? fillPatterns(value, lookUp, now) : value);
   return { prompt: compilePrompt(copy, definitions, { text }), workflow: copy.toRecord() };
 }
@@ -56,20 +57,24 @@ function namedValue(graph, definitions, name, widgetName) {
  * @param {() => number} [random]
  */
 export function advanceControls(document, definitionOf, ran, random = Math.random) {
-  document.transact("Next seed", (tx) => {
-    for (const node of tx.graph.nodes.values()) {
-      const widgets = widgetsOf(node, definitionOf(node));
-      for (const control of widgets.filter((widget) => widget.kind === "control")) {
-        const widget = widgets.find((candidate) => candidate.name === control.owner);
-        if (!widget || widgetLinked(node, widget.name)) continue;
-        const key = `${node.id}:${widget.name}`;
-        const value = widgetValue(node, widget);
-        const next = ran.get(key) === value ? nextValue(node, widget, control, widgets, random) : value;
-        ran.set(key, next);
-        if (next !== value) tx.set("node", node.id, widget.path, next);
+  document.transact(
+    "Next seed",
+    (tx) => {
+      for (const node of tx.graph.nodes.values()) {
+        const widgets = widgetsOf(node, definitionOf(node));
+        for (const control of widgets.filter((widget) => widget.kind === "control")) {
+          const widget = widgets.find((candidate) => candidate.name === control.owner);
+          if (!widget || widgetLinked(node, widget.name)) continue;
+          const key = `${node.id}:${widget.name}`;
+          const value = widgetValue(node, widget);
+          const next = ran.get(key) === value ? nextValue(node, widget, control, widgets, random) : value;
+          ran.set(key, next);
+          if (next !== value) tx.set("node", node.id, widget.path, next);
+        }
       }
-    }
-  }, { history: false });
+    },
+    { history: false },
+  );
 }
 
 /**

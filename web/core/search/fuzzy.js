@@ -50,5 +50,8 @@ export function search(query, items, fields, limit = 60) {
     const best = fields(item).reduce((top, field, index) => Math.max(top, score(query, field) / (1 + index * 0.5)), 0);
     if (best > 0) ranked.push({ item, best });
   }
-  return ranked.sort((a, b) => b.best - a.best).slice(0, limit).map(({ item }) => item);
+  return ranked
+    .sort((a, b) => b.best - a.best)
+    .slice(0, limit)
+    .map(({ item }) => item);
 }

@@ -27,7 +27,7 @@ export function findNodes(definitions, query, { wanted = {}, recent = [], limit 
  */
 function fits(def, { from, to }) {
   if (from !== undefined) return def.inputs.some((input) => compatible(from, input.type));
-  if (to !== undefined) return def.outputs.some((output) => compatible(output.type, to)) || (def.id === "PrimitiveNode");
+  if (to !== undefined) return def.outputs.some((output) => compatible(output.type, to)) || def.id === "PrimitiveNode";
   return true;
 }
 
@@ -39,10 +39,14 @@ function fits(def, { from, to }) {
 function byHabit(defs, recent, { from, to }) {
   const rank = (/** @type {NodeDef} */ def) => {
     const used = recent.indexOf(def.id);
-    const exact = from !== undefined
-      ? def.inputs.some((input) => input.type === from)
-      : to !== undefined && def.outputs.some((output) => output.type === to);
+    const exact =
+      from !== undefined
+        ? def.inputs.some((input) => input.type === from)
+        : to !== undefined && def.outputs.some((output) => output.type === to);
     return (used < 0 ? 100 : used) + (exact ? 0 : 200) + (def.deprecated ? 400 : 0) + (def.module === "nodes" ? 0 : 50);
   };
-  return defs.map((def) => ({ def, at: rank(def) })).sort((a, b) => a.at - b.at || a.def.title.localeCompare(b.def.title)).map(({ def }) => def);
+  return defs
+    .map((def) => ({ def, at: rank(def) }))
+    .sort((a, b) => a.at - b.at || a.def.title.localeCompare(b.def.title))
+    .map(({ def }) => def);
 }

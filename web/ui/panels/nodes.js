@@ -8,7 +8,12 @@ import { addFromSearch } from "../actions.js";
  * @param {import("../app.js").App} app
  */
 export function makePanel(app) {
-  const search = h("input", { type: "search", class: "panel-search", placeholder: "Search nodes", "aria-label": "Search nodes" });
+  const search = h("input", {
+    type: "search",
+    class: "panel-search",
+    placeholder: "Search nodes",
+    "aria-label": "Search nodes",
+  });
   const list = h("div", { class: "panel-list" });
   /** @type {Set<string>} */
   const opened = new Set(["sampling", "latent"]);
@@ -40,19 +45,31 @@ function folders(definitions, opened, add) {
     if (def.deprecated) continue;
     groups.set(def.category, [...(groups.get(def.category) ?? []), def]);
   }
-  return [...groups].sort(([a], [b]) => a.localeCompare(b)).map(([category, defs]) => {
-    const sorted = defs.sort((a, b) => a.title.localeCompare(b.title));
-    const body = h("div", { class: "folder-body" });
-    const details = h("details", { open: opened.has(category) }, h("summary", {}, h("span", { class: "row-title" }, category), h("span", { class: "count" }, String(defs.length))), body);
-    const show = () => {
-      if (details.open) opened.add(category);
-      else opened.delete(category);
-      if (details.open && !body.children.length) body.append(...sorted.map((def) => row(def, () => add(def))));
-    };
-    details.addEventListener("toggle", show);
-    show();
-    return details;
-  });
+  return [...groups]
+    .sort(([a], [b]) => a.localeCompare(b))
+    .map(([category, defs]) => {
+      const sorted = defs.sort((a, b) => a.title.localeCompare(b.title));
+      const body = h("div", { class: "folder-body" });
+      const details = h(
+        "details",
+        { open: opened.has(category) },
+        h(
+          "summary",
+          {},
+          h("span", { class: "row-title" }, category),
+          h("span", { class: "count" }, String(defs.length)),
+        ),
+        body,
+      );
+      const show = () => {
+        if (details.open) opened.add(category);
+        else opened.delete(category);
+        if (details.open && !body.children.length) body.append(...sorted.map((def) => row(def, () => add(def))));
+      };
+      details.addEventListener("toggle", show);
+      show();
+      return details;
+    });
 }
 
 /**
@@ -65,7 +82,12 @@ function row(def, add) {
     dot.style.background = typeColour(output.type);
     return dot;
   });
-  const button = h("button", { type: "button", class: "panel-row", draggable: "true", title: def.help || def.id, on: { click: add } }, h("span", { class: "row-title" }, def.title), ...dots);
+  const button = h(
+    "button",
+    { type: "button", class: "panel-row", draggable: "true", title: def.help || def.id, on: { click: add } },
+    h("span", { class: "row-title" }, def.title),
+    ...dots,
+  );
   button.addEventListener("dragstart", (event) => event.dataTransfer?.setData("application/x-loom-node", def.id));
   return button;
 }

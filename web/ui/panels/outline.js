@@ -8,7 +8,12 @@ import { fill, h } from "../../view/dom.js";
  * @param {import("../app.js").App} app
  */
 export function makePanel(app) {
-  const search = h("input", { type: "search", class: "panel-search", placeholder: "Find in graph", "aria-label": "Find in graph" });
+  const search = h("input", {
+    type: "search",
+    class: "panel-search",
+    placeholder: "Find in graph",
+    "aria-label": "Find in graph",
+  });
   const tree = h("div", { class: "panel-list", role: "tree", "aria-label": "Nodes in running order" });
   /** @type {import("../../view/session.js").Session | null} */
   let watched = null;
@@ -16,7 +21,9 @@ export function makePanel(app) {
   const go = (/** @type {string} */ id) => {
     app.session?.document.select([id]);
     app.editor.fit([id]);
-    requestAnimationFrame(() => requestAnimationFrame(() => app.editor.nodes.mounted.get(id)?.root.focus({ preventScroll: true })));
+    requestAnimationFrame(() =>
+      requestAnimationFrame(() => app.editor.nodes.mounted.get(id)?.root.focus({ preventScroll: true })),
+    );
   };
   const update = () => {
     const { session } = app;
@@ -42,13 +49,28 @@ export function makePanel(app) {
  */
 function rows(session, query, go) {
   const { graph, selection } = session.document;
-  const found = executionOrder(graph).map((id) => ({ id, node: graph.node(id) })).filter(({ id, node }) => {
-    return node && (!query || score(query, `${titleOf(node, session.definitionFor(node))} ${node.type} ${id}`) > 0);
-  });
-  return found.slice(0, 2000).map(({ id, node }, index) => h(
-    "button", { type: "button", class: `panel-row${session.problems.has(id) ? " bad" : ""}`, role: "treeitem", tabindex: index === 0 ? 0 : -1, "aria-selected": String(selection.has(id)), on: { click: () => go(id) } },
-    h("span", { class: "row-title" }, node ? titleOf(node, session.definitionFor(node)) : id), h("span", { class: "count" }, id),
-  ));
+  const found = executionOrder(graph)
+    .map((id) => ({ id, node: graph.node(id) }))
+    .filter(({ id, node }) => {
+      return node && (!query || score(query, `${titleOf(node, session.definitionFor(node))} ${node.type} ${id}`) > 0);
+    });
+  return found
+    .slice(0, 2000)
+    .map(({ id, node }, index) =>
+      h(
+        "button",
+        {
+          type: "button",
+          class: `panel-row${session.problems.has(id) ? " bad" : ""}`,
+          role: "treeitem",
+          tabindex: index === 0 ? 0 : -1,
+          "aria-selected": String(selection.has(id)),
+          on: { click: () => go(id) },
+        },
+        h("span", { class: "row-title" }, node ? titleOf(node, session.definitionFor(node)) : id),
+        h("span", { class: "count" }, id),
+      ),
+    );
 }
 
 /** @param {HTMLElement} tree @param {KeyboardEvent} event */

@@ -8,18 +8,58 @@ export function makePanel(app) {
   const saved = h("div", { class: "panel-list" });
   const closed = h("div", { class: "panel-list" });
   const actions = h(
-    "div", { class: "panel-actions" },
+    "div",
+    { class: "panel-actions" },
     h("button", { type: "button", class: "button", on: { click: () => app.tabs.openBlank() } }, icon("plus"), "New"),
-    h("button", { type: "button", class: "button", on: { click: () => app.files?.choose() } }, icon("folder"), "Open file"),
-    h("button", { type: "button", class: "button", on: { click: () => app.session && app.files?.save(app.session) } }, icon("save"), "Save"),
-    h("button", { type: "button", class: "button", on: { click: () => app.tabs.openDefault() } }, icon("image"), "Default graph"),
+    h(
+      "button",
+      { type: "button", class: "button", on: { click: () => app.files?.choose() } },
+      icon("folder"),
+      "Open file",
+    ),
+    h(
+      "button",
+      { type: "button", class: "button", on: { click: () => app.session && app.files?.save(app.session) } },
+      icon("save"),
+      "Save",
+    ),
+    h(
+      "button",
+      { type: "button", class: "button", on: { click: () => app.tabs.openDefault() } },
+      icon("image"),
+      "Default graph",
+    ),
   );
   const update = async () => {
     const [files = [], entries] = await Promise.all([app.files?.list(), app.journal.closed()]);
-    fill(saved, ...files.map((file) => row(app, file)), files.length ? null : h("p", { class: "dim" }, "Nothing saved yet."));
-    fill(closed, ...entries.slice(0, 8).map((entry) => h("button", { type: "button", class: "panel-row", on: { click: () => app.tabs.open(entry.record, { name: entry.name, path: entry.path }) } }, h("span", { class: "row-title" }, entry.name), h("span", { class: "count" }, ago(entry.time)))), entries.length ? null : h("p", { class: "dim" }, "None."));
+    fill(
+      saved,
+      ...files.map((file) => row(app, file)),
+      files.length ? null : h("p", { class: "dim" }, "Nothing saved yet."),
+    );
+    fill(
+      closed,
+      ...entries
+        .slice(0, 8)
+        .map((entry) =>
+          h(
+            "button",
+            {
+              type: "button",
+              class: "panel-row",
+              on: { click: () => app.tabs.open(entry.record, { name: entry.name, path: entry.path }) },
+            },
+            h("span", { class: "row-title" }, entry.name),
+            h("span", { class: "count" }, ago(entry.time)),
+          ),
+        ),
+      entries.length ? null : h("p", { class: "dim" }, "None."),
+    );
   };
-  return { root: h("div", { class: "panel-body" }, actions, h("h3", {}, "Saved"), saved, h("h3", {}, "Closed lately"), closed), update };
+  return {
+    root: h("div", { class: "panel-body" }, actions, h("h3", {}, "Saved"), saved, h("h3", {}, "Closed lately"), closed),
+    update,
+  };
 }
 
 /**
@@ -29,8 +69,14 @@ export function makePanel(app) {
 function row(app, { path, modified }) {
   const milliseconds = modified > 1e11 ? modified : modified * 1000;
   return h(
-    "div", { class: "panel-line" },
-    h("button", { type: "button", class: "panel-row", title: path, on: { click: () => app.files?.openSaved(path) } }, h("span", { class: "row-title" }, path.replace(/\.json$/i, "")), h("span", { class: "count" }, ago(milliseconds))),
+    "div",
+    { class: "panel-line" },
+    h(
+      "button",
+      { type: "button", class: "panel-row", title: path, on: { click: () => app.files?.openSaved(path) } },
+      h("span", { class: "row-title" }, path.replace(/\.json$/i, "")),
+      h("span", { class: "count" }, ago(milliseconds)),
+    ),
     iconButton("trash", `Delete ${path}`, () => app.files?.remove(path)),
   );
 }

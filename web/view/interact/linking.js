@@ -42,7 +42,9 @@ export function linkGesture(editor, down, element) {
   editor.nodes.pinned.add(pressed.node);
   if (pressed.side === "out") {
     const all = down.shiftKey ? graph.linksOutOf(pressed.node, pressed.slot).map((link) => link.id) : [];
-    return all.length ? pullAll(editor, down, pressed, all) : pull(editor, down, { from: [pressed], to: null, off: [] });
+    return all.length
+      ? pullAll(editor, down, pressed, all)
+      : pull(editor, down, { from: [pressed], to: null, off: [] });
   }
   const present = pressed.slot < 0 ? undefined : graph.linkInto(pressed.node, pressed.slot);
   if (!present) return pull(editor, down, { from: [], to: pressed, off: [] });
@@ -75,7 +77,9 @@ function pullAll(editor, down, pressed, ids) {
 function pull(editor, down, held) {
   const session = /** @type {Session} */ (editor.session);
   const type = heldType(session, held);
-  const fixed = held.from[0] ? session.scene.socket(held.from[0].node, "out", held.from[0].slot) : fixedInput(session, /** @type {Socket} */ (held.to));
+  const fixed = held.from[0]
+    ? session.scene.socket(held.from[0].node, "out", held.from[0].slot)
+    : fixedInput(session, /** @type {Socket} */ (held.to));
   let far = false;
   /** @type {HTMLElement | null} */
   let target = null;
@@ -145,7 +149,11 @@ function mark(editor, held, type, on) {
   for (const element of editor.nodes.root.querySelectorAll(".socket")) {
     const { dataset } = /** @type {HTMLElement} */ (element);
     const mine = /** @type {HTMLElement | null} */ (element.closest("[data-node]"))?.dataset.node === own;
-    const fits = on && !mine && (dataset.slot ?? "").startsWith(side) && compatible(side === "in" ? type : dataset.type, side === "in" ? dataset.type : type);
+    const fits =
+      on &&
+      !mine &&
+      (dataset.slot ?? "").startsWith(side) &&
+      compatible(side === "in" ? type : dataset.type, side === "in" ? dataset.type : type);
     element.classList.toggle("fits", fits);
   }
 }
@@ -159,7 +167,8 @@ function nearestFit(editor, event) {
   let best = null;
   let least = SNAP;
   for (const element of editor.nodes.root.querySelectorAll(".socket.fits")) {
-    const { left, top, height } = element.querySelector(".dot")?.getBoundingClientRect() ?? element.getBoundingClientRect();
+    const { left, top, height } =
+      element.querySelector(".dot")?.getBoundingClientRect() ?? element.getBoundingClientRect();
     const distance = Math.hypot(left + height / 2 - event.clientX, top + height / 2 - event.clientY);
     if (distance < least) [least, best] = [distance, /** @type {HTMLElement} */ (element)];
   }
@@ -186,8 +195,13 @@ function bodyTarget(editor, event, held, type) {
   const node = id && id !== (held.from[0] ?? held.to)?.node ? session.document.graph.node(id) : null;
   if (!id || !node) return null;
   if (held.from.length) {
-    const inputs = (node.inputs ?? []).map((input, slot) => ({ input, slot })).filter(({ input }) => compatible(type, input.type));
-    const choice = inputs.find(({ input }) => input.link == null && typeName(input.type) === typeName(type)) ?? inputs.find(({ input }) => input.link == null) ?? inputs[0];
+    const inputs = (node.inputs ?? [])
+      .map((input, slot) => ({ input, slot }))
+      .filter(({ input }) => compatible(type, input.type));
+    const choice =
+      inputs.find(({ input }) => input.link == null && typeName(input.type) === typeName(type)) ??
+      inputs.find(({ input }) => input.link == null) ??
+      inputs[0];
     return choice ? { node: id, slot: choice.slot, widget: "" } : null;
   }
   const slot = (node.outputs ?? []).findIndex((output) => compatible(output.type, type));
@@ -239,8 +253,11 @@ function letGo(editor, event, held, type) {
   }
   const wanted = held.from.length ? { from: type } : { to: type };
   editor.services.search({
-    at: editor.graphPoint(event), screen: [event.clientX, event.clientY], wanted,
-    from: held.from.length ? held.from : undefined, to: held.to ?? undefined,
+    at: editor.graphPoint(event),
+    screen: [event.clientX, event.clientY],
+    wanted,
+    from: held.from.length ? held.from : undefined,
+    to: held.to ?? undefined,
   });
 }
 
@@ -295,7 +312,10 @@ export function partners(session, socket) {
       if (!(out ? compatible(type, port.type) : compatible(port.type, type))) continue;
       const other = { node: String(node.id), slot, widget: "" };
       const held = out ? { from: [socket], to: null, off: [] } : { from: [], to: socket, off: [] };
-      found.push({ name: `${titleOf(node, session.definitionFor(node))} ${node.id}: ${port.label || port.name}`, join: () => join(session, held, other) });
+      found.push({
+        name: `${titleOf(node, session.definitionFor(node))} ${node.id}: ${port.label || port.name}`,
+        join: () => join(session, held, other),
+      });
     }
   }
   return found;

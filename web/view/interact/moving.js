@@ -38,9 +38,14 @@ export function moveGesture(editor, down, key, click) {
         for (const moving of origins.keys()) editor.nodes.pinned.add(moving);
       }
       const shift = snapped(editor, origins, key, [at[0] - start[0], at[1] - start[1]], event);
-      document.transact(label, (tx) => {
-        for (const [moving, [x, y]] of /** @type {Map<string, [number, number]>} */ (origins)) moveTo(tx, moving, [x + shift[0], y + shift[1]]);
-      }, { key: gestureKey });
+      document.transact(
+        label,
+        (tx) => {
+          for (const [moving, [x, y]] of /** @type {Map<string, [number, number]>} */ (origins))
+            moveTo(tx, moving, [x + shift[0], y + shift[1]]);
+        },
+        { key: gestureKey },
+      );
       editor.overlay.dropLink = origins.size === 1 && !key.includes(":") ? linkUnder(editor, key, at) : null;
     },
     up() {
@@ -52,7 +57,10 @@ export function moveGesture(editor, down, key, click) {
     },
     cancel() {
       editor.overlay.dropLink = null;
-      if (origins) document.transact(label, (tx) => origins?.forEach((place, moving) => moveTo(tx, moving, place)), { key: gestureKey });
+      if (origins)
+        document.transact(label, (tx) => origins?.forEach((place, moving) => moveTo(tx, moving, place)), {
+          key: gestureKey,
+        });
       document.history.seal();
     },
   };
@@ -63,8 +71,13 @@ function duplicateInPlace(document) {
   const clip = copySelection(document);
   if (!clip) return;
   const corners = clip.nodes.map((node) => pair(node.pos, [0, 0]));
-  const at = /** @type {[number, number]} */ ([Math.min(...corners.map(([x]) => x)), Math.min(...corners.map(([, y]) => y))]);
-  document.select(document.transact("Duplicate", (tx) => paste(tx, clip, clip.nodes.length ? at : null, { outerLinks: true })));
+  const at = /** @type {[number, number]} */ ([
+    Math.min(...corners.map(([x]) => x)),
+    Math.min(...corners.map(([, y]) => y)),
+  ]);
+  document.select(
+    document.transact("Duplicate", (tx) => paste(tx, clip, clip.nodes.length ? at : null, { outerLinks: true })),
+  );
 }
 
 /**
@@ -76,7 +89,8 @@ function originsOf({ graph, selection }, scene) {
   const keys = new Set(selection);
   for (const key of selection) {
     const [kind, id] = key.split(":");
-    if (kind === "group") for (const member of membersOf(graph, Number(id), (node) => scene.box(node))) keys.add(member);
+    if (kind === "group")
+      for (const member of membersOf(graph, Number(id), (node) => scene.box(node))) keys.add(member);
   }
   /** @type {Map<string, [number, number]>} */
   const origins = new Map();
@@ -136,9 +150,16 @@ function snapped(editor, origins, key, [dx, dy], event) {
  * @param {[number, number]} at
  */
 function linkUnder(editor, id, at) {
-  const { document: { graph }, scene, viewport } = /** @type {import("../session.js").Session} */ (editor.session);
+  const {
+    document: { graph },
+    scene,
+    viewport,
+  } = /** @type {import("../session.js").Session} */ (editor.session);
   const node = graph.node(id);
-  const tied = [...(node?.inputs ?? []).map((input) => input.link != null), ...(node?.outputs ?? []).map((output) => Boolean(output.links?.length))];
+  const tied = [
+    ...(node?.inputs ?? []).map((input) => input.link != null),
+    ...(node?.outputs ?? []).map((output) => Boolean(output.links?.length)),
+  ];
   if (!node || tied.includes(true)) return null;
   const found = scene.linkAt(at, 16 / viewport.scale);
   const link = found && graph.links.get(found.id);
@@ -161,7 +182,10 @@ export function resizeNodeGesture(editor, down, id) {
   return {
     move(event) {
       const [x, y] = editor.graphPoint(event);
-      const size = [Math.max(minimum[0], Math.round(width + x - start[0])), Math.max(minimum[1], Math.round(height + y - start[1]))];
+      const size = [
+        Math.max(minimum[0], Math.round(width + x - start[0])),
+        Math.max(minimum[1], Math.round(height + y - start[1])),
+      ];
       document.transact("Resize", (tx) => tx.set("node", id, ["size"], size), options);
     },
     up: () => document.history.seal(),
@@ -183,7 +207,12 @@ export function resizeGroupGesture(editor, down, id) {
   return {
     move(event) {
       const [x, y] = editor.graphPoint(event);
-      const bounding = [before[0], before[1], Math.max(140, before[2] + x - start[0]), Math.max(80, before[3] + y - start[1])].map(Math.round);
+      const bounding = [
+        before[0],
+        before[1],
+        Math.max(140, before[2] + x - start[0]),
+        Math.max(80, before[3] + y - start[1]),
+      ].map(Math.round);
       document.transact("Resize group", (tx) => tx.set("group", id, ["bounding"], bounding), options);
     },
     up: () => document.history.seal(),

@@ -49,7 +49,8 @@ export function listenPointer(editor) {
     state.gesture = begin(editor, event);
     if (!state.gesture) return;
     capture(stage, event);
-    if (event.pointerType === "touch") state.press = window.setTimeout(() => longPress(editor, event, () => end(null)), LONG_PRESS_MS);
+    if (event.pointerType === "touch")
+      state.press = window.setTimeout(() => longPress(editor, event, () => end(null)), LONG_PRESS_MS);
     edgePan(editor, state);
   });
   stage.addEventListener("pointermove", (event) => {
@@ -66,9 +67,13 @@ export function listenPointer(editor) {
   };
   stage.addEventListener("pointerup", release);
   stage.addEventListener("pointercancel", release);
-  document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape" && state.gesture) end(null);
-  }, true);
+  document.addEventListener(
+    "keydown",
+    (event) => {
+      if (event.key === "Escape" && state.gesture) end(null);
+    },
+    true,
+  );
   stage.addEventListener("dblclick", (event) => doubleClick(editor, event));
   stage.addEventListener("contextmenu", (event) => {
     if (/** @type {Element} */ (event.target).closest("input, textarea")) return;
@@ -105,7 +110,8 @@ function moved(last, event) {
 function begin(editor, event) {
   const session = /** @type {import("../session.js").Session} */ (editor.session);
   const target = /** @type {HTMLElement} */ (event.target);
-  if (event.button === 1 || (event.button === 0 && editor.stage.classList.contains("hand"))) return panGesture(editor, event, null);
+  if (event.button === 1 || (event.button === 0 && editor.stage.classList.contains("hand")))
+    return panGesture(editor, event, null);
   if (event.button !== 0) return null;
   const socket = /** @type {HTMLElement | null} */ (target.closest("[data-slot]"));
   if (socket) return linkGesture(editor, event, socket);
@@ -121,7 +127,12 @@ function begin(editor, event) {
   const group = session.scene.groupAt(at);
   if (group?.corner) return resizeGroupGesture(editor, event, group.id);
   const link = session.scene.linkAt(at, LINK_REACH / session.viewport.scale);
-  if (link && event.altKey) return pressKey(editor, event, session.document.transact("Add reroute", (tx) => addReroute(tx, link.id, at, link.segment)));
+  if (link && event.altKey)
+    return pressKey(
+      editor,
+      event,
+      session.document.transact("Add reroute", (tx) => addReroute(tx, link.id, at, link.segment)),
+    );
   if (group && !link) return pressKey(editor, event, `group:${group.id}`);
   const box = event.shiftKey || event.ctrlKey || event.metaKey || editor.services.setting("drag") === "select";
   if (box && event.pointerType !== "touch") return marqueeGesture(editor, event);
@@ -138,7 +149,9 @@ function pressKey(editor, event, key) {
   const { document } = /** @type {import("../session.js").Session} */ (editor.session);
   const had = document.selection.has(key);
   if (event.shiftKey || event.ctrlKey || event.metaKey) {
-    document.select(had && !event.altKey ? [...document.selection].filter((other) => other !== key) : [...document.selection, key]);
+    document.select(
+      had && !event.altKey ? [...document.selection].filter((other) => other !== key) : [...document.selection, key],
+    );
   } else if (!had) {
     document.select([key]);
   }
@@ -155,7 +168,14 @@ function pressKey(editor, event, key) {
 function clickField(editor, event, link) {
   const { document } = /** @type {import("../session.js").Session} */ (editor.session);
   if (link) {
-    editor.services.menu({ x: event.clientX, y: event.clientY, at: editor.graphPoint(event), target: "link", key: String(link.id), segment: link.segment });
+    editor.services.menu({
+      x: event.clientX,
+      y: event.clientY,
+      at: editor.graphPoint(event),
+      target: "link",
+      key: String(link.id),
+      segment: link.segment,
+    });
     return;
   }
   document.select([]);
@@ -256,8 +276,11 @@ function edgePan(editor, state) {
     if (state.gesture !== gesture || !editor.session) return;
     const [x, y] = editor.pointer;
     const [width, height] = editor.session.viewport.size;
-    const push = (/** @type {number} */ at, /** @type {number} */ size) => (at < EDGE ? EDGE - at : at > size - EDGE ? size - EDGE - at : 0);
-    const [dx, dy] = [push(x, width), push(y, height)].map((value) => Math.max(-1, Math.min(1, value / EDGE)) * EDGE_SPEED);
+    const push = (/** @type {number} */ at, /** @type {number} */ size) =>
+      at < EDGE ? EDGE - at : at > size - EDGE ? size - EDGE - at : 0;
+    const [dx, dy] = [push(x, width), push(y, height)].map(
+      (value) => Math.max(-1, Math.min(1, value / EDGE)) * EDGE_SPEED,
+    );
     if ((dx || dy) && state.last) {
       editor.session.viewport.panBy(dx, dy);
       gesture.move(state.last);

@@ -23,13 +23,25 @@ export function makeMedia(editor, session, id) {
       root.hidden = layout.collapsed || !(preview || layout.media);
       if (root.hidden) return;
       place(root, layout, session.document.graph.node(id));
-      const addresses = preview ? [preview] : pictures.length ? pictures.map((file) => editor.services.address(file)) : given ? [editor.services.address(given)] : [];
+      const addresses = preview
+        ? [preview]
+        : pictures.length
+          ? pictures.map((file) => editor.services.address(file))
+          : given
+            ? [editor.services.address(given)]
+            : [];
       const key = addresses.join("\n");
       if (key === shown) return;
       shown = key;
       root.classList.toggle("many", addresses.length > 1);
-      const open = (/** @type {number} */ index) => (preview ? undefined : editor.services.view(pictures.length ? pictures : given ? [given] : [], index));
-      fill(root, ...(addresses.length ? addresses.map((address, index) => picture(address, Boolean(preview), () => open(index))) : [empty(session, id)]));
+      const open = (/** @type {number} */ index) =>
+        preview ? undefined : editor.services.view(pictures.length ? pictures : given ? [given] : [], index);
+      fill(
+        root,
+        ...(addresses.length
+          ? addresses.map((address, index) => picture(address, Boolean(preview), () => open(index)))
+          : [empty(session, id)]),
+      );
     },
   };
 }
@@ -52,7 +64,11 @@ function place(root, { media, height }, node) {
  * @param {() => void} open
  */
 function picture(address, live, open) {
-  const image = h("img", { src: address, alt: live ? "Work in progress" : "Picture of this node", draggable: live ? "false" : "true" });
+  const image = h("img", {
+    src: address,
+    alt: live ? "Work in progress" : "Picture of this node",
+    draggable: live ? "false" : "true",
+  });
   image.addEventListener("load", () => image.classList.toggle("small", image.naturalWidth < 200));
   return h("button", { type: "button", class: "picture", title: live ? "" : "Open large", on: { click: open } }, image);
 }

@@ -30,9 +30,20 @@ export class NodeElement {
     this.root = h("section", { class: "node", role: "group", tabindex: 0, data: { node: id } });
     this.name = h("span", { class: "node-name" });
     this.badge = h("span", { class: "badge" });
-    this.fold = h("button", { class: "fold", type: "button", tabindex: -1, on: { click: () => editor.fold([id]) } }, icon("down"));
+    this.fold = h(
+      "button",
+      { class: "fold", type: "button", tabindex: -1, on: { click: () => editor.fold([id]) } },
+      icon("down"),
+    );
     this.bar = h("div", { class: "bar" });
-    this.head = h("header", { class: "node-head" }, this.fold, this.name, this.badge, h("div", { class: "progress" }, this.bar));
+    this.head = h(
+      "header",
+      { class: "node-head" },
+      this.fold,
+      this.name,
+      this.badge,
+      h("div", { class: "progress" }, this.bar),
+    );
     this.body = h("div", { class: "node-body" });
     this.media = makeMedia(editor, session, id);
     this.callout = h("div", { class: "callout", role: "alert", hidden: true });
@@ -79,9 +90,20 @@ export class NodeElement {
       ...layout.inputs.map((socket) => makeSocket(this.session, node, "in", socket, layout)),
       ...layout.outputs.map((socket) => makeSocket(this.session, node, "out", socket, layout)),
     ];
-    const offers = layout.collapsed || !def ? [] : layout.rows.filter((row) => row.slot < 0 && row.widget.owner === null && !def.virtual);
-    const hidden = offers.map((row) => makeSocket(this.session, node, "in", { slot: -1, x: 0, y: row.y + 13, widget: row.widget.name }, layout));
-    fill(this.body, ...sockets, ...hidden, ...this.widgets.map((widget) => widget.root), this.session.missing(node.type) ? missing(node) : null);
+    const offers =
+      layout.collapsed || !def
+        ? []
+        : layout.rows.filter((row) => row.slot < 0 && row.widget.owner === null && !def.virtual);
+    const hidden = offers.map((row) =>
+      makeSocket(this.session, node, "in", { slot: -1, x: 0, y: row.y + 13, widget: row.widget.name }, layout),
+    );
+    fill(
+      this.body,
+      ...sockets,
+      ...hidden,
+      ...this.widgets.map((widget) => widget.root),
+      this.session.missing(node.type) ? missing(node) : null,
+    );
   }
 
   /**
@@ -121,6 +143,7 @@ export class NodeElement {
     style.setProperty("--body-colour", node.bgcolor || "");
     const title = titleOf(node, def);
     if (title !== this.shown.title) this.name.textContent = this.shown.title = title;
+    if (def?.help) this.head.title = def.help;
     this.root.dataset.state = run?.state ?? "";
     this.badge.textContent = badgeText(node, run);
     this.bar.style.width = run?.state === "running" && run.maximum ? `${(100 * run.value) / run.maximum}%` : "0";
@@ -152,7 +175,16 @@ export class NodeElement {
       else field.removeAttribute("aria-invalid");
     }
     this.callout.hidden = problems.length === 0;
-    const close = h("button", { class: "callout-close", type: "button", "aria-label": "Dismiss", on: { click: () => this.editor.dismiss(this.id) } }, icon("close"));
+    const close = h(
+      "button",
+      {
+        class: "callout-close",
+        type: "button",
+        "aria-label": "Dismiss",
+        on: { click: () => this.editor.dismiss(this.id) },
+      },
+      icon("close"),
+    );
     fill(this.callout, close, ...problems.map((problem) => complaint(problem, node)));
   }
 }
@@ -174,9 +206,22 @@ function complaint({ input, message, details }, _node) {
  */
 function shapeOf(node, layout, def) {
   const inputs = (node.inputs ?? []).map((input) => [input.name, input.type, input.link, input.label]);
-  const outputs = (node.outputs ?? []).map((output) => [output.name, output.type, output.links?.length ?? 0, output.label]);
+  const outputs = (node.outputs ?? []).map((output) => [
+    output.name,
+    output.type,
+    output.links?.length ?? 0,
+    output.label,
+  ]);
   const rows = layout.rows.map((row) => [row.widget.name, row.widget.choices?.length, Math.round(row.y)]);
-  return JSON.stringify([node.type, def?.module, layout.collapsed, inputs, outputs, rows, def ? 0 : node.widgets_values]);
+  return JSON.stringify([
+    node.type,
+    def?.module,
+    layout.collapsed,
+    inputs,
+    outputs,
+    rows,
+    def ? 0 : node.widgets_values,
+  ]);
 }
 
 /**
@@ -213,9 +258,17 @@ function ariaLabel(title, id, node, run) {
 function missing(node) {
   const values = Object.entries(node.widgets_values ?? {}).slice(0, 8);
   return h(
-    "div", { class: "missing-note" },
+    "div",
+    { class: "missing-note" },
     h("strong", {}, `“${node.type}” is not installed.`),
     " The node is kept as it is and saved with the graph.",
-    h("dl", {}, ...values.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, String(typeof value === "object" ? JSON.stringify(value) : value).slice(0, 80))])),
+    h(
+      "dl",
+      {},
+      ...values.flatMap(([name, value]) => [
+        h("dt", {}, name),
+        h("dd", {}, String(typeof value === "object" ? JSON.stringify(value) : value).slice(0, 80)),
+      ]),
+    ),
   );
 }

@@ -16,22 +16,35 @@ import { h } from "../dom.js";
 export function makeSocket(session, node, side, socket, layout) {
   const def = session.definitionFor(node);
   const slot = side === "in" ? node.inputs?.[socket.slot] : node.outputs?.[socket.slot];
-  const port = side === "in"
-    ? def?.inputs.find((input) => input.name === (socket.widget ?? slot?.name))
-    : def?.outputs[socket.slot];
+  const port =
+    side === "in"
+      ? def?.inputs.find((input) => input.name === (socket.widget ?? slot?.name))
+      : def?.outputs[socket.slot];
   const type = slot?.type ?? port?.type ?? "*";
   const name = slot?.label || slot?.name || socket.widget || typeName(type);
   const joined = describeLink(session, node, side, socket.slot);
   const optional = Boolean(port && "optional" in port && port.optional) || slot?.shape === 7;
-  const shape = socketShape(type, { isList: Boolean(port && "isList" in port && port.isList) || slot?.shape === 6, optional });
-  const button = h("button", {
-    type: "button",
-    tabindex: -1,
-    class: `socket ${side} ${shape}${joined ? " joined" : ""}${socket.widget ? " of-widget" : ""}${socket.slot < 0 ? " offer" : ""}`,
-    "aria-label": `${side === "in" ? "Input" : "Output"} ${name}, ${typeName(type)}${joined ? `, ${joined}` : ""}`,
-    title: [`${name} · ${typeName(type)}`, port?.tooltip].filter(Boolean).join("\n"),
-    data: { slot: `${side}:${socket.slot}:${socket.widget ?? ""}`, type: typeName(type), input: side === "in" ? slot?.name ?? socket.widget ?? "" : "" },
-  }, h("span", { class: "dot" }), socket.widget || layout.collapsed ? null : h("span", { class: "socket-name" }, name));
+  const shape = socketShape(type, {
+    isList: Boolean(port && "isList" in port && port.isList) || slot?.shape === 6,
+    optional,
+  });
+  const button = h(
+    "button",
+    {
+      type: "button",
+      tabindex: -1,
+      class: `socket ${side} ${shape}${joined ? " joined" : ""}${socket.widget ? " of-widget" : ""}${socket.slot < 0 ? " offer" : ""}`,
+      "aria-label": `${side === "in" ? "Input" : "Output"} ${name}, ${typeName(type)}${joined ? `, ${joined}` : ""}`,
+      title: [`${name} · ${typeName(type)}`, port?.tooltip].filter(Boolean).join("\n"),
+      data: {
+        slot: `${side}:${socket.slot}:${socket.widget ?? ""}`,
+        type: typeName(type),
+        input: side === "in" ? (slot?.name ?? socket.widget ?? "") : "",
+      },
+    },
+    h("span", { class: "dot" }),
+    socket.widget || layout.collapsed ? null : h("span", { class: "socket-name" }, name),
+  );
   button.style.top = `${socket.y - SLOT / 2}px`;
   button.style.setProperty("--type", typeColour(type));
   return button;

@@ -10,7 +10,16 @@ const SHOWN = 400;
  */
 export function openChooser({ anchor, label, choices, value, choose }) {
   const list = h("div", { class: "chooser-list", role: "listbox", "aria-label": label, id: "chooser-list" });
-  const search = h("input", { type: "text", class: "chooser-search", placeholder: `Search ${choices.length} choices`, "aria-label": `Search ${label}`, role: "combobox", "aria-expanded": "true", "aria-controls": "chooser-list", autocomplete: "off" });
+  const search = h("input", {
+    type: "text",
+    class: "chooser-search",
+    placeholder: `Search ${choices.length} choices`,
+    "aria-label": `Search ${label}`,
+    role: "combobox",
+    "aria-expanded": "true",
+    "aria-controls": "chooser-list",
+    autocomplete: "off",
+  });
   const root = h("div", { class: "chooser" }, choices.length > 8 ? search : null, list);
   let found = choices;
   let active = Math.max(choices.indexOf(value), 0);
@@ -19,7 +28,11 @@ export function openChooser({ anchor, label, choices, value, choose }) {
     choose(choice);
   };
   const draw = () => {
-    fill(list, ...rows(found.slice(0, SHOWN), value, take), found.length ? null : h("div", { class: "chooser-none" }, "Nothing by that name"));
+    fill(
+      list,
+      ...rows(found.slice(0, SHOWN), value, take),
+      found.length ? null : h("div", { class: "chooser-none" }, "Nothing by that name"),
+    );
     mark();
   };
   const mark = () => {
@@ -67,7 +80,18 @@ function rows(choices, value, take) {
     const here = text.slice(0, Math.max(cut, 0));
     const heading = here !== folder && here ? [h("div", { class: "chooser-folder" }, here)] : [];
     folder = here;
-    const option = h("div", { class: "chooser-option", role: "option", id: `choice-${index}`, "aria-selected": String(choice === value), title: text, on: { click: () => take(choice) } }, text.slice(cut + 1) || "(empty)");
+    const option = h(
+      "div",
+      {
+        class: "chooser-option",
+        role: "option",
+        id: `choice-${index}`,
+        "aria-selected": String(choice === value),
+        title: text,
+        on: { click: () => take(choice) },
+      },
+      text.slice(cut + 1) || "(empty)",
+    );
     return [...heading, option];
   });
 }

@@ -13,7 +13,13 @@ export function comboWidget(host) {
   const choices = () => host.widget.choices ?? [];
   button.addEventListener("click", async () => {
     const { openChooser } = await import("./chooser.js");
-    openChooser({ anchor: root, label: host.label, choices: choices(), value: host.get(), choose: (choice) => host.set(choice) });
+    openChooser({
+      anchor: root,
+      label: host.label,
+      choices: choices(),
+      value: host.get(),
+      choose: (choice) => host.set(choice),
+    });
   });
   button.addEventListener("keydown", (event) => {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];

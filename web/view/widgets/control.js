@@ -1,6 +1,12 @@
 import { h } from "../dom.js";
 
-const WORDS = Object.freeze({ fixed: "keep", increment: "+1", decrement: "−1", randomize: "new", "increment-wrap": "loop" });
+const WORDS = Object.freeze({
+  fixed: "keep",
+  increment: "+1",
+  decrement: "−1",
+  randomize: "new",
+  "increment-wrap": "loop",
+});
 
 /**
  * What the next run does to the value above. The value on screen is always the one that ran.
@@ -8,10 +14,20 @@ const WORDS = Object.freeze({ fixed: "keep", increment: "+1", decrement: "−1",
  * @returns {import("./registry.js").WidgetView}
  */
 export function controlWidget(host) {
-  const buttons = (host.widget.choices ?? []).map((choice) => h("button", {
-    type: "button", role: "radio", class: "segment", title: `Each next run: ${choice}`, data: { choice: String(choice) },
-    on: { click: () => host.set(choice), keydown: (/** @type {KeyboardEvent} */ event) => walk(event) },
-  }, /** @type {Record<string, string>} */ (WORDS)[String(choice)] ?? String(choice)));
+  const buttons = (host.widget.choices ?? []).map((choice) =>
+    h(
+      "button",
+      {
+        type: "button",
+        role: "radio",
+        class: "segment",
+        title: `Each next run: ${choice}`,
+        data: { choice: String(choice) },
+        on: { click: () => host.set(choice), keydown: (/** @type {KeyboardEvent} */ event) => walk(event) },
+      },
+      /** @type {Record<string, string>} */ (WORDS)[String(choice)] ?? String(choice),
+    ),
+  );
   const walk = (/** @type {KeyboardEvent} */ event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     const at = buttons.indexOf(/** @type {any} */ (event.currentTarget));
@@ -21,7 +37,16 @@ export function controlWidget(host) {
     next.focus();
     next.click();
   };
-  const root = h("div", { class: "field control" }, h("span", { class: "widget-label" }, "next run"), h("div", { class: "segments", role: "radiogroup", "aria-label": `${host.widget.owner} for the next run` }, ...buttons));
+  const root = h(
+    "div",
+    { class: "field control" },
+    h("span", { class: "widget-label" }, "next run"),
+    h(
+      "div",
+      { class: "segments", role: "radiogroup", "aria-label": `${host.widget.owner} for the next run` },
+      ...buttons,
+    ),
+  );
   return {
     root,
     update() {

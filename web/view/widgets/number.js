@@ -17,11 +17,26 @@ export function numberWidget(host) {
   const options = host.widget.options;
   const seed = options.control_after_generate || /(^|_)seed$/.test(host.widget.name);
   const input = h("input", {
-    type: "text", inputmode: whole ? "numeric" : "decimal", class: "number-input", spellcheck: "false", autocomplete: "off",
-    role: "spinbutton", "aria-label": host.label, "aria-valuemin": options.min, "aria-valuemax": options.max,
+    type: "text",
+    inputmode: whole ? "numeric" : "decimal",
+    class: "number-input",
+    spellcheck: "false",
+    autocomplete: "off",
+    role: "spinbutton",
+    "aria-label": host.label,
+    "aria-valuemin": options.min,
+    "aria-valuemax": options.max,
   });
   const level = h("span", { class: "level" });
-  const dice = seed ? iconButton("dice", "Draw a new number", () => host.set(nextNumber(0, "randomize", { ...options, max: Math.min(options.max ?? SEED_LIMIT, SEED_LIMIT) })), { class: "dice", tabindex: -1 }) : null;
+  const dice = seed
+    ? iconButton(
+        "dice",
+        "Draw a new number",
+        () =>
+          host.set(nextNumber(0, "randomize", { ...options, max: Math.min(options.max ?? SEED_LIMIT, SEED_LIMIT) })),
+        { class: "dice", tabindex: -1 },
+      )
+    : null;
   const root = h("div", { class: `field number${seed ? " seed" : ""}` }, level, widgetLabel(host), input, dice);
   const range = span(options, whole);
   const write = (/** @type {number} */ value, done = true) => host.set(fit(value, options, whole), done);
@@ -33,12 +48,18 @@ export function numberWidget(host) {
     level.style.width = range ? `${(100 * (value - range.min)) / range.size}%` : "0";
   };
   listenKeys(input, host, options, whole, write, update);
-  listenDrag(root, input, () => Number(host.get()), (start, pixels, event) => {
-    const pace = event.ctrlKey || event.metaKey ? 0.1 : event.shiftKey ? 10 : 1;
-    const width = root.clientWidth || 200;
-    const steps = range ? (pixels / width) * range.steps : pixels / PIXELS_PER_STEP;
-    write(stepBy(start, Math.round(steps * pace), options, whole), false);
-  }, () => host.session.document.history.seal());
+  listenDrag(
+    root,
+    input,
+    () => Number(host.get()),
+    (start, pixels, event) => {
+      const pace = event.ctrlKey || event.metaKey ? 0.1 : event.shiftKey ? 10 : 1;
+      const width = root.clientWidth || 200;
+      const steps = range ? (pixels / width) * range.steps : pixels / PIXELS_PER_STEP;
+      write(stepBy(start, Math.round(steps * pace), options, whole), false);
+    },
+    () => host.session.document.history.seal(),
+  );
   return { root, update, busy: () => root.classList.contains("dragging") };
 }
 
@@ -90,13 +111,17 @@ function listenKeys(input, host, options, whole, write, update) {
       commit();
     }
   });
-  input.addEventListener("wheel", (event) => {
-    if (document.activeElement !== input) return;
-    event.preventDefault();
-    event.stopPropagation();
-    write(stepBy(Number(host.get()), event.deltaY < 0 ? 1 : -1, options, whole), false);
-    input.value = show(/** @type {any} */ (host.get()), options, whole);
-  }, { passive: false });
+  input.addEventListener(
+    "wheel",
+    (event) => {
+      if (document.activeElement !== input) return;
+      event.preventDefault();
+      event.stopPropagation();
+      write(stepBy(Number(host.get()), event.deltaY < 0 ? 1 : -1, options, whole), false);
+      input.value = show(/** @type {any} */ (host.get()), options, whole);
+    },
+    { passive: false },
+  );
 }
 
 /**

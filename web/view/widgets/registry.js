@@ -40,11 +40,18 @@ export function makeWidget(editor, session, id, widget) {
   const port = session.definitionFor(node())?.inputs.find((input) => input.name === widget.name);
   /** @type {Host} */
   const host = {
-    editor, session, id, widget,
-    label: String(widget.options.label ?? node().inputs?.find((input) => input.widget?.name === widget.name)?.label ?? widget.name),
+    editor,
+    session,
+    id,
+    widget,
+    label: String(
+      widget.options.label ?? node().inputs?.find((input) => input.widget?.name === widget.name)?.label ?? widget.name,
+    ),
     get: () => widgetValue(node(), widget),
     set(value, done = true) {
-      document.transact(`Set ${widget.name}`, (tx) => tx.set("node", id, widget.path, value), { key: `widget:${id}:${widget.name}` });
+      document.transact(`Set ${widget.name}`, (tx) => tx.set("node", id, widget.path, value), {
+        key: `widget:${id}:${widget.name}`,
+      });
       if (done) document.history.seal();
     },
     sibling(name) {

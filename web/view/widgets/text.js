@@ -21,7 +21,11 @@ export function stringWidget(host) {
  * @returns {import("./registry.js").WidgetView}
  */
 export function textWidget(host) {
-  const area = h("textarea", { class: "text-input", "aria-label": host.label, placeholder: host.widget.options.placeholder ?? host.label.replaceAll("_", " ") });
+  const area = h("textarea", {
+    class: "text-input",
+    "aria-label": host.label,
+    placeholder: host.widget.options.placeholder ?? host.label.replaceAll("_", " "),
+  });
   const root = h("div", { class: "field text" }, area);
   listen(area, host);
   area.addEventListener("wheel", (event) => {

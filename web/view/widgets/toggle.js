@@ -7,7 +7,18 @@ import { widgetLabel } from "./label.js";
  */
 export function toggleWidget(host) {
   const words = h("span", { class: "toggle-words" });
-  const button = h("button", { type: "button", role: "switch", class: "toggle", "aria-label": host.label, on: { click: () => host.set(!host.get()) } }, words, h("span", { class: "toggle-track" }));
+  const button = h(
+    "button",
+    {
+      type: "button",
+      role: "switch",
+      class: "toggle",
+      "aria-label": host.label,
+      on: { click: () => host.set(!host.get()) },
+    },
+    words,
+    h("span", { class: "toggle-track" }),
+  );
   const root = h("div", { class: "field boolean" }, widgetLabel(host), button);
   const { label_on: on = "on", label_off: off = "off" } = host.widget.options;
   return {

@@ -7,7 +7,12 @@ import { h, icon } from "../dom.js";
  */
 export function uploadWidget(host) {
   const input = h("input", { type: "file", accept: "image/*", hidden: true, "aria-label": "Choose a picture" });
-  const button = h("button", { type: "button", class: "upload", on: { click: () => input.click() } }, icon("upload"), "Choose a picture");
+  const button = h(
+    "button",
+    { type: "button", class: "upload", on: { click: () => input.click() } },
+    icon("upload"),
+    "Choose a picture",
+  );
   input.addEventListener("change", () => {
     const [file] = input.files ?? [];
     if (file) host.editor.services.upload(host.session, host.id, file);
