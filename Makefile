@@ -19,7 +19,7 @@ test: check
 check: $(VENV)/.tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 format: $(VENV)/.tests
 	$(BIN)/ruff check --fix .

@@ -20,7 +20,8 @@ class MovingAverage:
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         self.updates += 1
         current = [value.detach() for _, value in module.named_parameters()]
-        torch._foreach_lerp_(list(self.values.values()), current, 1.0 - decay)
+        for value, latest in zip(self.values.values(), current, strict=True):
+            value.lerp_(latest, 1.0 - decay)
 
     @torch.no_grad()
     def copy_to(self, module: nn.Module) -> None:

@@ -31,13 +31,18 @@ Samples = Callable[[int], tuple[Tensor, list[str]]]
 
 @dataclass(frozen=True, slots=True)
 class TextToImageRecipe:
-    """How the second stage is trained. `uniform` is the share of times drawn evenly instead of logit-normally."""
+    """How the second stage is trained.
+
+    `time_mean` is the mean of the times' logit: above 0, more samples are noisy, where layout is decided. `uniform` is
+    the share of times drawn evenly instead.
+    """
 
     minutes: float = 80.0
     batch: int = 64
     rate: float = 8e-4
     empty_captions: float = 0.12
     uniform: float = 0.15
+    time_mean: float = 0.6
     decay: float = 0.9993
     seed: int = 2
     save_minutes: float = 3.0
@@ -63,9 +68,9 @@ def tokenise(captions: list[str], tokenizer: Tokenizer, length: int) -> tuple[Te
     return torch.tensor([chunk.tokens for chunk in chunks]), torch.tensor([chunk.end for chunk in chunks])
 
 
-def flow_times(count: int, uniform: float) -> Tensor:
-    """Times in 0..1: σ(N(0, 1)), a share of them uniform so that both ends are seen: (count,)."""
-    times = torch.sigmoid(torch.randn(count))
+def flow_times(count: int, uniform: float, mean: float) -> Tensor:
+    """Times in 0..1: σ(N(mean, 1)), a share of them uniform so that both ends are seen: (count,)."""
+    times = torch.sigmoid(torch.randn(count) + mean)
     return torch.where(torch.rand(count) < uniform, torch.rand(count), times)
 
 
@@ -111,7 +116,7 @@ def flow_loss(
     dropped = torch.rand(len(captions)) < recipe.empty_captions
     captions = ["" if drop else caption for caption, drop in zip(captions, dropped, strict=True)]
     tokens, end = tokenise(captions, tokenizer, model.text.config.length)
-    noise, times = torch.randn_like(latents), flow_times(len(latents), recipe.uniform)
+    noise, times = torch.randn_like(latents), flow_times(len(latents), recipe.uniform, recipe.time_mean)
     t = times[:, None, None, None]
     with mixed_precision():
         flow = model((1.0 - t) * latents + t * noise, times, tokens, end)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import torch
@@ -13,6 +13,7 @@ from app.diffusion.models.autoencoder_kl import AutoencoderConfig, AutoencoderKL
 from app.diffusion.models.clip_text import ClipText, ClipTextConfig
 from app.diffusion.models.unet import UNet, UNetConfig
 
+M = TypeVar("M", bound=nn.Module)
 TOLERANCE = 1e-4  # of the largest value
 
 
@@ -20,7 +21,7 @@ def relative_error(ours: Tensor, theirs: Tensor) -> float:
     return float((ours - theirs).abs().max() / theirs.abs().max())
 
 
-def randomise(module: nn.Module, seed: int) -> nn.Module:
+def randomise(module: M, seed: int) -> M:
     """Weights that keep the signal's size, and biases that are not zero, so that nothing hides."""
     generator = torch.Generator().manual_seed(seed)
     for name, value in module.named_parameters():
@@ -59,29 +60,30 @@ UNETS = {
 
 def diffusers_unet(config: UNetConfig, state: dict[str, Tensor]) -> Any:
     """The same network in diffusers, filled through its own conversion of CompVis's names."""
-    from diffusers import UNet2DConditionModel
     from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
     levels = range(len(config.channel_mult))
     widths = [config.model_channels * factor for factor in config.channel_mult]
     # diffusers calls the number of heads "attention_head_dim" for this class.
     heads = [config.heads_of(width)[0] for width in widths]
     depth = config.transformer_depth
-    theirs = UNet2DConditionModel(
-        sample_size=16,
-        in_channels=config.in_channels,
-        out_channels=config.out_channels,
-        block_out_channels=tuple(widths),
-        layers_per_block=config.num_res_blocks,
-        down_block_types=tuple("CrossAttnDownBlock2D" if depth[i] else "DownBlock2D" for i in levels),
-        up_block_types=tuple("CrossAttnUpBlock2D" if depth[i] else "UpBlock2D" for i in reversed(levels)),
-        attention_head_dim=heads,
-        transformer_layers_per_block=[max(layers, 1) for layers in depth],
-        cross_attention_dim=config.context_width,
-        use_linear_projection=config.linear_projection,
-        class_embed_type="projection" if config.vector_width else None,
-        projection_class_embeddings_input_dim=config.vector_width or None,
-    )
+    shape: dict[str, Any] = {
+        "sample_size": 16,
+        "in_channels": config.in_channels,
+        "out_channels": config.out_channels,
+        "block_out_channels": tuple(widths),
+        "layers_per_block": config.num_res_blocks,
+        "down_block_types": tuple("CrossAttnDownBlock2D" if depth[i] else "DownBlock2D" for i in levels),
+        "up_block_types": tuple("CrossAttnUpBlock2D" if depth[i] else "UpBlock2D" for i in reversed(levels)),
+        "attention_head_dim": heads,
+        "transformer_layers_per_block": [max(layers, 1) for layers in depth],
+        "cross_attention_dim": config.context_width,
+        "use_linear_projection": config.linear_projection,
+        "class_embed_type": "projection" if config.vector_width else None,
+        "projection_class_embeddings_input_dim": config.vector_width or None,
+    }
+    theirs: Any = UNet2DConditionModel(**shape)
     prefixed = {f"model.diffusion_model.{name}": value for name, value in state.items()}
     converted = convert_ldm_unet_checkpoint(prefixed, config=dict(theirs.config))
     for ours, name in (("0.0", "linear_1"), ("0.2", "linear_2")):
@@ -110,19 +112,20 @@ def test_unet_equals_diffusers(name: str, size: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("config", [AutoencoderConfig(channels=32), AutoencoderConfig(8, 32, (1, 2, 2), 1)])
 def test_first_stage_equals_diffusers(config: AutoencoderConfig) -> None:
-    from diffusers import AutoencoderKL as Theirs
     from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL as Theirs
 
     ours = randomise(AutoencoderKL(config), 5)
     levels = len(config.channel_mult)
-    theirs = Theirs(
-        latent_channels=config.latent_channels,
-        block_out_channels=tuple(config.channels * factor for factor in config.channel_mult),
-        layers_per_block=config.num_res_blocks,
-        down_block_types=("DownEncoderBlock2D",) * levels,
-        up_block_types=("UpDecoderBlock2D",) * levels,
-        norm_num_groups=config.groups,
-    ).eval()
+    shape: dict[str, Any] = {
+        "latent_channels": config.latent_channels,
+        "block_out_channels": tuple(config.channels * factor for factor in config.channel_mult),
+        "layers_per_block": config.num_res_blocks,
+        "down_block_types": ("DownEncoderBlock2D",) * levels,
+        "up_block_types": ("UpDecoderBlock2D",) * levels,
+        "norm_num_groups": config.groups,
+    }
+    theirs: Any = Theirs(**shape).eval()
     prefixed = {f"first_stage_model.{name}": value for name, value in ours.state_dict().items()}
     theirs.load_state_dict(convert_ldm_vae_checkpoint(prefixed, dict(theirs.config)))
     image = torch.rand(2, 3, 32, 48, generator=torch.Generator().manual_seed(6)) * 2 - 1

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -74,7 +75,7 @@ def test_the_command_line_draws_the_prompt(tmp_path: Path) -> None:
     (path,) = [Path(line) for line in done.stdout.split("\n") if line]
     assert path.parent == tmp_path
     with Image.open(path) as image:
-        pixels = torch.tensor(list(image.convert("RGB").getdata()), dtype=torch.float32)
-    reading = read(pixels.view(64, 64, 3).movedim(-1, 0) / 255)
+        pixels = torch.from_numpy(np.array(image.convert("RGB"), dtype=np.float32))
+    reading = read(pixels.movedim(-1, 0) / 255)
     assert BACKGROUND_NAMES[reading.background] == "black"
     assert COLOUR_NAMES[reading.objects[0].colour] == "red"

@@ -88,8 +88,8 @@ def test_the_reconstruction_loss_is_its_formula() -> None:
 
 def test_times_are_logit_normal_with_a_uniform_share() -> None:
     torch.manual_seed(0)
-    pure = flow_times(40_000, 0.0)
-    assert pure.logit().mean().item() == pytest.approx(0.0, abs=0.03)
+    pure = flow_times(40_000, 0.0, 0.5)
+    assert pure.logit().mean().item() == pytest.approx(0.5, abs=0.03)
     assert pure.logit().std().item() == pytest.approx(1.0, abs=0.03)
-    uniform = flow_times(40_000, 1.0)
+    uniform = flow_times(40_000, 1.0, 0.5)
     assert uniform.std().item() == pytest.approx(12**-0.5, abs=0.01)

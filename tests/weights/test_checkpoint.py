@@ -64,7 +64,7 @@ def test_it_comes_back(saved: Path) -> None:
     assert checkpoint.clip.tokenizer.merges == TOKENIZER.merges
     with safe_open(saved, framework="pt") as file:
         kept = file.get_tensor("model.diffusion_model.input_blocks.0.0.weight")
-    weight = checkpoint.model.network.input_blocks[0][0].weight
+    weight = checkpoint.model.network.get_parameter("input_blocks.0.0.weight")
     assert weight.dtype == torch.float32
     assert kept.dtype == torch.float16
     assert torch.equal(weight, kept.float())

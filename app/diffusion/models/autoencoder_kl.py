@@ -112,17 +112,20 @@ class Upsample(nn.Module):
 
 
 class Level(nn.Module):
-    """The blocks of one resolution. Its optional resampler is set by the owner, under the checkpoint's name."""
+    """The blocks of one resolution, and what leads to the next one: `downsample`, `upsample` or nothing."""
 
-    def __init__(self, width: int, out: int, blocks: int, groups: int) -> None:
+    def __init__(self, width: int, out: int, blocks: int, groups: int, leads: str = "") -> None:
         super().__init__()
         self.block = nn.ModuleList(ResnetBlock(width if i == 0 else out, out, groups) for i in range(blocks))
         self.attn = nn.ModuleList()
+        self.downsample = Downsample(out) if leads == "down" else None
+        self.upsample = Upsample(out) if leads == "up" else None
 
     def forward(self, x: Tensor) -> Tensor:
         for block in self.block:
             x = block(x)
-        return x
+        resample = self.downsample or self.upsample
+        return resample(x) if resample else x
 
 
 class Middle(nn.Module):
@@ -148,10 +151,8 @@ class Encoder(nn.Module):
         self.down = nn.ModuleList()
         for level, factor in enumerate(config.channel_mult):
             out = config.channels * factor
-            stage = Level(width, out, config.num_res_blocks, config.groups)
-            if level < len(config.channel_mult) - 1:
-                stage.downsample = Downsample(out)
-            self.down.append(stage)
+            leads = "down" if level < len(config.channel_mult) - 1 else ""
+            self.down.append(Level(width, out, config.num_res_blocks, config.groups, leads))
             width = out
         self.mid = Middle(width, config.groups)
         self.norm_out = nn.GroupNorm(config.groups, width, eps=1e-6)
@@ -159,10 +160,8 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv_in(x)
-        for level, stage in enumerate(self.down):
+        for stage in self.down:
             x = stage(x)
-            if level < len(self.down) - 1:
-                x = stage.downsample(x)
         return self.conv_out(F.silu(self.norm_out(self.mid(x))))
 
 
@@ -177,10 +176,8 @@ class Decoder(nn.Module):
         stages: list[Level] = []
         for level, factor in reversed(list(enumerate(config.channel_mult))):
             out = config.channels * factor
-            stage = Level(width, out, config.num_res_blocks + 1, config.groups)
-            if level:
-                stage.upsample = Upsample(out)
-            stages.insert(0, stage)
+            leads = "up" if level else ""
+            stages.insert(0, Level(width, out, config.num_res_blocks + 1, config.groups, leads))
             width = out
         self.up = nn.ModuleList(stages)
         self.norm_out = nn.GroupNorm(config.groups, width, eps=1e-6)
@@ -190,8 +187,6 @@ class Decoder(nn.Module):
         x = self.mid(self.conv_in(z))
         for level in range(len(self.up) - 1, -1, -1):
             x = self.up[level](x)
-            if level:
-                x = self.up[level].upsample(x)
         return self.conv_out(F.silu(self.norm_out(x)))
 
 

@@ -6,7 +6,9 @@ B batch, C channels, H × W latent pixels, T context tokens, D context width
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -210,13 +212,17 @@ class UNet(nn.Module):
         if self.config.vector_width:
             emb = emb + self.label_emb(vector)
         skips: list[Tensor] = []
-        for index, stage in enumerate(self.input_blocks):
+        for index, stage in enumerate(_stages(self.input_blocks)):
             x = stage.run(x, emb, context)
             if index == 0 and self.config.position_waves:
-                x = x + self.position_embed(position_waves(*x.shape[2:], self.config.position_waves, x))
+                x = x + self.position_embed(position_waves(x.shape[2], x.shape[3], self.config.position_waves, x))
             skips.append(x)
         x = self.middle_block.run(x, emb, context)
-        for stage in self.output_blocks:
+        for stage in _stages(self.output_blocks):
             x = torch.cat([x, skips.pop()], dim=1)
             x = stage.run(x, emb, context, skips[-1].shape[2:] if skips else None)
         return self.out(x)
+
+
+def _stages(blocks: nn.ModuleList) -> Iterable[Stage]:
+    return cast("Iterable[Stage]", blocks)

@@ -25,7 +25,7 @@ class Wording:
 
     colour: float = 0.94
     size: float = 0.75
-    position: float = 0.75
+    position: float = 0.85
     background: float = 0.88
     synonym: float = 0.2
     terse: float = 0.15
@@ -53,7 +53,8 @@ def caption(scene: Scene, rng: random.Random, wording: Wording = FREE) -> str:
 
 
 def _word(words: tuple[str, ...], rng: random.Random, wording: Wording) -> str:
-    return rng.choice(words[1:]) if len(words) > 1 and rng.random() < wording.synonym else words[0]
+    usual, *synonyms = words
+    return rng.choice(synonyms) if synonyms and rng.random() < wording.synonym else usual
 
 
 def _colour(index: int, rng: random.Random, wording: Wording) -> str:

@@ -78,8 +78,8 @@ def _object(
     jitter = [rng.uniform(-most, most) for _ in range(2)]
     radius = RADII[size] + rng.uniform(-RADIUS_JITTER, RADIUS_JITTER)
     low, high = radius + 0.01, 0.99 - radius
-    place = (min(max(value + shift, low), high) for value, shift in zip((x, y), jitter, strict=True))
-    return Shape(*look, size, *place, radius)
+    x, y = (min(max(value + shift, low), high) for value, shift in zip((x, y), jitter, strict=True))
+    return Shape(*look, size, x, y, radius)
 
 
 def _single(rng: random.Random, background: int, look: tuple[int, int]) -> Scene:
