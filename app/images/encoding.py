@@ -49,7 +49,8 @@ def encode_preview(image: Tensor, longest: int, quality: int = 80) -> bytes:
     """An image (H, W, C) in 0..1 as JPEG whose sides have at most `longest` pixels; never enlarged."""
     picture = to_picture(image).convert("RGB")
     picture.thumbnail((longest, longest), Image.Resampling.BILINEAR)
-    return _saved(picture, "JPEG", quality=quality)
+    # Full colour resolution: at these sizes halved colours would smear what is to be judged.
+    return _saved(picture, "JPEG", quality=quality, subsampling=0)
 
 
 def _png_texts(texts: Texts) -> PngImagePlugin.PngInfo:
