@@ -167,7 +167,7 @@ export class Runner {
     for (const [id, entry] of Object.entries(errors ?? {})) {
       const shown = shownNode(id);
       ids.push(shown);
-      session.problems.set(shown, /** @type {any} */ ((entry).errors ?? []).map(explain));
+      session.problems.set(shown, /** @type {any} */ (entry.errors ?? []).map(explain));
     }
     this.listener.refresh(session, ids);
     return ids;

@@ -82,9 +82,9 @@ export function drawFarNode(context, far, scale, colours) {
   const [x, y, width, height] = far.box;
   const title = bare(far.node) ? 0 : Math.min(TITLE, height);
   context.globalAlpha = far.dim ? 0.45 : 1;
-  context.fillStyle = far.node.bgcolor || colours.node;
+  context.fillStyle = tinted(far.node.bgcolor, colours.node, colours.tint);
   context.fillRect(x, y, width, height);
-  context.fillStyle = far.missing ? colours.danger : far.node.color || colours["node-title"];
+  context.fillStyle = far.missing ? colours.danger : tinted(far.node.color, colours["node-title"], colours.tint);
   context.fillRect(x, y, width, title);
   if (scale > 0.1 && title) {
     const size = Math.min(Math.max(14, 9 / scale), TITLE * 1.6);
@@ -137,6 +137,31 @@ export function drawMarquee(context, [x, y, width, height], scale, colours) {
   context.strokeRect(x, y, width, height);
 }
 
+/**
+ * A colour that somebody gave, as strong as the theme bears it. Canvas and style sheet know the same mix.
+ * @param {string | undefined} colour
+ * @param {string} ground
+ * @param {string} tint a percentage
+ */
+function tinted(colour, ground, tint) {
+  const part = parseFloat(tint) / 100;
+  if (!colour || part >= 1) return colour || ground;
+  const [a, b] = [channels(colour), channels(ground)];
+  return a && b
+    ? `rgb(${a.map((value, index) => Math.round(value * part + b[index] * (1 - part))).join(" ")})`
+    : ground;
+}
+
+/**
+ * @param {string} colour #rgb or #rrggbb
+ * @returns {number[] | null} red, green, blue from 0 to 255
+ */
+function channels(colour) {
+  const long = colour.replace(/^#(.)(.)(.)$/, "#$1$1$2$2$3$3");
+  const match = /^#([0-9a-f]{2})([0-9a-f]{2})([0-9a-f]{2})$/i.exec(long);
+  return match && match.slice(1).map((part) => parseInt(part, 16));
+}
+
 /** The colours that the canvas takes from the style sheet. */
 const NAMES = [
   "field",
@@ -153,6 +178,7 @@ const NAMES = [
   "outline",
   "bypass",
   "link-edge",
+  "tint",
 ];
 
 /**

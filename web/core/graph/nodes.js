@@ -14,6 +14,7 @@ import { disconnect, dissolve } from "./links.js";
  */
 
 const ROOMY = Object.freeze({ text: 190, media: 340 });
+const REROUTE_WIDTH = 76;
 const PICTURE_NODES = new Set(["SaveImage", "PreviewImage", "LoadImage", "LoadImageMask"]);
 
 /**
@@ -54,7 +55,7 @@ export function blankNode(def, pos) {
   let height = minimum[1];
   if (def.widgets.some((widget) => widget.kind === "text")) height = Math.max(height, ROOMY.text);
   if (PICTURE_NODES.has(def.id)) height = Math.max(height, ROOMY.media);
-  node.size = [pair(node.size, [260, 0])[0], height];
+  node.size = [def.id === "Reroute" ? REROUTE_WIDTH : pair(node.size, [260, 0])[0], height];
   return node;
 }
 

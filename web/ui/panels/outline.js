@@ -54,23 +54,21 @@ function rows(session, query, go) {
     .filter(({ id, node }) => {
       return node && (!query || score(query, `${titleOf(node, session.definitionFor(node))} ${node.type} ${id}`) > 0);
     });
-  return found
-    .slice(0, 2000)
-    .map(({ id, node }, index) =>
-      h(
-        "button",
-        {
-          type: "button",
-          class: `panel-row${session.problems.has(id) ? " bad" : ""}`,
-          role: "treeitem",
-          tabindex: index === 0 ? 0 : -1,
-          "aria-selected": String(selection.has(id)),
-          on: { click: () => go(id) },
-        },
-        h("span", { class: "row-title" }, node ? titleOf(node, session.definitionFor(node)) : id),
-        h("span", { class: "count" }, id),
-      ),
-    );
+  return found.slice(0, 2000).map(({ id, node }, index) =>
+    h(
+      "button",
+      {
+        type: "button",
+        class: `panel-row${session.problems.has(id) ? " bad" : ""}`,
+        role: "treeitem",
+        tabindex: index === 0 ? 0 : -1,
+        "aria-selected": String(selection.has(id)),
+        on: { click: () => go(id) },
+      },
+      h("span", { class: "row-title" }, node ? titleOf(node, session.definitionFor(node)) : id),
+      h("span", { class: "count" }, id),
+    ),
+  );
 }
 
 /** @param {HTMLElement} tree @param {KeyboardEvent} event */

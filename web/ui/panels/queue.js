@@ -99,20 +99,18 @@ function pastRow(app, id, entry, update) {
       ? "Cancelled"
       : `Failed${failed ? `: ${failed}` : ""}`;
   const workflow = entry.prompt?.[3]?.extra_pnginfo?.workflow;
-  const thumbs = files
-    .slice(0, 6)
-    .map((/** @type {any} */ file, /** @type {number} */ index) =>
-      h(
-        "button",
-        {
-          type: "button",
-          class: "thumb tiny",
-          "aria-label": `Open ${file.filename} large`,
-          on: { click: () => app.gallery?.open(files, index) },
-        },
-        h("img", { src: app.server.address(file), alt: "", loading: "lazy" }),
-      ),
-    );
+  const thumbs = files.slice(0, 6).map((/** @type {any} */ file, /** @type {number} */ index) =>
+    h(
+      "button",
+      {
+        type: "button",
+        class: "thumb tiny",
+        "aria-label": `Open ${file.filename} large`,
+        on: { click: () => app.gallery?.open(files, index) },
+      },
+      h("img", { src: app.server.address(file), alt: "", loading: "lazy" }),
+    ),
+  );
   const open = () =>
     app.tabs.open(structuredClone(workflow), { name: `Run ${new Date(start ?? Date.now()).toLocaleTimeString()}` });
   const forget = async () => {

@@ -39,20 +39,18 @@ export function makePanel(app) {
     );
     fill(
       closed,
-      ...entries
-        .slice(0, 8)
-        .map((entry) =>
-          h(
-            "button",
-            {
-              type: "button",
-              class: "panel-row",
-              on: { click: () => app.tabs.open(entry.record, { name: entry.name, path: entry.path }) },
-            },
-            h("span", { class: "row-title" }, entry.name),
-            h("span", { class: "count" }, ago(entry.time)),
-          ),
+      ...entries.slice(0, 8).map((entry) =>
+        h(
+          "button",
+          {
+            type: "button",
+            class: "panel-row",
+            on: { click: () => app.tabs.open(entry.record, { name: entry.name, path: entry.path }) },
+          },
+          h("span", { class: "row-title" }, entry.name),
+          h("span", { class: "count" }, ago(entry.time)),
         ),
+      ),
       entries.length ? null : h("p", { class: "dim" }, "None."),
     );
   };
