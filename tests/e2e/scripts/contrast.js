@@ -3,7 +3,7 @@
     c
       .match(/[\d.]+/g)
       .slice(0, 3)
-      .map(Number);
+      .map((part) => Number(part) * (c.startsWith("color(srgb") ? 255 : 1));
   const lum = (c) => {
     const [r, g, b] = parse(c).map((v) => ((v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
