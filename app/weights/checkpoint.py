@@ -28,6 +28,7 @@ from app.diffusion.models.clip_text import ClipText
 from app.diffusion.models.unet import UNet
 from app.diffusion.preview import DecodedPreview
 from app.errors import UnknownFamily, UnusableFile
+from app.weights.blank import blank
 from app.weights.header import Header, read_header
 
 UNET, FIRST_STAGE, TEXT = "model.diffusion_model.", "first_stage_model.", "cond_stage_model.transformer."
@@ -55,7 +56,7 @@ def load_checkpoint(path: Path, dtype: torch.dtype = torch.float32) -> Checkpoin
     header = read_header(path)
     family = detect(header, path.name)
     merges = _merges(header, path.name)
-    with torch.device("meta"):
+    with blank():
         unet, vae, text = UNet(family.unet), AutoencoderKL(family.first_stage), ClipText(family.text)
     try:
         with safe_open(path, framework="pt") as file:
