@@ -87,7 +87,7 @@ def relation_holds(relation: int, first: Sighting, second: Sighting) -> bool:
     """Whether the first lies left of (0), right of (1), above (2) or below (3) the second."""
     across, down = second.x - first.x, second.y - first.y
     along, aside = (across, down) if relation < 2 else (down, across)
-    return (along if relation % 2 == 0 else -along) > abs(aside)
+    return bool((along if relation % 2 == 0 else -along) > abs(aside))
 
 
 def _nearest(colour: NDArray[np.float32], palette: dict[str, tuple[int, int, int]]) -> int:
@@ -103,7 +103,8 @@ def _sighting(pixels: NDArray[np.float32], part: NDArray[np.bool_]) -> Sighting:
     reach = max(bottom - top, right - left) / 2
     shape, radius, match = _best_shape(part, (left + right) / 2, (top + bottom) / 2, reach)
     size = min(RADII, key=lambda index: abs(RADII[index] - radius))
-    return Sighting(shape, colour, size, (left + right) / 2, (top + bottom) / 2, radius, match)
+    x, y = float(left + right) / 2, float(top + bottom) / 2
+    return Sighting(shape, colour, size, x, y, radius, match)
 
 
 def _core(part: NDArray[np.bool_]) -> NDArray[np.bool_]:
