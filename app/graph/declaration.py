@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from app.graph.json_values import is_sequence
 from app.graph.ports import (
     Choice,
     FileIn,
@@ -125,7 +126,7 @@ class FunctionNode:
         count = len(self.spec.outputs)
         if isinstance(result, Blocker):
             return Returned((result,) * count)
-        values = tuple(result) if self._ports.returns_tuple and isinstance(result, tuple | list) else (result,)
+        values = tuple(result) if self._ports.returns_tuple and is_sequence(result) else (result,)
         if count == 0:
             values = ()
         if len(values) != count:

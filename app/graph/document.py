@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.errors import InvalidPrompt
+from app.graph.json_values import is_dict, is_list, is_object
 from app.graph.prompt import MAX_DEPTH, MAX_NODES, depth_exceeds
 
 OUTSIDE_IN = "-10"  # the node inside a definition that stands for the instance's inputs
@@ -41,8 +42,8 @@ class UiNode:
     title: str = ""
     inputs: tuple[Socket, ...] = ()
     outputs: tuple[str, ...] = ()  # types
-    values: list[Any] | dict[str, Any] = field(default_factory=list)
-    named_values: dict[str, Any] = field(default_factory=dict)
+    values: list[Any] | dict[str, Any] = field(default_factory=list[Any])
+    named_values: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +72,12 @@ class Document:
     """A workflow: the graph, and the definitions that nodes of it may be instances of."""
 
     graph: UiGraph
-    definitions: Mapping[str, UiGraph] = field(default_factory=dict)
+    definitions: Mapping[str, UiGraph] = field(default_factory=dict[str, UiGraph])
 
 
 def is_workflow(data: object) -> bool:
     """Whether JSON data is a saved workflow rather than a prompt."""
-    return isinstance(data, Mapping) and isinstance(data.get("nodes"), list)
+    return is_object(data) and isinstance(data.get("nodes"), list)
 
 
 def parse_document(data: object) -> Document:
@@ -85,7 +86,7 @@ def parse_document(data: object) -> Document:
     Raises:
         InvalidPrompt: no workflow, or past the limits of size and depth.
     """
-    if not isinstance(data, Mapping) or not is_workflow(data):
+    if not is_object(data) or not is_workflow(data):
         raise InvalidPrompt(
             "This is no saved workflow: it has no list of nodes.",
             remedy="Save it from the editor, or submit it as a prompt if it is one.",
@@ -96,7 +97,7 @@ def parse_document(data: object) -> Document:
     waiting = [data]
     while waiting:
         inner = waiting.pop().get("definitions")
-        for definition in _objects(inner.get("subgraphs") if isinstance(inner, Mapping) else None):
+        for definition in _objects(inner.get("subgraphs") if is_object(inner) else None):
             definitions.setdefault(_text(definition.get("id")), _graph(definition))
             waiting.append(definition)
     return Document(_graph(data), definitions)
@@ -107,7 +108,7 @@ def _graph(data: Mapping[str, Any]) -> UiGraph:
     if len(nodes) > MAX_NODES:
         raise InvalidPrompt(f"The workflow has {len(nodes)} nodes, more than {MAX_NODES}.", remedy="Split it.")
     listed = data.get("links")
-    links = [link for link in map(_link, listed if isinstance(listed, list) else ()) if link is not None]
+    links = [link for link in map(_link, listed if is_list(listed) else ()) if link is not None]
     return UiGraph(
         {node.id: node for node in nodes},
         {link.id: link for link in links},
@@ -126,8 +127,8 @@ def _node(data: Mapping[str, Any]) -> UiNode:
         title=_text(data.get("title")),
         inputs=tuple(_socket(socket) for socket in _objects(data.get("inputs"))),
         outputs=tuple(_text(socket.get("type")) for socket in _objects(data.get("outputs"))),
-        values=values if isinstance(values, list | dict) else [],
-        named_values=named if isinstance(named, dict) else {},
+        values=values if is_list(values) or is_dict(values) else [],
+        named_values=named if is_dict(named) else {},
     )
 
 
@@ -143,9 +144,9 @@ def _socket(data: Mapping[str, Any]) -> Socket:
 
 def _link(data: object) -> UiLink | None:
     """A link from a list (version 0.4) or an object (version 1)."""
-    if isinstance(data, list) and len(data) >= 5:
+    if is_list(data) and len(data) >= 5:
         link_id, origin, origin_slot, target, target_slot = data[:5]
-    elif isinstance(data, Mapping):
+    elif is_object(data):
         names = ("id", "origin_id", "origin_slot", "target_id", "target_slot")
         link_id, origin, origin_slot, target, target_slot = (data.get(name) for name in names)
     else:
@@ -157,7 +158,7 @@ def _link(data: object) -> UiLink | None:
 
 
 def _objects(data: object) -> Iterable[Mapping[str, Any]]:
-    return [item for item in data if isinstance(item, Mapping)] if isinstance(data, list) else []
+    return [item for item in data if is_object(item)] if is_list(data) else []
 
 
 def _text(value: object) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from app.graph.json_values import is_object, is_sequence
 from app.graph.prompt import Link, NoLink, Prompt, PromptNode
 from app.graph.spec import NodeSpec
 
@@ -116,10 +117,10 @@ def _canonical(value: object, depth: int) -> str:
         return f"bytes {hashlib.sha256(value).hexdigest()}"
     if depth == 0:
         raise _Unequal
-    if isinstance(value, Mapping):
+    if is_object(value):
         items = sorted(f"{_canonical(k, depth - 1)}={_canonical(v, depth - 1)}" for k, v in value.items())
         return f"dict {len(items)}{{{','.join(items)}}}"
-    if isinstance(value, list | tuple):
+    if is_sequence(value):
         return f"list {len(value)}[{','.join(_canonical(item, depth - 1) for item in value)}]"
     raise _Unequal
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from app.errors import InvalidPrompt
+from app.graph.json_values import is_list, is_object, is_sequence
 
 MAX_NODES = 200_000
 MAX_DEPTH = 64  # of one literal value; deeper data is an attack or a mistake
@@ -36,7 +37,7 @@ class PromptNode:
 
     id: str
     class_type: str
-    inputs: dict[str, Any] = field(default_factory=dict)
+    inputs: dict[str, Any] = field(default_factory=dict[str, Any])
     title: str = ""
     display_id: str = ""
 
@@ -58,7 +59,7 @@ def parse_prompt(data: object) -> Prompt:
     Raises:
         InvalidPrompt: not an object, a node that is not an object or has no class_type, too many nodes, too deep.
     """
-    if not isinstance(data, Mapping):
+    if not is_object(data):
         raise InvalidPrompt(
             f"A prompt is an object of nodes by id, not {_kind(data)}.",
             remedy='Send {"1": {"class_type": …, "inputs": {…}}, …}; in the editor: save as API format.',
@@ -78,7 +79,7 @@ def parse_node(node_id: object, data: object) -> PromptNode:
     where = f"Node ID '#{_short(node_id)}'"
     if not isinstance(node_id, str):
         raise InvalidPrompt(f"A node id is text, not {_kind(node_id)}.", details=where, remedy="Quote the id.")
-    if not isinstance(data, Mapping):
+    if not is_object(data):
         raise InvalidPrompt(
             f"Node {_short(node_id)} is {_kind(data)}, not an object.",
             details=where,
@@ -93,14 +94,14 @@ def parse_node(node_id: object, data: object) -> PromptNode:
             remedy="Every node needs a class_type; if this is a saved workflow, save it in API format.",
         )
     inputs = data.get("inputs", {})
-    if not isinstance(inputs, Mapping):
+    if not is_object(inputs):
         raise InvalidPrompt(
             f"The inputs of node {_short(node_id)} are {_kind(inputs)}, not an object.",
             details=where,
             remedy="Write inputs as an object of values and links by name.",
         )
     meta = data.get("_meta")
-    title = meta.get("title") if isinstance(meta, Mapping) else None
+    title = meta.get("title") if is_object(meta) else None
     shown = data.get("override_display_id")
     return PromptNode(
         node_id,
@@ -133,7 +134,7 @@ def as_link(value: object) -> Link | None:
     """The link that a JSON pair of id and slot says, None where it says none."""
     if isinstance(value, Link):
         return value
-    if not isinstance(value, list) or len(value) != 2:
+    if not is_list(value) or len(value) != 2:
         return None
     node, slot = value
     if not isinstance(node, str) or isinstance(slot, bool) or not isinstance(slot, int | float):
@@ -161,17 +162,17 @@ def depth_exceeds(value: object, limit: int) -> bool:
 
 
 def _parse_input(node_id: str, name: str, value: object) -> object:
-    if not isinstance(value, list | Mapping):
+    if value is None or isinstance(value, str | int | float):
         return value
-    if depth_exceeds(value, MAX_DEPTH):
+    if (is_list(value) or is_object(value)) and depth_exceeds(value, MAX_DEPTH):
         raise InvalidPrompt(
             f"Input {_short(name)} of node {_short(node_id)} nests deeper than {MAX_DEPTH} levels.",
             details=f"Node ID '#{_short(node_id)}'",
             remedy="Send flatter data.",
         )
-    if isinstance(value, list):
+    if is_list(value):
         return as_link(value) or NoLink(value)
-    return value.get("__value__", value)
+    return value.get("__value__", value) if is_object(value) else value
 
 
 def _input_to_json(value: object) -> object:
@@ -180,12 +181,19 @@ def _input_to_json(value: object) -> object:
     if isinstance(value, NoLink):
         return value.value
     # Without the wrapper a list would be read back as a link, and an object with this key would lose it.
-    ambiguous = isinstance(value, list | tuple) or (isinstance(value, Mapping) and "__value__" in value)
+    ambiguous = is_sequence(value) or (is_object(value) and "__value__" in value)
     return {"__value__": value} if ambiguous else value
 
 
 def _kind(value: object) -> str:
-    names = {type(None): "null", list: "a list", str: "text", bool: "a truth value", int: "a number", float: "a number"}
+    names: dict[type, str] = {
+        type(None): "null",
+        list: "a list",
+        str: "text",
+        bool: "a truth value",
+        int: "a number",
+        float: "a number",
+    }
     return names.get(type(value), f"a {type(value).__name__}")
 
 

@@ -17,7 +17,7 @@ class Returned:
     """
 
     values: tuple[Any, ...] = ()
-    ui: Mapping[str, list[Any]] = field(default_factory=dict)
+    ui: Mapping[str, list[Any]] = field(default_factory=dict[str, list[Any]])
     expand: Mapping[str, Any] | None = None
 
 

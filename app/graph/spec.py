@@ -23,7 +23,7 @@ class InputSpec:
     name: str
     type: str | Options
     section: Section = "required"
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     folder: str | None = None
 
 
@@ -44,7 +44,7 @@ class NodeSpec:
     id: str
     inputs: tuple[InputSpec, ...] = ()
     outputs: tuple[OutputSpec, ...] = ()
-    hidden: Mapping[str, str] = field(default_factory=dict)  # argument name → PROMPT, EXTRA_PNGINFO, UNIQUE_ID …
+    hidden: Mapping[str, str] = field(default_factory=dict[str, str])  # argument → PROMPT, UNIQUE_ID …
     display_name: str = ""
     category: str = ""
     help: str = ""
@@ -91,11 +91,11 @@ def spec_to_json(spec: NodeSpec) -> dict[str, Any]:
 
 def spec_from_json(data: Mapping[str, Any]) -> NodeSpec:
     """The spec that `spec_to_json` wrote."""
-    inputs = tuple(InputSpec(**{**port, "type": _type_from_json(port["type"])}) for port in data["inputs"])
-    outputs = tuple(OutputSpec(**{**port, "type": _type_from_json(port["type"])}) for port in data["outputs"])
-    rest = {name: value for name, value in data.items() if name not in {"inputs", "outputs"}}
-    lists = {name: tuple(data.get(name, ())) for name in ("search_aliases", "validator_inputs")}
-    return NodeSpec(**{**rest, **lists}, inputs=inputs, outputs=outputs)
+    inputs = tuple(InputSpec(**_port_from_json(port)) for port in data["inputs"])
+    outputs = tuple(OutputSpec(**_port_from_json(port)) for port in data["outputs"])
+    rest: dict[str, Any] = {name: value for name, value in data.items() if name not in {"inputs", "outputs"}}
+    rest |= {name: tuple(data.get(name, ())) for name in ("search_aliases", "validator_inputs")}
+    return NodeSpec(**rest, inputs=inputs, outputs=outputs)
 
 
 def object_info(spec: NodeSpec, files: Mapping[str, Options]) -> dict[str, Any]:
@@ -148,6 +148,10 @@ _PLAIN_FIELDS = (
 
 def _type_to_json(kind: str | Options) -> str | list[Any]:
     return kind if isinstance(kind, str) else list(kind)
+
+
+def _port_from_json(port: Mapping[str, Any]) -> dict[str, Any]:
+    return {**port, "type": _type_from_json(port["type"])}
 
 
 def _type_from_json(kind: str | list[Any]) -> str | Options:

@@ -22,7 +22,7 @@ class Validated:
 
     prompt: Prompt
     outputs: tuple[str, ...]
-    node_errors: dict[str, dict[str, Any]] = field(default_factory=dict)
+    node_errors: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
 
 
 def validate(

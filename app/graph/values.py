@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from app.graph.json_values import is_list, is_sequence
 from app.graph.spec import InputSpec, NodeSpec
 from app.graph.types import COMBO
 
@@ -82,7 +83,7 @@ def chosen(port: InputSpec, value: object, files: Mapping[str, Sequence[Any]]) -
     options = _options(port, files)
     if options is None:
         return value, None
-    if isinstance(value, list) and _takes_several(port):
+    if is_list(value) and _takes_several(port):
         missing = [item for item in value if item not in options]
         return value, _not_in_list(port, missing[0], options) if missing else None
     if value in options:
@@ -149,7 +150,7 @@ def _options(port: InputSpec, files: Mapping[str, Sequence[Any]]) -> Sequence[An
     if not isinstance(port.type, str):
         return port.type
     listed = port.options.get("options")
-    if port.type != COMBO or port.options.get("remote") or not isinstance(listed, list | tuple):
+    if port.type != COMBO or port.options.get("remote") or not is_sequence(listed):
         return None
     return listed
 

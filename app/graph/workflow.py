@@ -48,9 +48,9 @@ class _Scope:
     prefix: str = ""
     parent: _Scope | None = None
     instance: UiNode | None = None
-    promoted: dict[str, Any] = field(default_factory=dict)  # definition input → value of the instance's widget
-    results: dict[int, str] = field(default_factory=dict)  # output → link that leads to it inside
-    children: dict[str, _Scope] = field(default_factory=dict)
+    promoted: dict[str, Any] = field(default_factory=dict[str, Any])  # definition input → value of the widget
+    results: dict[int, str] = field(default_factory=dict[int, str])  # output → link that leads to it inside
+    children: dict[str, _Scope] = field(default_factory=dict[str, "_Scope"])
     depth: int = 0
 
 
@@ -67,7 +67,7 @@ def workflow_to_prompt(
     """
     document = parse_document(data)
     scopes = _unfold(document)
-    nodes = {}
+    nodes: dict[str, PromptNode] = {}
     compiler = _Compiler(document, specs, files or {})
     for scope in scopes:
         for node in scope.graph.nodes.values():
