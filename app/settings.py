@@ -80,7 +80,7 @@ class RunSettings:
     """One graph evaluated in this process. `changes` maps (node id, input name) to a value."""
 
     workflow: Path = Path("workflow.json")
-    changes: Mapping[tuple[str, str], Any] = field(default_factory=dict)
+    changes: Mapping[tuple[str, str], Any] = field(default_factory=dict[tuple[str, str], Any])
     seed: int | None = None
     quiet: bool = False
 

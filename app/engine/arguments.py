@@ -97,7 +97,7 @@ class Arguments:
 def constants(node: PromptNode, spec: NodeSpec) -> dict[str, Any]:
     """The inputs as they are known before anything runs: None for linked ones, and an empty prompt."""
     known = {name: None if isinstance(value, Link) else value for name, value in _declared(node, spec)}
-    hidden = {"PROMPT": {}, "UNIQUE_ID": node.id}
+    hidden: dict[str, Any] = {"PROMPT": {}, "UNIQUE_ID": node.id}
     known.update((name, hidden.get(kind)) for name, kind in spec.hidden.items())
     return {name: [value] for name, value in known.items()} if spec.input_is_list else known
 

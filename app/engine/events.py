@@ -98,7 +98,7 @@ class RunFailed(Event):
     message: str
     exception_type: str
     traceback: tuple[str, ...]
-    current_inputs: Mapping[str, list[Any]] = field(default_factory=dict)
+    current_inputs: Mapping[str, list[Any]] = field(default_factory=dict[str, list[Any]])
     executed: tuple[str, ...] = ()
     remedy: str = ""
 

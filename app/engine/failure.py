@@ -8,6 +8,7 @@ from typing import Any
 
 from app.engine.events import RunFailed
 from app.errors import AppError
+from app.graph.json_values import is_object, is_sequence
 
 MAX_TEXT = 200
 MAX_ITEMS = 10
@@ -49,9 +50,9 @@ def summary(value: object) -> Any:
     shape = getattr(value, "shape", None)
     if shape is not None:
         return f"{type(value).__name__} {getattr(value, 'dtype', '')} {list(shape)}"
-    if isinstance(value, Mapping):
+    if is_object(value):
         return f"{type(value).__name__} with {', '.join(str(key)[:40] for key in list(value)[:MAX_ITEMS])}"
-    if isinstance(value, list | tuple):
+    if is_sequence(value):
         return f"{type(value).__name__} of {len(value)}"
     return type(value).__name__
 

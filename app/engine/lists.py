@@ -7,6 +7,7 @@ from typing import Any
 
 from app.engine.node import Blocker, Returned
 from app.errors import InvalidRequest
+from app.graph.json_values import is_list, is_sequence
 from app.graph.prompt import as_link
 from app.graph.spec import NodeSpec
 
@@ -35,7 +36,7 @@ def calls(inputs: Mapping[str, list[Any]], spec: NodeSpec) -> list[dict[str, Any
 def blocker_in(arguments: Mapping[str, Any], spec: NodeSpec) -> Blocker | None:
     """The first blocker among the arguments of a call."""
     for value in arguments.values():
-        for item in value if spec.input_is_list and isinstance(value, list) else (value,):
+        for item in value if spec.input_is_list and is_list(value) else (value,):
             if isinstance(item, Blocker):
                 return item
     return None
@@ -53,7 +54,7 @@ def slots(results: Sequence[Returned], spec: NodeSpec, read: Callable[[str, int]
             link = as_link(value) if result.expand is not None else None
             if link is not None:
                 outputs[index].extend(read(*link))
-            elif port.is_list and isinstance(value, list | tuple):
+            elif port.is_list and is_sequence(value):
                 outputs[index].extend(value)
             else:
                 outputs[index].append(value)

@@ -67,9 +67,9 @@ class _Work:
     blocked: bool  # some call was not made
     seconds: float = 0.0
     peak_bytes: int = 0
-    results: list[Returned] = field(default_factory=list)
+    results: list[Returned] = field(default_factory=list[Returned])
     expanded: bool = False
-    links: list[str] = field(default_factory=list)  # nodes of its expansion that its outputs are read from
+    links: list[str] = field(default_factory=list[str])  # nodes of its expansion that its outputs are read from
 
 
 class _Run:
@@ -360,7 +360,7 @@ class _Run:
 
     def _failed(self, error: Exception) -> RunFailed:
         node_id, class_type = self._blame()
-        hidden = self.nodes[class_type].spec.hidden if class_type in self.nodes else {}
+        hidden: Mapping[str, str] = self.nodes[class_type].spec.hidden if class_type in self.nodes else {}
         inputs = {name: values for name, values in self.inputs.items() if name not in hidden}
         return run_failed(error, node_id=node_id, class_type=class_type, inputs=inputs, executed=self.executed)
 

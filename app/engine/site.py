@@ -38,5 +38,5 @@ class RunExtras:
 
     prompt: Mapping[str, Any] | None = None
     extra_pnginfo: Mapping[str, Any] | None = None
-    secrets: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict[str, str])
     meter: Meter = no_meter

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import cast
 
 MAX_ITEMS = 100_000
 
@@ -27,7 +28,7 @@ def size_of(value: object) -> int:
             continue
         total += sys.getsizeof(item, 0)
         if isinstance(item, Mapping):
-            stack.extend(item.values())
+            stack.extend(cast("Mapping[object, object]", item).values())
         elif isinstance(item, list | tuple | set | frozenset):
-            stack.extend(item)
+            stack.extend(cast("Iterable[object]", item))
     return total

@@ -29,14 +29,14 @@ def _ask(prompt: Prompt, node: PromptNode, nodes: Mapping[str, Node]) -> list[Co
     try:
         answer = asked.validate(constants(node, asked.spec), _received_types(prompt, node, nodes))
     except Exception as error:  # a pack's own code: its failure is told like any other complaint
-        facts = {"exception_type": type(error).__name__, "exception_message": str(error)[:200], "traceback": []}
+        facts = {"exception_type": type(error).__name__, "exception_message": str(error)[:200]}
         remedy = "The node pack could not check its inputs; see whether it has an update."
         return [
             Complaint(
                 "exception_during_validation",
                 "Exception when validating node",
                 str(error)[:200],
-                {**facts, "remedy": remedy},
+                {**facts, "traceback": [], "remedy": remedy},
             )
         ]
     if answer is None:

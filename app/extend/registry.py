@@ -38,7 +38,7 @@ class PackReport:
 class Registry:
     """Nodes by id. Class names of built-in nodes cannot be taken by packs; between packs the later one wins."""
 
-    nodes: Mapping[str, Node] = field(default_factory=dict)
+    nodes: Mapping[str, Node] = field(default_factory=dict[str, Node])
     packs: tuple[PackReport, ...] = ()
 
     @property

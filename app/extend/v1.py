@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from app.engine.node import Blocker, Node, Returned
+from app.graph.json_values import is_dict, is_object, is_sequence
 from app.graph.spec import InputSpec, NodeSpec, Options, OutputSpec
 
 MAX_INSTANCES = 1000
@@ -22,8 +23,8 @@ def v1_nodes(module: ModuleType, name: str) -> dict[str, Node]:
     Raises:
         TypeError: a class that lacks what a node needs; and whatever the class raises when it is asked.
     """
-    titles = getattr(module, "NODE_DISPLAY_NAME_MAPPINGS", None) or {}
-    classes = getattr(module, "NODE_CLASS_MAPPINGS", None) or {}
+    titles: Mapping[Any, Any] = getattr(module, "NODE_DISPLAY_NAME_MAPPINGS", None) or {}
+    classes: Mapping[Any, Any] = getattr(module, "NODE_CLASS_MAPPINGS", None) or {}
     return {
         str(node_id): V1Node(v1_spec(str(node_id), kind, str(titles.get(node_id, "")), name), kind)
         for node_id, kind in classes.items()
@@ -110,25 +111,25 @@ class V1Node:
             return result
         ui: Mapping[str, Any] = {}
         values: tuple[Any, ...]
-        expand = None
-        if isinstance(result, dict):
+        expand: Mapping[str, Any] | None = None
+        if is_dict(result):
             ui, expand = result.get("ui") or {}, result.get("expand")
             result = result.get("result")
         count = len(self.spec.outputs)
         if isinstance(result, Blocker):
             result = (result,) * count
-        values = tuple(result) if isinstance(result, tuple | list) else () if result is None else (result,)
+        values = tuple(result) if is_sequence(result) else () if result is None else (result,)
         if len(values) < count and expand is None:
             values = (*values, *(None for _ in range(count - len(values))))
-        shown = {str(key): list(items) if isinstance(items, list | tuple) else [items] for key, items in ui.items()}
+        shown = {str(key): list(items) if is_sequence(items) else [items] for key, items in ui.items()}
         return Returned(values[: max(count, 0)], shown, expand)
 
 
 def _inputs(section: Mapping[str, Any], name: str) -> Iterable[InputSpec]:
     """A section's inputs; an entry is (type,) or (type, options), and a list as type is a combo."""
     for input_name, entry in section.items():
-        parts = list(entry) if isinstance(entry, tuple | list) else [entry]
-        options = parts[1] if len(parts) > 1 and isinstance(parts[1], Mapping) else {}
+        parts: list[Any] = list(entry) if is_sequence(entry) else [entry]
+        options: Mapping[str, Any] = parts[1] if len(parts) > 1 and is_object(parts[1]) else {}
         section_name = "optional" if name == "optional" else "required"
         yield InputSpec(str(input_name), _type(parts[0]), section_name, _plain(dict(options)))
 
@@ -151,13 +152,13 @@ def _outputs(kind: type[Any]) -> Iterable[OutputSpec]:
 
 def _type(kind: Any) -> str | Options:
     """A type name without whatever subclass of str a pack made of it, or a combo's options."""
-    if isinstance(kind, tuple | list):
+    if is_sequence(kind):
         return tuple(_plain(option) for option in kind)
     return str.__str__(kind) if isinstance(kind, str) else str(kind)
 
 
 def _hidden_kind(given: Any) -> str:
-    return str(next(iter(given), "") if isinstance(given, tuple | list) else given)
+    return str(next(iter(given), "") if is_sequence(given) else given)
 
 
 def _plain(value: Any) -> Any:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +69,7 @@ def decode_channel(source: Path | bytes, channel: str, name: str = "") -> Tensor
 
 
 @contextmanager
-def opened(source: Path | bytes, name: str = "") -> Iterator[Image.Image]:
+def opened(source: Path | bytes, name: str = "") -> Generator[Image.Image]:
     """A picture that is open but not decoded; whatever goes wrong with it inside is told as `decode` says."""
     name = name or (source.name if isinstance(source, Path) else "picture")
     if isinstance(source, Path) and not source.is_file():

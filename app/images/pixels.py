@@ -37,5 +37,5 @@ def to_picture(image: Tensor) -> Image.Image:
 
 def from_picture(picture: Image.Image) -> Tensor:
     """A picture of mode L, RGB or RGBA as (H, W, C) in 0..1."""
-    pixels = torch.from_numpy(np.array(picture, dtype=np.uint8))
+    pixels = torch.as_tensor(np.array(picture, dtype=np.uint8))
     return (pixels[:, :, None] if pixels.ndim == 2 else pixels).float() / 255

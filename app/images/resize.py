@@ -5,6 +5,8 @@ B images, C channels, H × W pixels, channels second: (B, C, H, W)
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from PIL import Image
 from torch import Tensor
@@ -77,7 +79,7 @@ def _lanczos(samples: Tensor, width: int, height: int) -> Tensor:
         ).view(height, width)
         for plane in planes
     ]
-    return torch.stack(resized).unflatten(0, samples.shape[:2]).to(samples.device)
+    return torch.unflatten(torch.stack(resized), 0, samples.shape[:2]).to(samples.device)
 
 
 def bislerp(samples: Tensor, width: int, height: int) -> Tensor:
@@ -97,7 +99,7 @@ def _slerp_last(samples: Tensor, length: int) -> Tensor:
 
 def slerp(first: Tensor, second: Tensor, part: Tensor) -> Tensor:
     """Spherical interpolation of the vectors along dimension 1; those that (almost) oppose or agree go straight."""
-    lengths = [vectors.norm(dim=1, keepdim=True) for vectors in (first, second)]
+    lengths = [_lengths(vectors) for vectors in (first, second)]
     units = [v / n.clamp(min=1e-12) for v, n in zip((first, second), lengths, strict=True)]
     cosine = (units[0] * units[1]).sum(dim=1, keepdim=True).clamp(-1, 1)
     angle = torch.acos(cosine)
@@ -106,3 +108,8 @@ def slerp(first: Tensor, second: Tensor, part: Tensor) -> Tensor:
     turned = (torch.sin((1 - part) * angle) * units[0] + torch.sin(part * angle) * units[1]) / sine
     on_circle = turned * (lengths[0] * (1 - part) + lengths[1] * part)
     return torch.where(straight, first * (1 - part) + second * part, on_circle)
+
+
+def _lengths(vectors: Tensor) -> Tensor:
+    # Torch does not say what the method returns.
+    return cast("Tensor", vectors.norm(dim=1, keepdim=True))  # pyright: ignore[reportUnknownMemberType]

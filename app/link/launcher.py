@@ -47,8 +47,8 @@ class LocalLauncher:
     environment: Mapping[str, str]
     count: int = 1
     hear: Callable[[str], None] = log.info
-    _children: list[_Child] = field(default_factory=list)
-    _endings: dict[int, str] = field(default_factory=dict)
+    _children: list[_Child] = field(default_factory=list[_Child])
+    _endings: dict[int, str] = field(default_factory=dict[int, str])
     _stopping: bool = False
 
     def start(self) -> None:

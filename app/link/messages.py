@@ -48,7 +48,7 @@ class Hello(Message):
     kind = "hello"
     specs: tuple[Mapping[str, Any], ...] = ()
     devices: tuple[Mapping[str, Any], ...] = ()
-    versions: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict[str, str])
     failures: tuple[Mapping[str, Any], ...] = ()
     name: str = ""
     process_id: int = 0
@@ -80,7 +80,7 @@ class Job(Message):
     token: int
     prompt: Mapping[str, Any]
     outputs: tuple[str, ...]
-    extra_data: Mapping[str, Any] = field(default_factory=dict)
+    extra_data: Mapping[str, Any] = field(default_factory=dict[str, Any])
     client_id: str | None = None
 
 

@@ -41,7 +41,7 @@ _WAITS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 class _Outbox:
     """Messages on their way out. Pictures and progress that a newer one makes pointless are dropped while they wait."""
 
-    _items: deque[tuple[object, str | bytes]] = field(default_factory=deque)
+    _items: deque[tuple[object, str | bytes]] = field(default_factory=deque[tuple[object, str | bytes]])
     _changed: threading.Condition = field(default_factory=threading.Condition)
     _put: int = 0
     _sent: int = 0

@@ -25,7 +25,7 @@ def choose_device(name: str = "auto") -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise InvalidRequest(f"There is no kind of device called {name!r}.", remedy=remedy) from error
-    if device.type == "cuda" and device.index is None and torch.cuda.is_available():
+    if device == torch.device("cuda") and torch.cuda.is_available():
         device = torch.device("cuda", 0)
     if str(device) not in available_devices():
         raise InvalidRequest(f"The device {name!r} is not there.", remedy=remedy)

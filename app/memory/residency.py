@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 import torch
@@ -26,7 +26,7 @@ class Residency:
         self._there: OrderedDict[int, weakref.ref[nn.Module]] = OrderedDict()
 
     @contextmanager
-    def using(self, *modules: nn.Module, working_bytes: int = 0) -> Iterator[None]:
+    def using(self, *modules: nn.Module, working_bytes: int = 0) -> Generator[None]:
         """The modules are on the device inside, and `working_bytes` more were free when it began, if they could be.
 
         Raises:

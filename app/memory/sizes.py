@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -29,9 +29,9 @@ def size_of(value: Any) -> int:
         elif isinstance(item, Tensor):
             total += item.nbytes
         elif isinstance(item, Mapping):
-            stack.extend(item.values())
+            stack.extend(cast("Mapping[Any, Any]", item).values())
         elif isinstance(item, list | tuple | set | frozenset):
-            stack.extend(item)
+            stack.extend(cast("Iterable[Any]", item))
         elif is_dataclass(item) and not isinstance(item, type):
             stack.extend(getattr(item, field.name) for field in fields(item))
         else:

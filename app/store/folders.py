@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import Forbidden, InvalidRequest, Missing, Unavailable
+from app.graph.json_values import is_dict
 from app.store.names import check_name, inside
 
 WEIGHTS = frozenset({".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin"})
@@ -66,8 +67,8 @@ class Folders:
     output: Path
     temp: Path
     user: Path
-    models: dict[str, tuple[Path, ...]] = field(default_factory=dict)
-    _listings: dict[str, _Listing] = field(default_factory=dict, repr=False)
+    models: dict[str, tuple[Path, ...]] = field(default_factory=dict[str, tuple[Path, ...]])
+    _listings: dict[str, _Listing] = field(default_factory=dict[str, _Listing], repr=False)
 
     def prepare(self) -> None:
         """Make the directories that users are pointed to.
@@ -206,8 +207,8 @@ def read_extra_paths(path: Path) -> Iterator[tuple[str, Path, bool]]:
         data = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as broken:
         raise InvalidRequest(f"{path} cannot be read: {broken}", remedy="Mend or remove the file.") from broken
-    for section in data.values() if isinstance(data, dict) else ():
-        if isinstance(section, dict):
+    for section in data.values() if is_dict(data) else ():
+        if is_dict(section):
             yield from _section_paths(section, path.parent)
 
 

@@ -78,7 +78,8 @@ def finished(connection: sqlite3.Connection, job_id: str) -> JobRecord | None:
 
 def listing(connection: sqlite3.Connection, wanted: JobFilter) -> tuple[list[JobRecord], int]:
     """A part of the jobs that `wanted` describes, without their prompts, and how many there are in all."""
-    conditions, values = ["1"], []
+    conditions: list[str] = ["1"]
+    values: list[str] = []
     if wanted.states:
         conditions.append(f"state IN ({', '.join('?' * len(wanted.states))})")
         values += wanted.states

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from app.graph.json_values import is_object
+
 State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 
@@ -21,7 +23,7 @@ class Submission:
     id: str
     prompt: Mapping[str, Any]
     outputs: Sequence[str]
-    extra_data: Mapping[str, Any] = field(default_factory=dict)
+    extra_data: Mapping[str, Any] = field(default_factory=dict[str, Any])
     client_id: str | None = None
     number: float | None = None
     front: bool = False
@@ -30,8 +32,8 @@ class Submission:
     def workflow_id(self) -> str | None:
         """The id of the editor's document, where one came along."""
         info = self.extra_data.get("extra_pnginfo")
-        workflow = info.get("workflow") if isinstance(info, Mapping) else None
-        name = workflow.get("id") if isinstance(workflow, Mapping) else None
+        workflow = info.get("workflow") if is_object(info) else None
+        name = workflow.get("id") if is_object(workflow) else None
         return name if isinstance(name, str) else None
 
 
@@ -43,8 +45,8 @@ class Outcome:
     """
 
     state: State
-    results: Mapping[str, Any] = field(default_factory=dict)
-    meta: Mapping[str, Any] = field(default_factory=dict)
+    results: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    meta: Mapping[str, Any] = field(default_factory=dict[str, Any])
     messages: Sequence[Sequence[Any]] = ()
     error: Mapping[str, Any] | None = None
 

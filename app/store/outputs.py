@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from app.errors import InvalidRequest, Missing
+from app.graph.json_values import is_object
 from app.store.names import check_name, inside
 
 _STAGED_NAME = re.compile(r"[0-9a-f]{32}(\.[a-z0-9]{1,8})?")
@@ -68,7 +69,7 @@ class PublishedIndex(Protocol):
 class MemoryIndex:
     """An index that ends with the process."""
 
-    _files: dict[str, PublishedFile] = field(default_factory=dict)
+    _files: dict[str, PublishedFile] = field(default_factory=dict[str, PublishedFile])
 
     def find(self, staged: str, key: str | None) -> PublishedFile | None:
         """See `PublishedIndex`."""
@@ -146,7 +147,7 @@ class OutputFolders:
         for name, entries in ui.items():
             shown = list(entries)
             for place, entry in enumerate(shown):
-                if isinstance(entry, Mapping) and "staged" in entry:
+                if is_object(entry) and "staged" in entry:
                     shown[place] = self.publish(entry, PublishKey(job_id, node_id, index))
                     index += 1
             result[name] = shown

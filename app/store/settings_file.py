@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from app.graph.json_values import is_dict
+
 log = logging.getLogger(__name__)
 
 
@@ -36,7 +38,7 @@ def load_settings(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as broken:
         log.warning("%s is not readable and is taken for empty: %s", path, broken)
         return {}
-    return data if isinstance(data, dict) else {}
+    return data if is_dict(data) else {}
 
 
 def merge_settings(path: Path, changes: Mapping[str, Any]) -> None:

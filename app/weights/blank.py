@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -32,7 +32,7 @@ class _WithoutInitialisation(TorchFunctionMode):
 
 
 @contextmanager
-def blank() -> Iterator[None]:
+def blank() -> Generator[None]:
     """Modules built inside have shapes and names but no storage; fill them with `load_state_dict(assign=True)`."""
     with torch.device("meta"), _WithoutInitialisation():
         yield

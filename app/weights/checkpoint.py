@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from app.diffusion.conditioning.text_encoder import TextEncoder
@@ -30,6 +29,7 @@ from app.diffusion.preview import DecodedPreview
 from app.errors import UnknownFamily, UnusableFile
 from app.weights.blank import blank
 from app.weights.header import Header, read_header
+from app.weights.tensor_file import TensorFile, open_tensors, save_tensors
 
 UNET, FIRST_STAGE, TEXT = "model.diffusion_model.", "first_stage_model.", "cond_stage_model.transformer."
 FAMILY_KEY, MERGES_KEY, PROVENANCE_KEY = "loom.family", "loom.merges", "loom.provenance"
@@ -59,7 +59,7 @@ def load_checkpoint(path: Path, dtype: torch.dtype = torch.float32) -> Checkpoin
     with blank():
         unet, vae, text = UNet(family.unet), AutoencoderKL(family.first_stage), ClipText(family.text)
     try:
-        with safe_open(path, framework="pt") as file:
+        with open_tensors(path) as file:
             for module, prefix in ((unet, UNET), (vae, FIRST_STAGE), (text, TEXT)):
                 _fill(module, prefix, header, file, dtype, path.name)
     except SafetensorError as error:
@@ -103,7 +103,7 @@ def _merges(header: Header, name: str) -> list[tuple[str, str]]:
         ) from error
 
 
-def _fill(module: nn.Module, prefix: str, header: Header, file: Any, dtype: torch.dtype, name: str) -> None:
+def _fill(module: nn.Module, prefix: str, header: Header, file: TensorFile, dtype: torch.dtype, name: str) -> None:
     """Put the file's tensors in place of the meta tensors of a module, after comparing names and shapes."""
     tensors: dict[str, Tensor] = {}
     for key, expected in module.state_dict().items():
@@ -146,5 +146,5 @@ def save_checkpoint(
         PROVENANCE_KEY: json.dumps(dict(provenance)),
     }
     partial = path.with_name(path.name + ".partial")
-    save_file(tensors, partial, metadata)
+    save_tensors(tensors, partial, metadata)
     os.replace(partial, path)
