@@ -12,13 +12,14 @@ import platform
 import signal
 import sys
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.errors import InvalidPrompt, InvalidRequest, Missing
+from app.graph.json_values import is_object
 from app.settings import Settings
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def run(settings: Settings) -> int:
 
 
 @contextmanager
-def _stopped_by_keyboard() -> Iterator[Interrupted]:
+def _stopped_by_keyboard() -> Generator[Interrupted]:
     """Ctrl+C asks the run to stop at the next step; a second one ends it at once."""
     asked: list[int] = []
 
@@ -323,7 +324,7 @@ def _read_graph(path: Path) -> Any:
 def _tell_files(workshop: Workshop, ui: Mapping[str, list[Any]]) -> None:
     for entries in ui.values():
         for entry in entries:
-            if isinstance(entry, Mapping) and entry.get("type") == "output":
+            if is_object(entry) and entry.get("type") == "output":
                 path = workshop.folders.output / entry["subfolder"] / entry["filename"]
                 sys.stdout.write(f"{path}\n")
                 sys.stdout.flush()

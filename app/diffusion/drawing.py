@@ -64,7 +64,7 @@ class SamplerChoice:
     """A sampler, and options that win over its defaults."""
 
     spec: SamplerSpec
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +230,9 @@ def fitted(latent: Mapping[str, Any], model: DiffusionModel) -> Tensor:
     Raises:
         InvalidRequest: no latent, or one with content and another number of channels.
     """
-    samples = latent.get("samples") if isinstance(latent, Mapping) else None
+    # A pack's link may carry anything, whatever the hint says.
+    is_latent = isinstance(latent, Mapping)  # pyright: ignore[reportUnnecessaryIsInstance]
+    samples = latent.get("samples") if is_latent else None
     if not isinstance(samples, Tensor) or samples.ndim < 4:
         raise InvalidRequest("This is no latent.", remedy="Link an output of type LATENT.")
     if RATIO in latent and not bool(samples.any()):

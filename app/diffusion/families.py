@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, cast
 
 from app.diffusion.latent_format import LatentFormat
 from app.diffusion.models.autoencoder_kl import AutoencoderConfig
@@ -76,4 +76,5 @@ def _part(kind: type, data: Mapping[str, Any]) -> Any:
     known = {field.name for field in fields(kind)}
     if unknown := set(data) - known:
         raise TypeError(f"unknown {kind.__name__} fields {sorted(unknown)}")
-    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in data.items()})
+    lists = {name: tuple(cast("list[Any]", value)) for name, value in data.items() if isinstance(value, list)}
+    return kind(**{**data, **lists})

@@ -6,7 +6,7 @@ B latents, C channels, h × w latent pixels. A LATENT is {"samples": (B, C, h, w
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -37,10 +37,10 @@ def combined(first: Latent, second: Latent, of: Callable[[Tensor, Tensor], Tenso
 
 def interpolated(first: Tensor, second: Tensor, ratio: float) -> Tensor:
     """`ratio` · first + (1 − ratio) · second, with directions and lengths (along C) mixed apart from each other."""
-    lengths = [samples.norm(dim=1, keepdim=True) for samples in (first, second)]
+    lengths = [_lengths(samples) for samples in (first, second)]
     units = [torch.nan_to_num(s / n) for s, n in zip((first, second), lengths, strict=True)]
     mixed = units[0] * ratio + units[1] * (1 - ratio)
-    direction = torch.nan_to_num(mixed / mixed.norm(dim=1, keepdim=True))
+    direction = torch.nan_to_num(mixed / _lengths(mixed))
     return direction * (lengths[0] * ratio + lengths[1] * (1 - ratio))
 
 
@@ -145,6 +145,11 @@ def cut(latent: Latent, dim: str, index: int, amount: int) -> NewLatent:
     length = samples.shape[axis]
     start = min(max(index, -length), length - 1) % length
     return with_samples(latent, samples.narrow(axis, start, min(amount, length - start)).clone())
+
+
+def _lengths(vectors: Tensor) -> Tensor:
+    # Torch does not say what the method returns.
+    return cast("Tensor", vectors.norm(dim=1, keepdim=True))  # pyright: ignore[reportUnknownMemberType]
 
 
 def _axis(dim: str) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -31,13 +32,13 @@ def prepare_noise(latent: Tensor, seed: int, batch_index: Sequence[int] | None =
     in a batch drawn item by item, so one picture of a batch can be made again alone.
     """
     generator = generator_for(seed)
-    draw = {"dtype": latent.dtype, "layout": latent.layout, "generator": generator, "device": "cpu"}
+    draw = partial(torch.randn, dtype=latent.dtype, layout=latent.layout, generator=generator, device="cpu")
     if batch_index is None:
-        return torch.randn(latent.shape, **draw)
+        return draw(latent.shape)
     wanted = set(batch_index)
     drawn: dict[int, Tensor] = {}
     for index in range(max(wanted, default=-1) + 1):
-        noise = torch.randn((1, *latent.shape[1:]), **draw)
+        noise = draw((1, *latent.shape[1:]))
         if index in wanted:
             drawn[index] = noise
     return torch.cat([drawn[index] for index in batch_index])

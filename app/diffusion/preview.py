@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -40,4 +41,6 @@ def fit_colours(denoised: Tensor, images: Tensor) -> Tensor:
     small = torch.nn.functional.interpolate(images, size=denoised.shape[2:], mode="area")
     x = denoised.movedim(1, -1).flatten(0, 2)
     x = torch.cat([x, torch.ones(len(x), 1)], dim=1)
-    return torch.linalg.lstsq(x, small.movedim(1, -1).flatten(0, 2)).solution
+    y = small.movedim(1, -1).flatten(0, 2)
+    # Torch does not say what its linear algebra returns.
+    return cast("Tensor", torch.linalg.lstsq(x, y).solution)  # pyright: ignore[reportUnknownMemberType]

@@ -52,7 +52,7 @@ def starts(length: int, tile: int, overlap: int) -> Iterator[int]:
 
 def faded(part: Tensor, overlap: int) -> Tensor:
     """Weights (h, w) that rise linearly from the edges over the overlap."""
-    sides = []
+    sides: list[Tensor] = []
     for length in part.shape[-2:]:
         place = torch.arange(length, dtype=part.dtype, device=part.device)
         sides.append(((torch.minimum(place, length - 1 - place) + 1) / (overlap + 1)).clamp(max=1))

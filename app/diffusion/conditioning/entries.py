@@ -36,7 +36,7 @@ def concatenated(to: Conditioning, source: Conditioning) -> Conditioning:
 def averaged(to: Conditioning, source: Conditioning, strength: float) -> Conditioning:
     """strength · to + (1 − strength) · the first entry of `source`; the shorter one is filled up with zeros."""
     other, other_said = _first(source)
-    result = []
+    result: Conditioning = []
     for features, said in to:
         mixed = strength * features + (1 - strength) * _fitted(other, features)
         said = dict(said)
@@ -51,7 +51,7 @@ def averaged(to: Conditioning, source: Conditioning, strength: float) -> Conditi
 
 def zeroed(conditioning: Conditioning) -> Conditioning:
     """Entries of the same shape that say nothing."""
-    result = []
+    result: Conditioning = []
     for features, said in conditioning:
         pooled = said.get("pooled_output")
         silent = {} if pooled is None else {"pooled_output": torch.zeros_like(pooled)}

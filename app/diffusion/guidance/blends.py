@@ -5,6 +5,8 @@ Inner products and norms are over each sample alone, so that a picture does not 
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor
 
@@ -13,6 +15,11 @@ from app.diffusion.guidance.classifier_free import Blend, blend, rescaled_veloci
 
 def _inner(a: Tensor, b: Tensor) -> Tensor:
     return (a * b).sum(dim=tuple(range(1, a.ndim)), keepdim=True)
+
+
+def _right_vectors(matrices: Tensor) -> Tensor:
+    # Torch does not say what its linear algebra returns.
+    return cast("Tensor", torch.linalg.svd(matrices, full_matrices=False).Vh)  # pyright: ignore[reportUnknownMemberType]
 
 
 def along(value: Tensor, direction: Tensor) -> Tensor:
@@ -49,7 +56,7 @@ def tangential(scale: float) -> Blend:
 
     def combine(yes: Tensor, no: Tensor, x: Tensor, sigma: Tensor) -> Tensor:
         pair = torch.stack([(x - yes).flatten(1), (x - no).flatten(1)], dim=1).float()
-        main = torch.linalg.svd(pair, full_matrices=False).Vh[:, :1]
+        main = _right_vectors(pair)[:, :1]
         kept = (pair[:, 1:] @ main.transpose(1, 2)) @ main
         return blend(yes, x - kept.reshape(x.shape).to(x.dtype), scale)
 

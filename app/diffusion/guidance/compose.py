@@ -143,7 +143,7 @@ def _call(denoise: ConditionedDenoiser, jobs: Sequence[_Job], sigma: Tensor) -> 
     }
     adjust = jobs[0].condition.adjust
     extra: Mapping[str, Any] = adjust(x, sigma, arguments) if adjust else {}
-    return list(denoise(x, sigma, **arguments, **extra).split(count))
+    return list(torch.split(denoise(x, sigma, **arguments, **extra), count))
 
 
 def _stacked(values: Sequence[Any], count: int) -> Any:

@@ -5,6 +5,7 @@ B batch, P pixels or query tokens, T context tokens, C channels, N heads
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -28,7 +29,7 @@ class CrossAttention(nn.Module):
         return self.to_out(x.transpose(1, 2).flatten(2))  # (B, P, C)
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, N, P or T, C/N)
+        return torch.unflatten(x, -1, (self.heads, -1)).transpose(1, 2)  # (B, N, P or T, C/N)
 
 
 class GEGLU(nn.Module):
@@ -108,7 +109,7 @@ class SpatialTransformer(nn.Module):
             x = block(x, context)
         if self.linear:
             x = self.proj_out(x)
-        x = x.transpose(1, 2).unflatten(2, (height, -1))  # (B, C, H, W)
+        x = torch.unflatten(x.transpose(1, 2), 2, (height, -1))  # (B, C, H, W)
         if not self.linear:
             x = self.proj_out(x)
         return x + skip

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import typing
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -40,9 +41,9 @@ def cast(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
     if isinstance(value, Tensor):
         return value.to(device, dtype if value.is_floating_point() else value.dtype)
     if isinstance(value, Mapping):
-        return {key: cast(part, device, dtype) for key, part in value.items()}
+        return {key: cast(part, device, dtype) for key, part in typing.cast("Mapping[Any, Any]", value).items()}
     if isinstance(value, list | tuple):
-        return [cast(part, device, dtype) for part in value]
+        return [cast(part, device, dtype) for part in typing.cast("Sequence[Any]", value)]
     return value
 
 

@@ -50,7 +50,7 @@ class SamplerSpec:
 
     name: str
     function: SamplerFunction
-    defaults: Mapping[str, Any] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict[str, Any])
     evaluations: int = 1
     noise: Literal["none", "optional", "gaussian", "brownian", "brownian_device"] = "none"
     uses_process: bool = False

@@ -110,7 +110,7 @@ class StepControl:
     icoeff: float = 1.0
     dcoeff: float = 0.0
     accept_safety: float = 0.81
-    _errors: list[float] = field(default_factory=list)
+    _errors: list[float] = field(default_factory=list[float])
 
     def accepts(self, error: float) -> bool:
         """Whether a step with this relative error stands; also sets the next length.

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import cache
+from typing import cast
 
 import torch
+from torch import Tensor
 
 Weight = Callable[[float], float]
 
@@ -16,8 +18,11 @@ def gauss_legendre(count: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Points and weights on −1..1, by the eigenvalues of the Jacobi matrix (Golub & Welsch 1969)."""
     k = torch.arange(1, count, dtype=torch.float64)
     off = k / (4 * k**2 - 1).sqrt()
-    points, vectors = torch.linalg.eigh(torch.diag(off, 1) + torch.diag(off, -1))
-    return tuple(points.tolist()), tuple((2 * vectors[0] ** 2).tolist())
+    matrix = torch.diag(off, 1) + torch.diag(off, -1)
+    # Torch does not say what its linear algebra returns.
+    found = torch.linalg.eigh(matrix)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    points, vectors = cast("tuple[Tensor, Tensor]", found)
+    return tuple(map(float, points)), tuple(map(float, 2 * vectors[0] ** 2))
 
 
 def integral(f: Weight, start: float, end: float, count: int = 24) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor
@@ -61,7 +61,8 @@ class _Update:
         self.scale = hh if variant == "bh1" else math.expm1(hh)
         nodes = torch.tensor([*self.spacing, 1.0], dtype=torch.float64)
         order = len(times)
-        phi, factorial, right = math.expm1(hh) / hh - 1, 1.0, []
+        phi, factorial = math.expm1(hh) / hh - 1, 1.0
+        right: list[float] = []
         for k in range(1, order + 1):
             right.append(phi * factorial / self.scale)
             factorial *= k + 1
@@ -92,7 +93,9 @@ class _Update:
 
 
 def _solved(rows: Tensor, right: Tensor) -> list[float]:
-    return torch.linalg.solve(rows, right).tolist()
+    # Torch does not say what its linear algebra returns.
+    solved = cast("Tensor", torch.linalg.solve(rows, right))  # pyright: ignore[reportUnknownMemberType]
+    return [float(weight) for weight in solved]
 
 
 def _weighted(weights: Sequence[float], values: Sequence[Tensor]) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from types import MappingProxyType
 
 import torch
@@ -61,7 +62,8 @@ def extended(
     start = math.inf if start_at_sigma < 0 else start_at_sigma
     parts = [SPACINGS[spacing](k / steps) for k in range(steps)]
     extended_levels: list[float] = []
-    for level, following in zip(levels.tolist(), levels.tolist()[1:], strict=False):
+    listed = [float(level) for level in levels]
+    for level, following in pairwise(listed):
         inside = end_at_sigma <= level <= start
         extended_levels += [level + (following - level) * part for part in (parts if inside else [0.0])]
-    return torch.tensor([*extended_levels, *levels[-1:].tolist()], dtype=levels.dtype)
+    return torch.tensor([*extended_levels, *listed[-1:]], dtype=levels.dtype)
