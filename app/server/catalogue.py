@@ -36,7 +36,7 @@ class Catalogue:
     """Specs by id, known from the first worker's hello on. `files` lists the files that combos offer."""
 
     files: Mapping[str, tuple[str, ...]]
-    specs: Mapping[str, NodeSpec] = field(default_factory=dict)
+    specs: Mapping[str, NodeSpec] = field(default_factory=dict[str, NodeSpec])
     failures: tuple[Mapping[str, Any], ...] = ()
     _said: tuple[Mapping[str, Any], ...] | None = None
     _known: asyncio.Event = field(default_factory=asyncio.Event)

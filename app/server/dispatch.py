@@ -71,9 +71,9 @@ class Dispatcher:
     lease_seconds: float
     cancel_grace_seconds: float
     processes: WorkerProcesses | None = None
-    workers: dict[str, Worker] = field(default_factory=dict)
+    workers: dict[str, Worker] = field(default_factory=dict[str, Worker])
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
     _closing: bool = False
 
     async def start(self) -> None:

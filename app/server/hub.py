@@ -28,8 +28,8 @@ class Client:
 
     sid: str
     socket: web.WebSocketResponse
-    flags: Mapping[str, Any] = field(default_factory=dict)
-    _waiting: deque[str | bytes] = field(default_factory=deque)
+    flags: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    _waiting: deque[str | bytes] = field(default_factory=deque[str | bytes])
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property

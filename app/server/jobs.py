@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from aiohttp import web
 
 from app.errors import InvalidRequest, Missing
+from app.graph.json_values import is_dict, is_list
 from app.server.replies import read_object, reply, shorten, text_list, whole_number
 from app.server.services import services_of
 from app.store import events, job_queries, jobs
@@ -162,10 +163,10 @@ async def _job(request: web.Request) -> JobRecord:
 def _files(results: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for node_id, ui in results.items():
         for kind in _MEDIA:
-            entries = ui.get(kind) if isinstance(ui, dict) else None
-            for entry in entries if isinstance(entries, list) else ():
-                if isinstance(entry, dict) and "filename" in entry:
-                    yield {**cast(dict[str, Any], entry), "nodeId": node_id, "mediaType": kind}
+            entries = ui.get(kind) if is_dict(ui) else None
+            for entry in entries if is_list(entries) else ():
+                if is_dict(entry) and "filename" in entry:
+                    yield {**entry, "nodeId": node_id, "mediaType": kind}
 
 
 def _preview(files: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:

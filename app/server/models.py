@@ -11,6 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from app.errors import Missing
+from app.graph.json_values import is_dict
 from app.server.replies import reply
 from app.server.services import services_of
 from app.store.folders import Folders
@@ -77,15 +78,15 @@ def read_metadata(path: Path) -> dict[str, Any] | None:
     try:
         with open(path, "rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(length)) if length <= _LARGEST_HEADER else {}
+            header: object = json.loads(file.read(length)) if length <= _LARGEST_HEADER else {}
     except (OSError, ValueError, struct.error, RecursionError):
         return None
-    found = header.get("__metadata__") if isinstance(header, dict) else None
-    return found if isinstance(found, dict) else None
+    found = header.get("__metadata__") if is_dict(header) else None
+    return found if is_dict(found) else None
 
 
 def _files(folders: Folders, kind: str) -> list[dict[str, Any]]:
-    found = []
+    found: list[dict[str, Any]] = []
     for name in folders.names(kind):
         path = folders.model(kind, name)
         index = next(i for i, folder in enumerate(folders.models[kind]) if path.is_relative_to(folder))

@@ -13,6 +13,7 @@ from typing import Any
 from aiohttp import web
 
 from app.errors import InvalidPrompt, InvalidRequest
+from app.graph.json_values import is_dict
 from app.graph.prompt import parse_prompt, prompt_to_json
 from app.graph.validate import Validated, validate
 from app.server.replies import flag, read_object, reply, shorten, text_list
@@ -60,7 +61,7 @@ def _digest(body: Mapping[str, Any]) -> str:
 
 def _keys(idempotency_key: str | None, body: Mapping[str, Any]) -> tuple[str, ...]:
     """The names under which the same request is known again."""
-    keys = []
+    keys: list[str] = []
     if body.get("prompt_id") is not None:
         keys.append(f"id {_prompt_id(body)}")
     if idempotency_key:
@@ -79,7 +80,7 @@ def _validated(
 
 def _submission(body: Mapping[str, Any], valid: Validated) -> Submission:
     extra_data = body.get("extra_data")
-    if extra_data is not None and not isinstance(extra_data, dict):
+    if extra_data is not None and not is_dict(extra_data):
         raise InvalidRequest(f"extra_data must be an object, not {shorten(extra_data)}.")
     client_id = body.get("client_id")
     if client_id is not None:

@@ -10,6 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from app.errors import AppError, InvalidPrompt, InvalidRequest, TooLarge
+from app.graph.json_values import is_dict, is_list, is_object, is_sequence
 from app.graph.prompt import depth_exceeds
 
 MAX_DEPTH = 100
@@ -66,7 +67,7 @@ async def read_object(request: web.Request, *, may_be_empty: bool = False) -> di
     if may_be_empty and not text.strip():
         return {}
     data = parse_json(text)
-    if not isinstance(data, dict):
+    if not is_dict(data):
         raise InvalidRequest(f"The body must be an object, not {shorten(data)}.", remedy='Send {"…": …}.')
     return data
 
@@ -93,7 +94,7 @@ def text_list(data: Mapping[str, Any], name: str) -> list[str] | None:
     value = data.get(name)
     if value is None:
         return None
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+    if not is_list(value) or not all(isinstance(item, str) for item in value):
         raise InvalidRequest(f"{name} must be a list of texts, not {shorten(value)}.", remedy=f'Send "{name}": ["…"].')
     return value
 
@@ -135,9 +136,9 @@ def shorten(value: object) -> str:
 def _finite(data: object) -> object:
     if isinstance(data, float):
         return data if math.isfinite(data) else None
-    if isinstance(data, Mapping):
+    if is_object(data):
         return {name: _finite(value) for name, value in data.items()}
-    return [_finite(item) for item in data] if isinstance(data, list | tuple) else data
+    return [_finite(item) for item in data] if is_sequence(data) else data
 
 
 def _too_deep() -> TooLarge:

@@ -39,7 +39,7 @@ class ActiveRun:
     translator: RunTranslator
     seq: int
     ended: bool = False
-    _unsaved: list[StoredEvent] = field(default_factory=list)
+    _unsaved: list[StoredEvent] = field(default_factory=list[StoredEvent])
 
     @property
     def client(self) -> str | None:

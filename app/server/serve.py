@@ -11,7 +11,7 @@ import secrets
 import signal
 import sys
 import webbrowser
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -81,7 +81,7 @@ async def _serve_until_told(settings: Settings, worker_command: WorkerCommand | 
 
 
 @contextlib.asynccontextmanager
-async def serving(settings: Settings, worker_command: WorkerCommand | None = None) -> AsyncIterator[Running]:
+async def serving(settings: Settings, worker_command: WorkerCommand | None = None) -> AsyncGenerator[Running]:
     """A server with its workers, for as long as the context lasts. Raises as `run_server` does."""
     with contextlib.ExitStack() as closing:
         closing.enter_context(InstanceLock(settings.directories.user / "loom.lock"))
@@ -181,7 +181,7 @@ def _host(listen: str) -> str:
 
 
 @contextlib.contextmanager
-def _log_to(services: Services) -> Iterator[None]:
+def _log_to(services: Services) -> Generator[None]:
     loop = asyncio.get_running_loop()
     handler = LogLinesHandler(lambda text: loop.call_soon_threadsafe(services.logs.add, text))
     handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))

@@ -30,7 +30,7 @@ class LogLines:
 
     hub: Hub
     lines: deque[dict[str, str]] = field(default_factory=lambda: deque(maxlen=_LINES_KEPT))
-    subscribers: set[str] = field(default_factory=set)
+    subscribers: set[str] = field(default_factory=set[str])
 
     def add(self, text: str) -> None:
         """Keep a line and tell it to the subscribers."""

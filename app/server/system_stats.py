@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from aiohttp import web
@@ -25,7 +26,7 @@ def routes() -> list[web.RouteDef]:
 async def get_system_stats(request: web.Request) -> web.Response:
     """System and devices. Devices are known once a worker has started; this answers at once all the same."""
     workers = list(services_of(request).dispatcher.workers.values())
-    versions = workers[0].hello.versions if workers else {}
+    versions: Mapping[str, str] = workers[0].hello.versions if workers else {}
     total, free = memory()
     system = {
         "os": os.name,

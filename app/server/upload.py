@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,7 @@ from pathlib import Path
 from aiohttp import BodyPartReader, web
 
 from app.errors import InvalidRequest, TooLarge
+from app.graph.json_values import is_dict
 from app.server.pictures import with_alpha_of
 from app.server.replies import parse_json, reply
 from app.server.services import Services, services_of
@@ -32,7 +33,7 @@ class _Form:
     """A form as read: text fields, and one file that was written to `part`."""
 
     part: Path
-    fields: dict[str, str] = field(default_factory=dict)
+    fields: dict[str, str] = field(default_factory=dict[str, str])
     filename: str = ""
 
 
@@ -69,7 +70,7 @@ async def _keep(services: Services, form: _Form) -> web.Response:
 
 
 @asynccontextmanager
-async def _form(request: web.Request, services: Services) -> AsyncIterator[_Form]:
+async def _form(request: web.Request, services: Services) -> AsyncGenerator[_Form]:
     if not request.content_type.startswith("multipart/"):
         raise InvalidRequest("A file comes as multipart/form-data.", remedy="Send a form with a field named image.")
     folder = services.folders.temp / "uploads"
@@ -126,7 +127,7 @@ def _original(services: Services, text: str) -> Path:
     if not text:
         raise InvalidRequest("original_ref is missing.", remedy='Send original_ref={"filename": "…"}.')
     reference = parse_json(text)
-    if not isinstance(reference, dict) or not isinstance(reference.get("filename"), str):
+    if not is_dict(reference) or not isinstance(reference.get("filename"), str):
         raise InvalidRequest("original_ref names no file.", remedy='Send original_ref={"filename": "…"}.')
     name, kind = split_annotation(reference["filename"], str(reference.get("type") or "output"))
     folder = inside(services.folders.directory(kind), str(reference.get("subfolder") or ""))

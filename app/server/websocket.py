@@ -11,6 +11,7 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
+from app.graph.json_values import is_dict
 from app.server.features import features
 from app.server.hub import Client
 from app.server.replies import to_json
@@ -74,6 +75,6 @@ def _announced_flags(text: str) -> Mapping[str, Any] | None:
         data = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(data, dict) or data.get("type") != "feature_flags" or not isinstance(data.get("data"), dict):
+    if not is_dict(data) or data.get("type") != "feature_flags" or not is_dict(data.get("data")):
         return None
     return data["data"]

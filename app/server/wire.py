@@ -55,18 +55,18 @@ class RunTranslator:
     output_nodes: frozenset[str]
     node_ids: tuple[str, ...]
     clock: Callable[[], float]
-    results: dict[str, Any] = field(default_factory=dict)
-    meta: dict[str, Any] = field(default_factory=dict)
-    messages: list[list[Any]] = field(default_factory=list)
-    state: dict[str, dict[str, Any]] = field(default_factory=dict)
+    results: dict[str, Any] = field(default_factory=dict[str, Any])
+    meta: dict[str, Any] = field(default_factory=dict[str, Any])
+    messages: list[list[Any]] = field(default_factory=list[list[Any]])
+    state: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     running: str | None = None
     last_node: tuple[str, str] = ("", "")
     outcome: Outcome | None = None
-    _executed: list[str] = field(default_factory=list)
-    _displays: dict[str, str] = field(default_factory=dict)
+    _executed: list[str] = field(default_factory=list[str])
+    _displays: dict[str, str] = field(default_factory=dict[str, str])
     _state_told: float = 0.0
     _state_changed: bool = False
-    _progress_told: dict[str, float] = field(default_factory=dict)
+    _progress_told: dict[str, float] = field(default_factory=dict[str, float])
 
     def begin(self) -> list[Said]:
         """What is said when a worker takes the job."""
@@ -93,7 +93,8 @@ class RunTranslator:
                 return self._ended("failed", "execution_error", self._failure(event))
             case RunInterrupted():
                 return self._ended("cancelled", "execution_interrupted", self._interruption(event))
-        return []
+            case _:
+                return []
 
     def progress_state(self) -> Said:
         """The table of nodes as a message."""

@@ -65,7 +65,7 @@ def train_autoencoder(
     `images(fraction)` gives a batch in 0..1, (n, 3, H, W), for that point of the run. When the iterator ends, the model
     holds the averaged weights.
     """
-    torch.manual_seed(recipe.seed)
+    torch.manual_seed(recipe.seed)  # pyright: ignore[reportUnknownMemberType]
     if not file.exists():
         quieten(model)
     optimiser = torch.optim.AdamW(model.parameters(), lr=recipe.rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
@@ -100,9 +100,9 @@ def _update(
     loss = reconstruction_loss(output, target, recipe.square_weight)
     loss = loss + recipe.kl_weight * posterior.kl().float().mean()
     optimiser.zero_grad(set_to_none=True)
-    loss.backward()
+    loss.backward()  # pyright: ignore[reportUnknownMemberType]
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    optimiser.step()
+    optimiser.step()  # pyright: ignore[reportUnknownMemberType]
     return float(loss.detach())
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import torch
@@ -10,7 +10,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 
 @contextmanager
-def mixed_precision() -> Iterator[None]:
+def mixed_precision() -> Generator[None]:
     """bfloat16 products with float32 weights, and plain attention, the faster one to train on short sequences.
 
     Measured on a Zen 5 CPU with AVX512-BF16: 1.2 times float32's rate for the U-Net, 1.7 times for the first stage;

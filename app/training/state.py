@@ -10,11 +10,10 @@ import os
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from app.training.average import MovingAverage
+from app.weights.tensor_file import open_tensors, save_tensors
 
 
 class RunState:
@@ -34,12 +33,14 @@ class RunState:
                 tensors[f"adam.{slot}.{name}"] = tensor
         counters = {**counters, "updates": self.average.updates}
         partial = path.with_suffix(".partial")
-        save_file({name: value.contiguous() for name, value in tensors.items()}, partial, {"run": json.dumps(counters)})
+        save_tensors(
+            {name: value.contiguous() for name, value in tensors.items()}, partial, {"run": json.dumps(counters)}
+        )
         os.replace(partial, path)
 
     def load(self, path: Path) -> dict[str, float]:
         """Read what `save` wrote into module, average and optimiser; returns the counters."""
-        with safe_open(path, framework="pt") as file:
+        with open_tensors(path) as file:
             counters = json.loads((file.metadata() or {})["run"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no iterator there)
         self.module.load_state_dict(_with_prefix(tensors, "module."))
@@ -47,7 +48,9 @@ class RunState:
             self.average.values[name].copy_(value)
         self.average.updates = int(counters["updates"])
         for name, value in self.module.named_parameters():
-            slots = {slot: tensors.get(f"adam.{slot}.{name}") for slot in ("step", "exp_avg", "exp_avg_sq")}
+            slots: dict[str, Tensor | None] = {
+                slot: tensors.get(f"adam.{slot}.{name}") for slot in ("step", "exp_avg", "exp_avg_sq")
+            }
             self.optimiser.state[value] = {slot: tensor for slot, tensor in slots.items() if tensor is not None}
         return counters
 

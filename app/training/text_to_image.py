@@ -82,13 +82,14 @@ def train_text_to_image(
     `samples(n)` gives scaled latents (n, C, h, w) and n captions. When the iterator ends, the model holds the
     averaged weights.
     """
-    torch.manual_seed(recipe.seed)
+    torch.manual_seed(recipe.seed)  # pyright: ignore[reportUnknownMemberType]
     optimiser = torch.optim.AdamW(model.parameters(), lr=recipe.rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
     average = MovingAverage(model, recipe.decay)
     state = RunState(model, average, optimiser)
     counters = state.load(file) if file.exists() else {}
     step, seen = int(counters.get("step", 0)), int(counters.get("images", 0))
-    torch.manual_seed(recipe.seed + step)  # a sitting that goes on must not repeat the first one's noise
+    # A sitting that goes on must not repeat the first one's noise.
+    torch.manual_seed(recipe.seed + step)  # pyright: ignore[reportUnknownMemberType]
     pace = Pace(recipe.minutes * 60.0, counters.get("seconds", 0.0))
     saved = pace.seconds
     model.train()
@@ -97,9 +98,9 @@ def train_text_to_image(
             group["lr"] = cosine_rate(pace.fraction, step, peak=recipe.rate)
         loss = flow_loss(model, tokenizer, *samples(recipe.batch), recipe)
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # pyright: ignore[reportUnknownMemberType]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
+        optimiser.step()  # pyright: ignore[reportUnknownMemberType]
         average.update(model)
         step, seen = step + 1, seen + recipe.batch
         yield TrainingStep(step, float(loss.detach()), seen, pace.seconds, pace.fraction)

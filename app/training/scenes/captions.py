@@ -63,7 +63,7 @@ def _colour(index: int, rng: random.Random, wording: Wording) -> str:
 
 
 def _attributes(thing: Shape, rng: random.Random, wording: Wording) -> list[str]:
-    words = []
+    words: list[str] = []
     if rng.random() < wording.size:
         words.append(_word(SIZES[thing.size].words, rng, wording))
     if rng.random() < wording.colour:

@@ -8,8 +8,6 @@ import string
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from app.diffusion.models.autoencoder_kl import AutoencoderKL
@@ -17,6 +15,7 @@ from app.training.precision import mixed_precision
 from app.training.scenes.captions import caption
 from app.training.scenes.drawing import draw
 from app.training.scenes.scene import Scene, random_scene
+from app.weights.tensor_file import open_tensors, save_tensors
 
 STRAY_WORDS = 0.05  # share of captions with a made-up word, so that unknown words do little harm
 
@@ -53,11 +52,11 @@ def stocked(model: AutoencoderKL, scale: float, count: int, seed: int, file: Pat
     scenes = [random_scene(rng) for _ in range(count)]
     made_with = json.dumps({"scale": scale, "count": count, "seed": seed, "side": side})
     if file.exists():
-        with safe_open(file, framework="pt") as kept:
+        with open_tensors(file) as kept:
             if (kept.metadata() or {}).get("made_with") == made_with:
                 return LatentStock(scenes, kept.get_tensor("latents"), seed)
     latents = _encoded(model, scale, scenes, side)
-    save_file({"latents": latents}, file, {"made_with": made_with})
+    save_tensors({"latents": latents}, file, {"made_with": made_with})
     return LatentStock(scenes, latents, seed)
 
 

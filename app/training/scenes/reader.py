@@ -57,7 +57,7 @@ def read(image: Tensor) -> Reading:
 def components(mask: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
     """The connected parts (eight neighbours) of a mask, each as a mask."""
     left = mask.copy()
-    parts = []
+    parts: list[NDArray[np.bool_]] = []
     height, width = mask.shape
     while left.any():
         part = np.zeros_like(mask)
@@ -126,7 +126,7 @@ def _best_shape(part: NDArray[np.bool_], x: float, y: float, reach: float) -> tu
     radius = reach / extents[shape] * scales.repeat(len(SHAPE_NAMES))
     centre_y = y + drops[shape] * radius
     drawn = coverage(shape, torch.full_like(radius, x), centre_y, radius, part.shape[0]) > 0.4
-    mask = torch.from_numpy(part)
+    mask = torch.as_tensor(part)
     union = (drawn | mask).flatten(1).sum(1)
     overlap = (drawn & mask).flatten(1).sum(1) / union
     best = int(overlap.argmax())

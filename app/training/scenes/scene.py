@@ -94,7 +94,7 @@ def _pair(rng: random.Random, background: int, first: tuple[int, int], second: t
     across = rng.uniform(0.3, 0.7)
     near, far = (0.26, 0.74) if relation % 2 == 0 else (0.74, 0.26)
     horizontal = relation < 2
-    objects = []
+    objects: list[Shape] = []
     for look, along in ((first, near), (second, far)):
         aside = across + rng.uniform(-0.06, 0.06)
         x, y = (along, aside) if horizontal else (aside, along)
