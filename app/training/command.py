@@ -13,7 +13,13 @@ from typing import Any, TextIO
 import torch
 
 from app.training.autoencoder import TrainingStep
+from app.training.scenes.examination import examine
+from app.training.scenes.painter import Painter
 from app.training.scenes.recipe import ScenesRecipe, train_scenes
+from app.training.scenes.sheet import contact_sheet
+from app.weights.checkpoint import load_checkpoint
+
+CHECKPOINT = "models/checkpoints/loom-scenes-64.safetensors"
 
 
 class Log:
@@ -48,26 +54,51 @@ class Log:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Train what the arguments name; returns the exit status."""
-    parser = argparse.ArgumentParser("main.py train", description="Train a model from a recipe.")
-    recipes = parser.add_subparsers(dest="recipe", required=True)
-    scenes = recipes.add_parser("scenes", help="the shipped text-to-image model of coloured shapes")
-    scenes.add_argument("--output", type=Path, default=Path("models/checkpoints/loom-scenes-64.safetensors"))
-    scenes.add_argument("--work", type=Path, default=Path("user/training/scenes"), help="where runs save themselves")
-    scenes.add_argument("--first-minutes", type=float, default=17.0, help="time for the autoencoder")
-    scenes.add_argument("--second-minutes", type=float, default=80.0, help="time for the U-Net and the text tower")
-    scenes.add_argument("--stock", type=int, default=120_000, help="scenes that are encoded ahead")
-    scenes.add_argument("--threads", type=int, default=0, help="CPU threads, 0 for PyTorch's own choice")
-    given = parser.parse_args(arguments)
+    """Train or examine what the arguments name; returns the exit status."""
+    given = _parser().parse_args(arguments)
     if given.threads:
         torch.set_num_threads(given.threads)
+    log = Log(sys.stderr)
+    if given.command == "examine":
+        _examine(given.checkpoint, given.sheet, log)
+    else:
+        given.output.parent.mkdir(parents=True, exist_ok=True)
+        train_scenes(_recipe(given), given.work, given.output, log)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--threads", type=int, default=0, help="CPU threads, 0 for PyTorch's own choice")
+    parser = argparse.ArgumentParser("main.py train", description="Train a model from a recipe, or examine one.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    scenes = commands.add_parser("scenes", parents=[shared], help="the shipped text-to-image model of coloured shapes")
+    scenes.add_argument("--output", type=Path, default=Path(CHECKPOINT))
+    scenes.add_argument("--work", type=Path, default=Path("user/training/scenes"), help="where runs save themselves")
+    scenes.add_argument("--first-minutes", type=float, default=17.0, help="time for the autoencoder")
+    scenes.add_argument("--second-minutes", type=float, default=66.0, help="time for the U-Net and the text tower")
+    scenes.add_argument("--stock", type=int, default=120_000, help="scenes that are encoded ahead")
+    examine = commands.add_parser("examine", parents=[shared], help="judge a scenes checkpoint on held-out prompts")
+    examine.add_argument("checkpoint", type=Path, nargs="?", default=Path(CHECKPOINT))
+    examine.add_argument("--sheet", type=Path, help="also save pictures with their prompts here")
+    return parser
+
+
+def _recipe(given: argparse.Namespace) -> ScenesRecipe:
     default = ScenesRecipe()
-    recipe = replace(
+    return replace(
         default,
         first=replace(default.first, minutes=given.first_minutes),
         second=replace(default.second, minutes=given.second_minutes),
         stock=given.stock,
     )
-    given.output.parent.mkdir(parents=True, exist_ok=True)
-    train_scenes(recipe, given.work, given.output, Log(sys.stderr))
-    return 0
+
+
+def _examine(file: Path, sheet: Path | None, log: Log) -> None:
+    checkpoint = load_checkpoint(file)
+    result = examine(Painter(checkpoint.model, checkpoint.clip, checkpoint.vae))
+    log("examination", None, result.scores.as_dict())
+    if sheet:
+        # The exam begins with single objects, then come pairs and groups; the sheet shows some of each.
+        chosen = [*range(18), *range(128, 140), *range(216, 222)]
+        contact_sheet(result.images[chosen], [result.prompts[index] for index in chosen]).save(sheet)

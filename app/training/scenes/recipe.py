@@ -27,7 +27,8 @@ from app.diffusion.preview import DecodedPreview
 from app.training.autoencoder import AutoencoderRecipe, TrainingStep, latent_scale, psnr, train_autoencoder
 from app.training.scenes.captions import all_words
 from app.training.scenes.drawing import draw
-from app.training.scenes.judge import Scores, exam, score
+from app.training.scenes.examination import examine
+from app.training.scenes.judge import Scores
 from app.training.scenes.latents import stocked
 from app.training.scenes.painter import Painter
 from app.training.scenes.pictures import Pictures
@@ -87,7 +88,7 @@ def train_scenes(recipe: ScenesRecipe, work: Path, output: Path, report: Report)
     both.eval()
     latent = LatentFormat(recipe.autoencoder.latent_channels, recipe.autoencoder.factor, scale)
     family = Family("loom-scenes", recipe.unet, recipe.autoencoder, config, latent, SamplingConfig("flow"))
-    scores = judge(family, both, vae, tokenizer, recipe.exam)
+    scores = examine(_painter(family, both, vae, tokenizer), recipe.exam).scores
     report("judge", None, scores.as_dict())
     save_checkpoint(
         output,
@@ -103,7 +104,7 @@ def train_scenes(recipe: ScenesRecipe, work: Path, output: Path, report: Report)
 
 def _first_stage(recipe: ScenesRecipe, work: Path, report: Report) -> tuple[AutoencoderKL, float]:
     """A trained first stage, frozen, and the factor that gives its latents unit variance."""
-    torch.manual_seed(recipe.seed)
+    torch.manual_seed(recipe.seed)  # pyright: ignore[reportUnknownMemberType]
     vae = AutoencoderKL(recipe.autoencoder)
     file = work / "first_stage.safetensors"
     for step in train_autoencoder(vae, Pictures(recipe.seed), recipe.first, file):
@@ -116,14 +117,11 @@ def _first_stage(recipe: ScenesRecipe, work: Path, report: Report) -> tuple[Auto
     return vae, scale
 
 
-def judge(family: Family, both: TextToLatent, vae: AutoencoderKL, tokenizer: Tokenizer, count: int) -> Scores:
-    """How much of `count` held-out prompts the model draws."""
+def _painter(family: Family, both: TextToLatent, vae: AutoencoderKL, tokenizer: Tokenizer) -> Painter:
     first_stage = FirstStage(vae)
     preview = DecodedPreview(first_stage, family.latent)
     model = DiffusionModel(both.unet, family.sampling.build(), family.latent, preview, family.name)
-    asked = exam(count)
-    painter = Painter(model, TextEncoder(both.text, tokenizer), first_stage)
-    return score([scene for scene, _ in asked], painter.paint([prompt for _, prompt in asked]))
+    return Painter(model, TextEncoder(both.text, tokenizer), first_stage)
 
 
 def _provenance(recipe: ScenesRecipe, scores: Scores) -> dict[str, Any]:
