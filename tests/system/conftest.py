@@ -77,10 +77,9 @@ class Program:
 
     def worker_pid(self) -> int:
         """The process id of the server's worker."""
-        found = subprocess.run(
-            ["ps", "-o", "pid=,args=", "--ppid", str(self.process.pid)], capture_output=True, text=True, check=True
-        )
-        return next(int(line.split()[0]) for line in found.stdout.splitlines() if " worker " in line)
+        found = subprocess.run(["ps", "-axo", "pid=,ppid=,args="], capture_output=True, text=True, check=True)
+        rows = [line.split(maxsplit=2) for line in found.stdout.splitlines()]
+        return next(int(pid) for pid, parent, words in rows if int(parent) == self.process.pid and " worker " in words)
 
     def restart(self, how: signal.Signals) -> None:
         """End the server with a signal and start it again on the same directories."""
