@@ -77,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     scenes.add_argument("--work", type=Path, default=Path("user/training/scenes"), help="where runs save themselves")
     scenes.add_argument("--first-minutes", type=float, default=17.0, help="time for the autoencoder")
     scenes.add_argument("--second-minutes", type=float, default=66.0, help="time for the U-Net and the text tower")
+    scenes.add_argument("--second-rate", type=float, default=8e-4, help="their highest learning rate")
     scenes.add_argument("--stock", type=int, default=120_000, help="scenes that are encoded ahead")
     examine = commands.add_parser("examine", parents=[shared], help="judge a scenes checkpoint on held-out prompts")
     examine.add_argument("checkpoint", type=Path, nargs="?", default=Path(CHECKPOINT))
@@ -89,7 +90,7 @@ def _recipe(given: argparse.Namespace) -> ScenesRecipe:
     return replace(
         default,
         first=replace(default.first, minutes=given.first_minutes),
-        second=replace(default.second, minutes=given.second_minutes),
+        second=replace(default.second, minutes=given.second_minutes, rate=given.second_rate),
         stock=given.stock,
     )
 
