@@ -165,7 +165,9 @@ def is_loopback(address: str) -> bool:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="main.py", description="Latent Loom draws pictures with diffusion models.")
+    parser = argparse.ArgumentParser(
+        prog="main.py", description="Latent Loom draws pictures with diffusion models.", allow_abbrev=False
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     shared = _shared_options()
     serve = commands.add_parser("serve", parents=[shared], help="the editor and the HTTP API (default)")
@@ -179,7 +181,7 @@ def _parser() -> argparse.ArgumentParser:
     worker = commands.add_parser("worker", parents=[shared], help="evaluate graphs for a server")
     worker.add_argument("--connect", required=True, metavar="URL", help="ws://HOST:PORT/link")
     worker.add_argument("--lifeline", action="store_true", help="end when standard input is closed")
-    commands.add_parser("train", parents=[shared], help="train a model", add_help=False)
+    commands.add_parser("train", parents=[shared], help="train a model", add_help=False, allow_abbrev=False)
     return parser
 
 

@@ -118,3 +118,8 @@ def test_unknown_words_end_the_program(capsys: pytest.CaptureFixture[str]) -> No
     with pytest.raises(SystemExit):
         Settings.from_arguments(["serve", "--nonsense"])
     assert "--nonsense" in capsys.readouterr().err
+
+
+def test_training_words_are_not_taken_for_shortened_options_of_ours() -> None:
+    words = ["--output", "model.safetensors", "--second-minutes", "2"]
+    assert list(parse(["train", "scenes", *words]).train_arguments) == ["scenes", *words]

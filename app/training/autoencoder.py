@@ -44,7 +44,7 @@ class TrainingStep:
 
 @torch.no_grad()
 def quieten(model: AutoencoderKL, logvar: float = -6.0) -> None:
-    """Start a new model with almost noiseless latents; otherwise it learns backgrounds only for thousands of steps."""
+    """Start a new model with almost noiseless latents; otherwise it learns only backgrounds for hundreds of steps."""
     channels = model.config.latent_channels
     if isinstance(model.quant_conv, nn.Conv2d) and model.quant_conv.bias is not None:
         model.quant_conv.weight[channels:] = 0.0
