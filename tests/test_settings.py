@@ -122,4 +122,4 @@ def test_unknown_words_end_the_program(capsys: pytest.CaptureFixture[str]) -> No
 
 def test_training_words_are_not_taken_for_shortened_options_of_ours() -> None:
     words = ["--output", "model.safetensors", "--second-minutes", "2"]
-    assert list(parse(["train", "scenes", *words]).train_arguments) == ["scenes", *words]
+    assert list(Settings.from_arguments(["train", "scenes", *words]).train_arguments) == ["scenes", *words]
