@@ -38,9 +38,8 @@ def test_a_graph_is_built_with_the_keyboard(page: Page, editor: Editor) -> None:
 def test_arrows_go_from_node_to_node(page: Page, editor: Editor) -> None:
     editor.head(4).click()
     page.keyboard.press("ArrowRight")
-    focused = page.locator(".node:focus")
-    expect(focused).to_have_count(1)
-    assert focused.get_attribute("data-node") in {"6", "7", "5"}
+    # The view may move first, so the focus follows in a later frame.
+    expect(page.locator(":is([data-node='5'], [data-node='6'], [data-node='7']):focus")).to_have_count(1)
 
 
 def test_the_outline_is_a_tree(page: Page) -> None:
