@@ -10,15 +10,26 @@ from app.diffusion.latent_format import LatentFormat
 from app.diffusion.models.autoencoder_kl import AutoencoderConfig
 from app.diffusion.models.clip_text import ClipTextConfig
 from app.diffusion.models.unet import UNetConfig
-from app.diffusion.parameterization import EPS, ModelSampling, V, discrete, flow
+from app.diffusion.parameterization import EPS, ModelSampling, V, continuous_edm, discrete, flow
 
 
 @dataclass(frozen=True, slots=True)
 class SamplingConfig:
-    """What the network predicts: "eps", "v" (both on the discrete schedule) or "flow", with flow's shift."""
+    """What the network predicts, and on which noise levels.
+
+    "eps" and "v" have discrete times with betas from `linear_start` to `linear_end` (linear between the roots), ending
+    in pure noise with `zero_terminal_snr`; "flow" has a `shift`; "edm" and "v-edm" are continuous between
+    `sigma_min` and `sigma_max`.
+    """
 
     prediction: str = "eps"
     shift: float = 1.0
+    linear_start: float = 0.00085  # LDM and SD 1/2/XL configurations
+    linear_end: float = 0.012
+    zero_terminal_snr: bool = False
+    sigma_min: float = 0.002
+    sigma_max: float = 80.0
+    sigma_data: float = 0.5
 
     def build(self) -> ModelSampling:
         """The noise levels and prediction as an object.
@@ -28,19 +39,32 @@ class SamplingConfig:
         """
         if self.prediction == "flow":
             return flow(self.shift)
+        if self.prediction == "edm":
+            return continuous_edm(self.sigma_min, self.sigma_max, self.sigma_data)
+        if self.prediction == "v-edm":
+            return continuous_edm(self.sigma_min, self.sigma_max, prediction=V)
         if self.prediction in ("eps", "v"):
-            return discrete(EPS if self.prediction == "eps" else V)
-        raise ValueError(f"unknown prediction {self.prediction!r}; known are eps, v and flow")
+            return discrete(
+                EPS if self.prediction == "eps" else V,
+                linear_start=self.linear_start,
+                linear_end=self.linear_end,
+                zero_terminal_snr=self.zero_terminal_snr,
+            )
+        raise ValueError(f"unknown prediction {self.prediction!r}; known are eps, v, flow, edm and v-edm")
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """One architecture: the networks' shapes and how latents and noise are treated."""
+    """One architecture: the networks' shapes and how latents and noise are treated.
+
+    `text` is the shape of a text tower of our own, or names how a published family is told what to draw: "sd1", "sd2",
+    "sdxl", "refiner", "bert", "classes", "segmentation", "image" or "none".
+    """
 
     name: str
     unet: UNetConfig
     first_stage: AutoencoderConfig
-    text: ClipTextConfig
+    text: ClipTextConfig | str
     latent: LatentFormat
     sampling: SamplingConfig
 
@@ -72,7 +96,11 @@ def family_from_json(data: Mapping[str, Any]) -> Family:
         raise ValueError(f"the configuration is incomplete or foreign: {error}") from error
 
 
-def _part(kind: type, data: Mapping[str, Any]) -> Any:
+def _part(kind: type, data: Mapping[str, Any] | str) -> Any:
+    if isinstance(data, str) and kind is ClipTextConfig:
+        return data
+    if isinstance(data, str):
+        raise TypeError(f"{kind.__name__} is described by {data!r}")
     known = {field.name for field in fields(kind)}
     if unknown := set(data) - known:
         raise TypeError(f"unknown {kind.__name__} fields {sorted(unknown)}")

@@ -10,15 +10,21 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from app.diffusion.models.autoencoder_kl import AutoencoderKL
+from app.diffusion.models.autoencoder_kl import AutoencoderConfig, AutoencoderKL, Posterior
+from app.diffusion.models.autoencoder_vq import AutoencoderVQ
 from app.errors import InvalidRequest
+
+
+def autoencoder_of(config: AutoencoderConfig) -> AutoencoderKL | AutoencoderVQ:
+    """The network of that shape, with fresh weights."""
+    return AutoencoderVQ(config) if config.codes else AutoencoderKL(config)
 
 
 @dataclass(frozen=True, slots=True)
 class FirstStage:
     """Images to latents and back."""
 
-    model: AutoencoderKL
+    model: AutoencoderKL | AutoencoderVQ
 
     @property
     def factor(self) -> int:
@@ -32,7 +38,7 @@ class FirstStage:
 
     @torch.no_grad()
     def encode(self, image: Tensor) -> Tensor:
-        """(B, H, W, 3 or more) in 0..1 → the posterior's mean (B, C, h, w) in float32.
+        """(B, H, W, 3 or more) in 0..1 → (B, C, h, w) in float32, the mean where there is a posterior.
 
         Sides that are no multiples of the factor are cropped evenly on both ends.
 
@@ -48,7 +54,8 @@ class FirstStage:
         top, left = (image.shape[1] - height) // 2, (image.shape[2] - width) // 2
         pixels = image[:, top : top + height, left : left + width, :3].movedim(-1, 1)
         parameter = next(self.model.parameters())
-        return self.model.encode((pixels * 2.0 - 1.0).to(parameter)).mean.float()
+        encoded = self.model.encode((pixels * 2.0 - 1.0).to(parameter))
+        return (encoded.mean if isinstance(encoded, Posterior) else encoded).float()
 
     @torch.no_grad()
     def decode(self, latent: Tensor) -> Tensor:

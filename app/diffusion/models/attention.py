@@ -56,11 +56,17 @@ class FeedForward(nn.Module):
 
 
 class BasicTransformerBlock(nn.Module):
-    """Self-attention, cross-attention and a feed-forward layer, each on a normalised input and added to it."""
+    """Self-attention, cross-attention and a feed-forward layer, each on a normalised input and added to it.
 
-    def __init__(self, width: int, heads: int, head_width: int, context_width: int | None) -> None:
+    With `cross_only` the first attention looks at the context as well, so that its cost grows with P only.
+    """
+
+    def __init__(
+        self, width: int, heads: int, head_width: int, context_width: int | None, *, cross_only: bool = False
+    ) -> None:
         super().__init__()
-        self.attn1 = CrossAttention(width, heads, head_width)
+        self.cross_only = cross_only
+        self.attn1 = CrossAttention(width, heads, head_width, context_width if cross_only else None)
         self.ff = FeedForward(width)
         self.attn2 = CrossAttention(width, heads, head_width, context_width)
         self.norm1 = nn.LayerNorm(width)
@@ -68,7 +74,7 @@ class BasicTransformerBlock(nn.Module):
         self.norm3 = nn.LayerNorm(width)
 
     def forward(self, x: Tensor, context: Tensor | None) -> Tensor:  # (B, P, C), (B, T, D)
-        x = x + self.attn1(self.norm1(x))
+        x = x + self.attn1(self.norm1(x), context if self.cross_only else None)
         x = x + self.attn2(self.norm2(x), context)
         return x + self.ff(self.norm3(x))
 
@@ -86,6 +92,7 @@ class SpatialTransformer(nn.Module):
         *,
         linear: bool,
         groups: int = 32,
+        cross_only: bool = False,
     ) -> None:
         super().__init__()
         inner = heads * head_width
@@ -93,7 +100,7 @@ class SpatialTransformer(nn.Module):
         self.norm = nn.GroupNorm(groups, width, eps=1e-6)
         self.proj_in = nn.Linear(width, inner) if linear else nn.Conv2d(width, inner, 1)
         self.transformer_blocks = nn.ModuleList(
-            BasicTransformerBlock(inner, heads, head_width, context_width) for _ in range(depth)
+            BasicTransformerBlock(inner, heads, head_width, context_width, cross_only=cross_only) for _ in range(depth)
         )
         self.proj_out = nn.Linear(inner, width) if linear else nn.Conv2d(inner, width, 1)
 
@@ -113,3 +120,24 @@ class SpatialTransformer(nn.Module):
         if not self.linear:
             x = self.proj_out(x)
         return x + skip
+
+
+class PixelAttention(nn.Module):
+    """Self-attention over the pixels alone, as in Dhariwal & Nichol 2021 (arXiv:2105.05233).
+
+    Queries, keys and values stand beside each other head by head, the order of the oldest weights.
+    """
+
+    def __init__(self, width: int, heads: int, groups: int = 32) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.GroupNorm(groups, width)
+        self.qkv = nn.Conv1d(width, 3 * width, 1)
+        self.proj_out = nn.Conv1d(width, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W)
+        pixels = x.flatten(2)  # (B, C, P)
+        parts = self.qkv(self.norm(pixels)).unflatten(1, (self.heads, -1)).transpose(2, 3)  # (B, N, P, 3·C/N)
+        q, k, v = parts.chunk(3, dim=-1)
+        h = F.scaled_dot_product_attention(q, k, v).transpose(2, 3).flatten(1, 2)  # (B, C, P)
+        return x + self.proj_out(h).view_as(x)

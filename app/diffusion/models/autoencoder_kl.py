@@ -15,7 +15,11 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True, slots=True)
 class AutoencoderConfig:
-    """The shape of a first stage; its down-sampling factor is 2 ** (len(channel_mult) − 1)."""
+    """The shape of a first stage; its down-sampling factor is 2 ** (len(channel_mult) − 1).
+
+    `attention` has one entry per level, empty for none; `codes` is the size of the codebook, 0 for a Gaussian
+    posterior.
+    """
 
     latent_channels: int = 4
     channels: int = 128
@@ -24,11 +28,18 @@ class AutoencoderConfig:
     image_channels: int = 3
     groups: int = 32
     quant_conv: bool = True
+    attention: tuple[bool, ...] = ()
+    middle_attention: bool = True
+    codes: int = 0
 
     @property
     def factor(self) -> int:
         """Pixels per latent pixel along one side."""
         return 2 ** (len(self.channel_mult) - 1)
+
+    def attends(self, level: int) -> bool:
+        """Whether the blocks of a level are followed by attention."""
+        return bool(self.attention) and self.attention[level]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,16 +125,18 @@ class Upsample(nn.Module):
 class Level(nn.Module):
     """The blocks of one resolution, and what leads to the next one: `downsample`, `upsample` or nothing."""
 
-    def __init__(self, width: int, out: int, blocks: int, groups: int, leads: str = "") -> None:
+    def __init__(self, width: int, out: int, blocks: int, groups: int, leads: str = "", *, attention: bool) -> None:
         super().__init__()
         self.block = nn.ModuleList(ResnetBlock(width if i == 0 else out, out, groups) for i in range(blocks))
-        self.attn = nn.ModuleList()
+        self.attn = nn.ModuleList(AttnBlock(out, groups) for _ in range(blocks if attention else 0))
         self.downsample = Downsample(out) if leads == "down" else None
         self.upsample = Upsample(out) if leads == "up" else None
 
     def forward(self, x: Tensor) -> Tensor:
-        for block in self.block:
+        for index, block in enumerate(self.block):
             x = block(x)
+            if self.attn:
+                x = self.attn[index](x)
         resample = self.downsample or self.upsample
         return resample(x) if resample else x
 
@@ -131,10 +144,10 @@ class Level(nn.Module):
 class Middle(nn.Module):
     """Block, attention, block at the lowest resolution."""
 
-    def __init__(self, width: int, groups: int) -> None:
+    def __init__(self, width: int, groups: int, *, attention: bool) -> None:
         super().__init__()
         self.block_1 = ResnetBlock(width, width, groups)
-        self.attn_1 = AttnBlock(width, groups)
+        self.attn_1 = AttnBlock(width, groups) if attention else nn.Identity()
         self.block_2 = ResnetBlock(width, width, groups)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -142,9 +155,9 @@ class Middle(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Image to the moments of the posterior: (B, 3, H, W) → (B, 2C, h, w)."""
+    """Image to `out_channels` per latent pixel: (B, 3, H, W) → (B, O, h, w)."""
 
-    def __init__(self, config: AutoencoderConfig) -> None:
+    def __init__(self, config: AutoencoderConfig, out_channels: int) -> None:
         super().__init__()
         width = config.channels
         self.conv_in = nn.Conv2d(config.image_channels, width, 3, padding=1)
@@ -152,11 +165,12 @@ class Encoder(nn.Module):
         for level, factor in enumerate(config.channel_mult):
             out = config.channels * factor
             leads = "down" if level < len(config.channel_mult) - 1 else ""
-            self.down.append(Level(width, out, config.num_res_blocks, config.groups, leads))
+            attention = config.attends(level)
+            self.down.append(Level(width, out, config.num_res_blocks, config.groups, leads, attention=attention))
             width = out
-        self.mid = Middle(width, config.groups)
+        self.mid = Middle(width, config.groups, attention=config.middle_attention)
         self.norm_out = nn.GroupNorm(config.groups, width, eps=1e-6)
-        self.conv_out = nn.Conv2d(width, 2 * config.latent_channels, 3, padding=1)
+        self.conv_out = nn.Conv2d(width, out_channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv_in(x)
@@ -172,12 +186,13 @@ class Decoder(nn.Module):
         super().__init__()
         width = config.channels * config.channel_mult[-1]
         self.conv_in = nn.Conv2d(config.latent_channels, width, 3, padding=1)
-        self.mid = Middle(width, config.groups)
+        self.mid = Middle(width, config.groups, attention=config.middle_attention)
         stages: list[Level] = []
         for level, factor in reversed(list(enumerate(config.channel_mult))):
             out = config.channels * factor
             leads = "up" if level else ""
-            stages.insert(0, Level(width, out, config.num_res_blocks + 1, config.groups, leads))
+            attention = config.attends(level)
+            stages.insert(0, Level(width, out, config.num_res_blocks + 1, config.groups, leads, attention=attention))
             width = out
         self.up = nn.ModuleList(stages)
         self.norm_out = nn.GroupNorm(config.groups, width, eps=1e-6)
@@ -196,7 +211,7 @@ class AutoencoderKL(nn.Module):
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
         self.config = config
-        self.encoder = Encoder(config)
+        self.encoder = Encoder(config, 2 * config.latent_channels)
         self.decoder = Decoder(config)
         channels = config.latent_channels
         self.quant_conv = nn.Conv2d(2 * channels, 2 * channels, 1) if config.quant_conv else nn.Identity()
@@ -208,9 +223,7 @@ class AutoencoderKL(nn.Module):
         Raises:
             ValueError: a side that is no multiple of the factor.
         """
-        factor = self.config.factor
-        if image.shape[2] % factor or image.shape[3] % factor:
-            raise ValueError(f"image of {tuple(image.shape[2:])} pixels: both sides must be multiples of {factor}")
+        check_sides(image, self.config.factor)
         return Posterior.from_moments(self.quant_conv(self.encoder(image)))
 
     def decode(self, latent: Tensor) -> Tensor:
@@ -222,6 +235,12 @@ class AutoencoderKL(nn.Module):
         posterior = self.encode(image)
         latent = posterior.mean if noise is None else posterior.sample(noise)
         return self.decode(latent), posterior
+
+
+def check_sides(image: Tensor, factor: int) -> None:
+    """Raises ValueError unless height and width of (..., H, W) are multiples of the factor."""
+    if image.shape[-2] % factor or image.shape[-1] % factor:
+        raise ValueError(f"image of {tuple(image.shape[-2:])} pixels: both sides must be multiples of {factor}")
 
 
 def freeze(module: nn.Module) -> nn.Module:

@@ -14,17 +14,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from app.diffusion.models.attention import SpatialTransformer
+from app.diffusion.models.attention import PixelAttention, SpatialTransformer
 
 
 @dataclass(frozen=True, slots=True)
 class UNetConfig:
     """The shape of a U-Net.
 
-    `transformer_depth` has one entry per resolution level, 0 for none. Give `heads` for a fixed number of heads or
-    `head_width` for a fixed width per head. `vector_width` is the width of the vector condition (class embedding,
-    pooled text and sizes), 0 for none. `position_waves` > 0 adds a learned projection of 2-D sinusoids of the pixel's
-    place on the canvas, in −1..1 whatever the size, to the first feature map.
+    `transformer_depth` has one entry per resolution level, 0 for none; `output_depth`, where given, one per block of
+    the way up, in the order in which they run. `transformer_depth_middle` −1 stands for a single residual block in
+    the middle, −2 for no middle. Give `heads` for a fixed number of heads or `head_width` for a fixed width per head.
+    `pixel_attention` has self-attention alone where there would be a transformer; at levels of `cross_only` the
+    transformers have none. `vector_width` is the width of the vector condition (pooled text and sizes, an image's
+    embedding), 0 for none; `classes` the number of labels instead of a vector. `scale_shift` lets the time scale the
+    features as well as shift them; `residual_resampling` halves and doubles inside residual blocks.
+    `position_waves` > 0 adds a learned projection of 2-D sinusoids of the pixel's place on the canvas, in −1..1
+    whatever the size, to the first feature map.
     """
 
     in_channels: int = 4
@@ -41,6 +46,12 @@ class UNetConfig:
     vector_width: int = 0
     position_waves: int = 0
     groups: int = 32
+    output_depth: tuple[int, ...] = ()
+    cross_only: tuple[bool, ...] = ()
+    pixel_attention: bool = False
+    classes: int = 0
+    scale_shift: bool = False
+    residual_resampling: bool = False
 
     def heads_of(self, width: int) -> tuple[int, int]:
         """Number of heads and width per head for a feature map of that width."""
@@ -69,20 +80,40 @@ def position_waves(height: int, width: int, waves: int, like: Tensor) -> Tensor:
 
 
 class ResBlock(nn.Module):
-    """Two convolutions around the time embedding, added to the input."""
+    """Two convolutions around the time embedding, added to the input.
 
-    def __init__(self, width: int, emb_width: int, out: int, groups: int) -> None:
+    `resample` is "down" for a block that halves height and width, "up" for one that reaches a given size.
+    """
+
+    def __init__(
+        self, width: int, emb_width: int, out: int, groups: int, *, scale_shift: bool = False, resample: str = ""
+    ) -> None:
         super().__init__()
+        self.scale_shift = scale_shift
+        self.resample = resample
         self.in_layers = nn.Sequential(nn.GroupNorm(groups, width), nn.SiLU(), nn.Conv2d(width, out, 3, padding=1))
-        self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(emb_width, out))
+        self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(emb_width, 2 * out if scale_shift else out))
         self.out_layers = nn.Sequential(
             nn.GroupNorm(groups, out), nn.SiLU(), nn.Dropout(0.0), nn.Conv2d(out, out, 3, padding=1)
         )
         self.skip_connection = nn.Conv2d(width, out, 1) if width != out else nn.Identity()
 
-    def forward(self, x: Tensor, emb: Tensor) -> Tensor:  # (B, C, H, W), (B, E)
-        h = self.in_layers(x) + self.emb_layers(emb)[:, :, None, None]
-        return self.skip_connection(x) + self.out_layers(h)
+    def forward(self, x: Tensor, emb: Tensor, size: torch.Size | None = None) -> Tensor:  # (B, C, H, W), (B, E)
+        if self.resample:
+            h = self.in_layers[2](self._resampled(self.in_layers[:2](x), size))
+            x = self._resampled(x, size)
+        else:
+            h = self.in_layers(x)
+        time = self.emb_layers(emb)[:, :, None, None]
+        if self.scale_shift:
+            scale, shift = time.chunk(2, dim=1)
+            h = self.out_layers[1:](self.out_layers[0](h) * (1 + scale) + shift)
+        else:
+            h = self.out_layers(h + time)
+        return self.skip_connection(x) + h
+
+    def _resampled(self, x: Tensor, size: torch.Size | None) -> Tensor:
+        return F.avg_pool2d(x, 2) if self.resample == "down" else F.interpolate(x, size=size, mode="nearest")
 
 
 class Downsample(nn.Module):
@@ -111,10 +142,10 @@ class Stage(nn.Sequential):
     """Layers that run one after the other, each given what it takes of embedding, context and size."""
 
     def run(self, x: Tensor, emb: Tensor, context: Tensor | None, size: torch.Size | None = None) -> Tensor:
-        """Apply the layers; `size` is the height and width that an `Upsample` must reach."""
+        """Apply the layers; `size` is the height and width that going up must reach."""
         for layer in self:
             if isinstance(layer, ResBlock):
-                x = layer(x, emb)
+                x = layer(x, emb, size)
             elif isinstance(layer, SpatialTransformer):
                 x = layer(x, context)
             elif isinstance(layer, Upsample):
@@ -134,33 +165,50 @@ class UNet(nn.Module):
         super().__init__()
         self.config = config
         width, emb_width = config.model_channels, config.model_channels * 4
-        self.time_embed = nn.Sequential(nn.Linear(width, emb_width), nn.SiLU(), nn.Linear(emb_width, emb_width))
+        self.time_embed = _two_layers(width, emb_width)
         if config.vector_width:
-            vector = nn.Sequential(
-                nn.Linear(config.vector_width, emb_width), nn.SiLU(), nn.Linear(emb_width, emb_width)
-            )
-            self.label_emb = nn.Sequential(vector)
+            self.label_emb = nn.Sequential(_two_layers(config.vector_width, emb_width))
+        elif config.classes:
+            self.label_emb = nn.Embedding(config.classes, emb_width)
         if config.position_waves:
             self.position_embed = nn.Conv2d(4 * config.position_waves, width, 1)
-        widths = self._build_input(emb_width)
-        self._build_middle(emb_width)
-        self._build_output(emb_width, widths)
+        widths = self._build_input()
+        self._build_middle()
+        self._build_output(widths)
         self.out = nn.Sequential(
             nn.GroupNorm(config.groups, width), nn.SiLU(), nn.Conv2d(width, config.out_channels, 3, padding=1)
         )
 
-    def _transformer(self, width: int, depth: int) -> SpatialTransformer:
+    def _block(self, width: int, out: int, resample: str = "") -> ResBlock:
         config = self.config
-        return SpatialTransformer(
-            width,
-            *config.heads_of(width),
-            depth,
-            config.context_width,
-            linear=config.linear_projection,
-            groups=config.groups,
-        )
+        emb_width = config.model_channels * 4
+        return ResBlock(width, emb_width, out, config.groups, scale_shift=config.scale_shift, resample=resample)
 
-    def _build_input(self, emb_width: int) -> list[int]:
+    def _attention(self, width: int, depth: int, cross_only: bool = False) -> list[nn.Module]:
+        """The attention after a residual block, if there is any."""
+        config = self.config
+        heads, head_width = config.heads_of(width)
+        if not depth:
+            return []
+        if config.pixel_attention:
+            return [PixelAttention(width, heads, config.groups)]
+        return [
+            SpatialTransformer(
+                width,
+                heads,
+                head_width,
+                depth,
+                config.context_width,
+                linear=config.linear_projection,
+                groups=config.groups,
+                cross_only=cross_only,
+            )
+        ]
+
+    def _cross_only(self, level: int) -> bool:
+        return bool(self.config.cross_only) and self.config.cross_only[level]
+
+    def _build_input(self) -> list[int]:
         """The way down; returns the width of each skip connection."""
         config = self.config
         width = config.model_channels
@@ -169,59 +217,78 @@ class UNet(nn.Module):
         for level, factor in enumerate(config.channel_mult):
             out = config.model_channels * factor
             for _ in range(config.num_res_blocks):
-                layers: list[nn.Module] = [ResBlock(width, emb_width, out, config.groups)]
-                if config.transformer_depth[level]:
-                    layers.append(self._transformer(out, config.transformer_depth[level]))
-                self.input_blocks.append(Stage(*layers))
+                attention = self._attention(out, config.transformer_depth[level], self._cross_only(level))
+                self.input_blocks.append(Stage(self._block(width, out), *attention))
                 widths.append(width := out)
             if level < len(config.channel_mult) - 1:
-                self.input_blocks.append(Stage(Downsample(width)))
+                down = self._block(width, width, "down") if config.residual_resampling else Downsample(width)
+                self.input_blocks.append(Stage(down))
                 widths.append(width)
         return widths
 
-    def _build_middle(self, emb_width: int) -> None:
+    def _build_middle(self) -> None:
         config = self.config
-        width = config.model_channels * config.channel_mult[-1]
-        layers: list[nn.Module] = [ResBlock(width, emb_width, width, config.groups)]
-        if config.transformer_depth_middle:
-            layers.append(self._transformer(width, config.transformer_depth_middle))
-        layers.append(ResBlock(width, emb_width, width, config.groups))
+        width, depth = config.model_channels * config.channel_mult[-1], config.transformer_depth_middle
+        if depth < -1:
+            return
+        layers: list[nn.Module] = [self._block(width, width)]
+        if depth >= 0:
+            layers += [*self._attention(width, depth), self._block(width, width)]
         self.middle_block = Stage(*layers)
 
-    def _build_output(self, emb_width: int, widths: list[int]) -> None:
+    def _build_output(self, widths: list[int]) -> None:
         config = self.config
         self.output_blocks = nn.ModuleList()
         width = widths[-1]
         for level, factor in reversed(list(enumerate(config.channel_mult))):
             out = config.model_channels * factor
             for block in range(config.num_res_blocks + 1):
-                layers: list[nn.Module] = [ResBlock(width + widths.pop(), emb_width, out, config.groups)]
-                if config.transformer_depth[level]:
-                    layers.append(self._transformer(out, config.transformer_depth[level]))
+                depths = config.output_depth
+                depth = depths[len(self.output_blocks)] if depths else config.transformer_depth[level]
+                layers = [self._block(width + widths.pop(), out), *self._attention(out, depth, self._cross_only(level))]
                 if level and block == config.num_res_blocks:
-                    layers.append(Upsample(out))
+                    layers.append(self._block(out, out, "up") if config.residual_resampling else Upsample(out))
                 self.output_blocks.append(Stage(*layers))
                 width = out
 
     def forward(
-        self, x: Tensor, timesteps: Tensor, context: Tensor | None = None, vector: Tensor | None = None
+        self,
+        x: Tensor,
+        timesteps: Tensor,
+        context: Tensor | None = None,
+        vector: Tensor | None = None,
+        *,
+        classes: Tensor | None = None,
+        concat: Tensor | None = None,
     ) -> Tensor:
-        """(B, C, H, W), (B,), (B, T, D), (B, V) → (B, C', H, W); timesteps in the units the model was trained with."""
+        """(B, C, H, W), (B,), (B, T, D), (B, V) → (B, C', H, W); timesteps in the units the model was trained with.
+
+        `classes` (B,) are labels; `concat` (B, E, H, W) are further input channels, of which C + E are expected.
+        """
         waves = timestep_embedding(timesteps, self.config.model_channels).to(x.dtype)
         emb = self.time_embed(waves)
         if self.config.vector_width:
             emb = emb + self.label_emb(vector)
+        elif self.config.classes:
+            emb = emb + self.label_emb(classes)
+        if concat is not None:
+            x = torch.cat([x, concat], dim=1)
         skips: list[Tensor] = []
         for index, stage in enumerate(_stages(self.input_blocks)):
             x = stage.run(x, emb, context)
             if index == 0 and self.config.position_waves:
                 x = x + self.position_embed(position_waves(x.shape[2], x.shape[3], self.config.position_waves, x))
             skips.append(x)
-        x = self.middle_block.run(x, emb, context)
+        if self.config.transformer_depth_middle >= -1:
+            x = self.middle_block.run(x, emb, context)
         for stage in _stages(self.output_blocks):
             x = torch.cat([x, skips.pop()], dim=1)
             x = stage.run(x, emb, context, skips[-1].shape[2:] if skips else None)
         return self.out(x)
+
+
+def _two_layers(width: int, out: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(width, out), nn.SiLU(), nn.Linear(out, out))
 
 
 def _stages(blocks: nn.ModuleList) -> Iterable[Stage]:
