@@ -17,7 +17,8 @@ from app.errors import AppError
 from app.link.messages import Cancel, Done, Free, Heartbeat, Hello, Job, Message, Ready, RunEvent, decode_event
 from app.server.runs import ActiveRun, RunServices, flush_forever, open_run, status_data, worker_lost
 from app.store import events as stored_events
-from app.store import job_queries, jobs
+from app.store import job_queries, jobs, queue_order
+from app.store.database import Work
 from app.store.job_records import JobRecord, Submission
 from app.store.jobs import Accepted, Loss
 
@@ -154,6 +155,19 @@ class Dispatcher:
         await self.announce()
         return removed
 
+    async def change_order(self, change: Work[bool]) -> bool:
+        """Move or urge waiting jobs by a function of `store.queue_order`; says what that said."""
+        moved = await self.services.database.write(change)
+        if moved:
+            await self.announce()
+        return moved
+
+    async def pause(self, held: bool) -> None:
+        """Give out no more jobs until told otherwise, also by later servers. What runs goes on."""
+        if await self.services.database.write(lambda connection: queue_order.pause(connection, held)):
+            await self.announce()
+            await self._pump()
+
     async def free(self, order: Free) -> None:
         """Pass it on to all workers."""
         for worker in list(self.workers.values()):
@@ -161,9 +175,9 @@ class Dispatcher:
                 await worker.channel.send(order)
 
     async def announce(self) -> None:
-        """Tell all clients how many jobs wait or run."""
-        remaining = await self.services.database.read(job_queries.remaining)
-        self.services.hub.send("status", status_data(remaining))
+        """Tell all clients that the queue is another, so that each window shows the same."""
+        queue = await self.services.database.read(queue_order.state)
+        self.services.hub.send("status", status_data(queue))
 
     # ------------------------------------------------------------ workers
 

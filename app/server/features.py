@@ -25,5 +25,5 @@ def features(services: Services) -> dict[str, Any]:
     return {
         "supports_preview_metadata": True,
         "max_upload_size": services.settings.serve.max_upload_bytes,
-        "latent_loom": {"durable_queue": True, "event_replay": True, "idempotency_key": True},
+        "latent_loom": {"durable_queue": True, "queue_control": True, "event_replay": True, "idempotency_key": True},
     }

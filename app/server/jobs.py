@@ -9,10 +9,12 @@ from aiohttp import web
 
 from app.errors import InvalidRequest, Missing
 from app.graph.json_values import is_dict, is_list
+from app.server.prompts import urgency
 from app.server.replies import read_object, reply, shorten, text_list, whole_number
 from app.server.services import services_of
-from app.store import events, job_queries, jobs
-from app.store.job_queries import JobFilter
+from app.store import events, job_queries, queue_order
+from app.store.database import Work
+from app.store.job_queries import JobFilter, Sort
 from app.store.job_records import JobRecord, State
 
 _STATUS: Mapping[State, str] = {
@@ -22,6 +24,7 @@ _STATUS: Mapping[State, str] = {
     "failed": "failed",
     "cancelled": "cancelled",
 }
+_SORTS: Mapping[str, Sort] = {"created_at": "created", "execution_duration": "duration", "queue": "queue"}
 _MEDIA = ("images", "video", "audio", "gifs", "3d", "text")
 _PAGE = 1000
 
@@ -34,6 +37,7 @@ def routes() -> list[web.RouteDef]:
         web.get("/jobs/{job_id}", get_job),
         web.post("/jobs/{job_id}/cancel", cancel_job),
         web.post("/jobs/{job_id}/reorder", reorder_job),
+        web.post("/jobs/{job_id}/urgency", urge_job),
         web.get("/jobs/{job_id}/events", job_events),
     ]
 
@@ -83,14 +87,20 @@ async def cancel_jobs(request: web.Request) -> web.Response:
 
 
 async def reorder_job(request: web.Request) -> web.Response:
-    """Give a waiting job another `number`: lower ones run first."""
-    number = (await read_object(request)).get("number")
-    if isinstance(number, bool) or not isinstance(number, int | float) or not abs(number) < 1e15:
-        raise InvalidRequest(f"number must be a number, not {shorten(number)}.")
-    services, job_id = services_of(request), request.match_info["job_id"]
-    moved = await services.database.write(lambda connection: jobs.reorder(connection, job_id, number))
-    await services.dispatcher.announce()
-    return reply({"reordered": moved})
+    """Move a waiting job: `before` or `after` another one, `to` the front or the back, or to a `number`."""
+    job_id = request.match_info["job_id"]
+    move = _move(job_id, await read_object(request))
+    return reply({"reordered": await services_of(request).dispatcher.change_order(move)})
+
+
+async def urge_job(request: web.Request) -> web.Response:
+    """Give a waiting job another `urgency`: higher ones run first."""
+    job_id = request.match_info["job_id"]
+    wanted = urgency((await read_object(request)).get("urgency"))
+    moved = await services_of(request).dispatcher.change_order(
+        lambda connection: queue_order.urge(connection, job_id, wanted)
+    )
+    return reply({"urged": moved})
 
 
 async def job_events(request: web.Request) -> web.Response:
@@ -120,6 +130,7 @@ def summary(job: JobRecord) -> dict[str, Any]:
         "id": job.id,
         "status": _STATUS[job.state],
         "priority": job.number,
+        "urgency": job.urgency,
         "create_time": _milliseconds(job.created),
         "execution_start_time": _milliseconds(job.started),
         "execution_end_time": _milliseconds(job.finished) if job.started is not None else None,
@@ -130,6 +141,27 @@ def summary(job: JobRecord) -> dict[str, Any]:
     }
 
 
+def _move(job_id: str, body: Mapping[str, Any]) -> Work[bool]:
+    """The change that a request for another order asks for."""
+    asked = [name for name in ("before", "after", "to", "number") if body.get(name) is not None]
+    if len(asked) != 1:
+        raise InvalidRequest(
+            "Where to? Exactly one of before, after, to and number is needed.",
+            remedy='Send {"to": "front"}, {"to": "back"}, {"before": "JOB"}, {"after": "JOB"} or {"number": 1.5}.',
+        )
+    (name,) = asked
+    value = body[name]
+    if name == "number":
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e15:
+            raise InvalidRequest(f"number must be a number, not {shorten(value)}.")
+        return lambda connection: queue_order.renumber(connection, job_id, value)
+    if not isinstance(value, str) or (name == "to" and value not in ("front", "back")):
+        raise InvalidRequest(f"{name} cannot be {shorten(value)}.", remedy='Send {"to": "front"} or {"before": "JOB"}.')
+    if name == "to":
+        return lambda connection: queue_order.move_to(connection, job_id, "front" if value == "front" else "back")
+    return lambda connection: queue_order.move_beside(connection, job_id, value, after=name == "after")
+
+
 def _filter(query: Mapping[str, str]) -> JobFilter:
     words = [word for word in query.get("status", "").split(",") if word]
     names: dict[str, State] = {word: state for state, word in _STATUS.items()}
@@ -137,15 +169,15 @@ def _filter(query: Mapping[str, str]) -> JobFilter:
         if word not in names:
             raise InvalidRequest(f"There is no status {word[:40]!r}.", remedy=f"Use {', '.join(names)}.")
     sort, order = query.get("sort_by", "created_at"), query.get("sort_order", "desc")
-    if sort not in ("created_at", "execution_duration") or order not in ("asc", "desc"):
+    if sort not in _SORTS or order not in ("asc", "desc"):
         raise InvalidRequest(
             f"Jobs cannot be sorted by {sort[:40]!r}, {order[:40]!r}.",
-            remedy="Use sort_by=created_at or execution_duration, and sort_order=asc or desc.",
+            remedy=f"Use sort_by={', '.join(_SORTS)}; and sort_order=asc or desc.",
         )
     return JobFilter(
         states=[names[word] for word in words],
         workflow_id=query.get("workflow_id"),
-        sort="created" if sort == "created_at" else "duration",
+        sort=_SORTS[sort],
         descending=order == "desc",
         limit=whole_number(query.get("limit"), "limit", None, lowest=1),
         offset=whole_number(query.get("offset"), "offset", 0, lowest=0) or 0,

@@ -17,9 +17,11 @@ from app.graph.json_values import is_dict
 from app.graph.prompt import parse_prompt, prompt_to_json
 from app.graph.validate import Validated, validate
 from app.server.replies import flag, read_object, reply, shorten, text_list
+from app.server.runs import exec_info
 from app.server.services import Services, services_of
-from app.store import job_queries, jobs
+from app.store import jobs, queue_order
 from app.store.job_records import Submission
+from app.store.queue_order import MOST_URGENCY
 
 SECRETS = ("auth_token_comfy_org", "api_key_comfy_org")
 _LONGEST_ID = 200
@@ -32,8 +34,7 @@ def routes() -> list[web.RouteDef]:
 
 async def get_prompt(request: web.Request) -> web.Response:
     """How many jobs wait or run."""
-    remaining = await services_of(request).database.read(job_queries.remaining)
-    return reply({"exec_info": {"queue_remaining": remaining}})
+    return reply({"exec_info": exec_info(await services_of(request).database.read(queue_order.state))})
 
 
 async def post_prompt(request: web.Request) -> web.Response:
@@ -53,6 +54,20 @@ async def post_prompt(request: web.Request) -> web.Response:
         submission, keys=keys or (f"id {submission.id}",), digest=digest, node_errors=valid.node_errors
     )
     return reply(accepted.answer)
+
+
+def urgency(value: object) -> int:
+    """How urgent a job is, as a request says it.
+
+    Raises:
+        InvalidRequest: no whole number, or one out of range.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > MOST_URGENCY:
+        raise InvalidRequest(
+            f"urgency must be a whole number from {-MOST_URGENCY} to {MOST_URGENCY}, not {shorten(value)}.",
+            remedy="Use 0, or leave it out.",
+        )
+    return value
 
 
 def _digest(body: Mapping[str, Any]) -> str:
@@ -95,6 +110,7 @@ def _submission(body: Mapping[str, Any], valid: Validated) -> Submission:
         client_id=client_id,
         number=_number(body.get("number")),
         front=flag(body, "front"),
+        urgency=urgency(body.get("urgency", 0)),
     )
 
 

@@ -7,15 +7,20 @@ from typing import Any
 
 from aiohttp import web
 
-from app.server.replies import flag, read_object, reply_text, text_list, to_json
+from app.server.replies import flag, read_object, reply, reply_text, text_list, to_json
 from app.server.services import services_of
-from app.store import job_queries
+from app.store import job_queries, queue_order
 from app.store.job_records import JobRecord
 
 
 def routes() -> list[web.RouteDef]:
-    """GET and POST /queue."""
-    return [web.get("/queue", get_queue), web.post("/queue", post_queue)]
+    """GET and POST /queue, POST /queue/pause and /queue/resume."""
+    return [
+        web.get("/queue", get_queue),
+        web.post("/queue", post_queue),
+        web.post("/queue/pause", pause_queue),
+        web.post("/queue/resume", resume_queue),
+    ]
 
 
 async def get_queue(request: web.Request) -> web.Response:
@@ -35,9 +40,27 @@ async def post_queue(request: web.Request) -> web.Response:
     return web.Response()
 
 
+async def pause_queue(request: web.Request) -> web.Response:
+    """Let no waiting job begin until the queue is resumed, be it by a later server. What runs goes on."""
+    await services_of(request).dispatcher.pause(True)
+    return reply({"paused": True})
+
+
+async def resume_queue(request: web.Request) -> web.Response:
+    """Let waiting jobs begin again."""
+    await services_of(request).dispatcher.pause(False)
+    return reply({"paused": False})
+
+
 def _queue(connection: sqlite3.Connection) -> str:
     running, queued = job_queries.running(connection), job_queries.queued(connection)
-    return to_json({"queue_running": [item(job) for job in running], "queue_pending": [item(job) for job in queued]})
+    return to_json(
+        {
+            "queue_running": [item(job) for job in running],
+            "queue_pending": [item(job) for job in queued],
+            "paused": queue_order.paused(connection),
+        }
+    )
 
 
 def item(job: JobRecord) -> list[Any]:

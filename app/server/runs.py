@@ -15,10 +15,11 @@ from app.server.hub import Hub
 from app.server.publisher import Publisher
 from app.server.wire import Picture, RunTranslator, Said
 from app.store import events as stored_events
-from app.store import job_queries, jobs
+from app.store import jobs, queue_order
 from app.store.database import Database
 from app.store.events import StoredEvent
 from app.store.job_records import JobRecord, Outcome
+from app.store.queue_order import QueueState
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +121,7 @@ class ActiveRun:
         if await self.services.database.write(write):
             for item, number in numbered:
                 self._send(item, number)
-            remaining = await self.services.database.read(job_queries.remaining)
-            self.services.hub.send("status", status_data(remaining))
+            self.services.hub.send("status", status_data(await self.services.database.read(queue_order.state)))
             self._send(last, seq)
 
     def _say(self, said: Iterable[Said | Picture]) -> None:
@@ -171,9 +171,14 @@ def worker_lost(last_node: tuple[str, str], losses: int, reason: str) -> RunFail
     )
 
 
-def status_data(remaining: int) -> dict[str, object]:
+def status_data(queue: QueueState) -> dict[str, object]:
     """The data of a `status` message."""
-    return {"status": {"exec_info": {"queue_remaining": remaining}}}
+    return {"status": {"exec_info": exec_info(queue)}}
+
+
+def exec_info(queue: QueueState) -> dict[str, object]:
+    """The queue in a few words."""
+    return {"queue_remaining": queue.remaining, "paused": queue.paused}
 
 
 def _unpublished(event: NodeFinished, broken: Exception) -> RunFailed:

@@ -17,7 +17,8 @@ from app.server.hub import Client
 from app.server.replies import to_json
 from app.server.runs import status_data
 from app.server.services import Services, services_of
-from app.store import job_queries
+from app.store import queue_order
+from app.store.queue_order import QueueState
 
 _LARGEST_MESSAGE = 1 << 20
 _LONGEST_ID = 200
@@ -34,8 +35,7 @@ async def websocket(request: web.Request) -> web.WebSocketResponse:
     socket = web.WebSocketResponse(max_msg_size=_LARGEST_MESSAGE, heartbeat=30)
     await socket.prepare(request)
     client = Client(request.query.get("clientId", "")[:_LONGEST_ID] or uuid.uuid4().hex, socket)
-    remaining = await services.database.read(job_queries.remaining)
-    _greet(services, client, remaining)
+    _greet(services, client, await services.database.read(queue_order.state))
     services.hub.add(client)
     writer = asyncio.create_task(client.write())
     try:
@@ -49,8 +49,8 @@ async def websocket(request: web.Request) -> web.WebSocketResponse:
     return socket
 
 
-def _greet(services: Services, client: Client, remaining: int) -> None:
-    client.put(to_json({"type": "status", "data": {**status_data(remaining), "sid": client.sid}}))
+def _greet(services: Services, client: Client, queue: QueueState) -> None:
+    client.put(to_json({"type": "status", "data": {**status_data(queue), "sid": client.sid}}))
     for run in services.dispatcher.runs:
         if run.client == client.sid and run.translator.running is not None:
             client.put(to_json({"type": "executing", "data": {"node": run.translator.running}}))

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from app.store.job_records import JobRecord, State, record_of
+from app.store.queue_order import ORDER
 
 MOST_HISTORY = 10_000
 
+Sort = Literal["created", "duration", "queue"]
+
 _RAN = "started IS NOT NULL AND finished IS NOT NULL"
 _LIGHT = (
-    "id, number, state, '{}' AS prompt, outputs, '{}' AS extra_data, workflow_id, client_id, token, losses,"
+    "id, urgency, number, state, '{}' AS prompt, outputs, '{}' AS extra_data, workflow_id, client_id, token, losses,"
     " cancel_requested, created, started, finished, results, meta, '[]' AS messages, error"
 )
 
@@ -24,7 +27,7 @@ class JobFilter:
 
     states: Sequence[State] = ()
     workflow_id: str | None = None
-    sort: Literal["created", "duration"] = "created"
+    sort: Sort = "created"
     descending: bool = True
     limit: int | None = None
     offset: int = 0
@@ -36,19 +39,9 @@ def get(connection: sqlite3.Connection, job_id: str) -> JobRecord | None:
     return None if row is None else record_of(row)
 
 
-def remaining(connection: sqlite3.Connection) -> int:
-    """How many jobs wait or run."""
-    return sum(
-        connection.execute(f"SELECT count(*) FROM jobs WHERE state = '{state}'").fetchone()[0]
-        for state in ("queued", "running")
-    )
-
-
 def queued(connection: sqlite3.Connection) -> list[JobRecord]:
     """The jobs that wait, in the order in which they will run."""
-    return [
-        record_of(r) for r in connection.execute("SELECT * FROM jobs WHERE state = 'queued' ORDER BY number, position")
-    ]
+    return [record_of(row) for row in connection.execute(f"SELECT * FROM jobs WHERE state = 'queued' ORDER BY {ORDER}")]
 
 
 def running(connection: sqlite3.Connection) -> list[JobRecord]:
@@ -88,13 +81,21 @@ def listing(connection: sqlite3.Connection, wanted: JobFilter) -> tuple[list[Job
         values.append(wanted.workflow_id)
     where = " AND ".join(conditions)
     (total,) = connection.execute(f"SELECT count(*) FROM jobs WHERE {where}", values).fetchone()
-    key = "created" if wanted.sort == "created" else "coalesce(finished - started, 0)"
-    direction = "DESC" if wanted.descending else "ASC"
     rows = connection.execute(
-        f"SELECT {_LIGHT} FROM jobs WHERE {where} ORDER BY {key} {direction}, position {direction} LIMIT ? OFFSET ?",
+        f"SELECT {_LIGHT} FROM jobs WHERE {where} ORDER BY {_order(wanted)} LIMIT ? OFFSET ?",
         (*values, -1 if wanted.limit is None else wanted.limit, wanted.offset),
     )
     return [record_of(row) for row in rows], total
+
+
+def _order(wanted: JobFilter) -> str:
+    if wanted.sort == "queue":
+        # What runs, longest first; then what waits, the next one first; then what has ended, newest first.
+        group = "CASE state WHEN 'running' THEN 0 WHEN 'queued' THEN 1 ELSE 2 END"
+        return f"{group}, CASE state WHEN 'running' THEN started WHEN 'queued' THEN 0 ELSE -finished END, {ORDER}"
+    key = "created" if wanted.sort == "created" else "coalesce(finished - started, 0)"
+    direction = "DESC" if wanted.descending else "ASC"
+    return f"{key} {direction}, position {direction}"
 
 
 def forget(connection: sqlite3.Connection, job_ids: Iterable[str] | None) -> None:

@@ -17,7 +17,8 @@ State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 class Submission:
     """What somebody wants to be run: a validated prompt in API form and its output nodes.
 
-    `number` is the place in the queue, lowest first; None takes the next one, or with `front` one before all.
+    `number` is the place in the queue, lowest first; None takes the next one, or with `front` one before all. Higher
+    `urgency` goes before any number.
     """
 
     id: str
@@ -27,6 +28,7 @@ class Submission:
     client_id: str | None = None
     number: float | None = None
     front: bool = False
+    urgency: int = 0
 
     @property
     def workflow_id(self) -> str | None:
@@ -56,6 +58,7 @@ class JobRecord:
     """A job as stored. Times are seconds since 1970; `prompt` is empty where a listing left it out."""
 
     id: str
+    urgency: int
     number: float
     state: State
     prompt: Mapping[str, Any]
@@ -84,6 +87,7 @@ def record_of(row: sqlite3.Row) -> JobRecord:
     """The record that a row holds."""
     return JobRecord(
         id=row["id"],
+        urgency=row["urgency"],
         number=row["number"],
         state=row["state"],
         prompt=json.loads(row["prompt"]),

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from app.errors import Conflict
+from app.store import queue_order
 from app.store.job_records import JobRecord, Outcome, Submission, record_of, to_text
+from app.store.queue_order import ORDER
 
 MOST_LOSSES = 3
 _KEYS_LAST_SECONDS = 48 * 3600.0
@@ -76,13 +78,13 @@ def submit(
         return Accepted(earlier, repeated=True)
     number = submission.number
     if number is None:
-        counted = _next_count(connection)
-        number = -counted if submission.front else counted
+        number = queue_order.next_number(connection, front=submission.front)
     connection.execute(
-        "INSERT INTO jobs (id, number, state, prompt, outputs, extra_data, workflow_id, client_id, created)"
-        " VALUES (?, ?, 'queued', ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO jobs (id, urgency, number, state, prompt, outputs, extra_data, workflow_id, client_id, created)"
+        " VALUES (?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?)",
         (
             submission.id,
+            submission.urgency,
             number,
             to_text(submission.prompt),
             to_text(list(submission.outputs)),
@@ -102,11 +104,13 @@ def submit(
 
 
 def claim(connection: sqlite3.Connection, worker: str, *, lease_until: float, now: float) -> JobRecord | None:
-    """Give the first queued job to a worker; None when none waits."""
+    """Give the first queued job to a worker; None when none waits or the queue is paused."""
+    if queue_order.paused(connection):
+        return None
     row = connection.execute(
         "UPDATE jobs SET state = 'running', token = token + 1, worker = ?, lease_until = ?, started = ?,"
         " cancel_requested = 0"
-        " WHERE position = (SELECT position FROM jobs WHERE state = 'queued' ORDER BY number, position LIMIT 1)"
+        f" WHERE position = (SELECT position FROM jobs WHERE state = 'queued' ORDER BY {ORDER} LIMIT 1)"
         " RETURNING *",
         (worker, lease_until, now),
     ).fetchone()
@@ -160,7 +164,7 @@ def lose(connection: sqlite3.Connection, job_id: str, token: int, *, counts: boo
 
 def recover(connection: sqlite3.Connection) -> list[tuple[JobRecord, Loss, int]]:
     """What `lose` makes of every job that ran when an earlier server ended."""
-    rows = connection.execute("SELECT * FROM jobs WHERE state = 'running' ORDER BY number, position").fetchall()
+    rows = connection.execute(f"SELECT * FROM jobs WHERE state = 'running' ORDER BY {ORDER}").fetchall()
     records = [record_of(row) for row in rows]
     return [(record, *lose(connection, record.id, record.token)) for record in records]
 
@@ -189,23 +193,9 @@ def cancel_queued(connection: sqlite3.Connection, job_ids: Iterable[str] | None,
     return sum(connection.execute(f"{change} AND id = ?", (now, job_id)).rowcount for job_id in job_ids)
 
 
-def reorder(connection: sqlite3.Connection, job_id: str, number: float) -> bool:
-    """Move a waiting job; False when it does not wait."""
-    done = connection.execute("UPDATE jobs SET number = ? WHERE id = ? AND state = 'queued'", (number, job_id))
-    return done.rowcount == 1
-
-
 def _change(connection: sqlite3.Connection, assignments: str, values: tuple[Any, ...], job_id: str, token: int) -> bool:
     """The only way in which a running job's row is changed by those who hold it: under its token."""
     done = connection.execute(
         f"UPDATE jobs SET {assignments} WHERE id = ? AND token = ? AND state = 'running'", (*values, job_id, token)
     )
     return done.rowcount == 1
-
-
-def _next_count(connection: sqlite3.Connection) -> int:
-    (after,) = connection.execute(
-        "INSERT INTO counters (name, value) VALUES ('number', 1)"
-        " ON CONFLICT (name) DO UPDATE SET value = value + 1 RETURNING value"
-    ).fetchone()
-    return after - 1

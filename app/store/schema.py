@@ -60,6 +60,11 @@ _STEPS = (
         at REAL NOT NULL
     ) WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN urgency INTEGER NOT NULL DEFAULT 0;
+    DROP INDEX jobs_queued;
+    CREATE INDEX jobs_queued ON jobs (urgency DESC, number, position) WHERE state = 'queued';
+    """,
 )
 
 

@@ -33,6 +33,7 @@ JSON_ROUTES = [
     "/settings",
     "/api/jobs/cancel",
     "/api/jobs/x/reorder",
+    "/api/jobs/x/urgency",
 ]
 
 SHOW = '{"1": {"class_type": "Show", "inputs": {"text": "a"}}}'

@@ -114,7 +114,7 @@ def test_frames() -> None:
 
 async def test_greetings(quiet_site: Site) -> None:
     async with ear(quiet_site, "c1") as named:
-        assert named.heard[0]["data"] == {"status": {"exec_info": {"queue_remaining": 0}}, "sid": "c1"}
+        assert named.heard[0]["data"] == {"status": {"exec_info": {"queue_remaining": 0, "paused": False}}, "sid": "c1"}
     async with ear(quiet_site, "") as unnamed:
         assert len(unnamed.heard[0]["data"]["sid"]) == 32
     async with ear(quiet_site, "c2", {"supports_preview_metadata": True}) as flagged:

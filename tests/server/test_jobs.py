@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from tests.server.support import Site, ear, show
+from app.graph.spec import spec_to_json
+from tests.server.fake_worker import SPECS
+from tests.server.support import Site, ear, eventually, opened, show
 
 
 async def test_a_job_is_told_of_in_every_state(site: Site) -> None:
@@ -71,3 +74,47 @@ async def test_free_reaches_the_worker_and_does_no_harm(site: Site) -> None:
     await site.post("/free", {"unload_models": True, "free_memory": True})
     await site.post("/free", {})
     assert (await site.finished(await site.submit({"1": show("x")})))["status"]["completed"]
+
+
+async def test_the_queue_is_paused_reordered_and_resumed_before_all_eyes(quiet_site: Site) -> None:
+    site = quiet_site
+    site.running.services.catalogue.learn(tuple(spec_to_json(spec) for spec in SPECS))
+    async with ear(site, "window") as window:
+        assert await site.post("/api/queue/pause") == {"paused": True}
+        assert (await window.until("status"))["data"]["status"]["exec_info"]["paused"]
+        a, b, c = [await site.submit({"1": show(name)}) for name in "abc"]
+        window.heard.clear()
+        moves: list[tuple[str, dict[str, Any], list[str]]] = [
+            (c, {"to": "front"}, [c, a, b]),
+            (c, {"after": b}, [a, b, c]),
+            (b, {"before": a}, [b, a, c]),
+            (b, {"to": "back"}, [a, c, b]),
+            (b, {"number": -7}, [b, a, c]),
+        ]
+        for job_id, where, order in moves:
+            assert await site.post(f"/api/jobs/{job_id}/reorder", where) == {"reordered": True}
+            await window.until("status")
+            assert [item[1] for item in (await site.get("/queue"))["queue_pending"]] == order
+        assert await site.post(f"/api/jobs/{c}/urgency", {"urgency": 2}) == {"urged": True}
+        listed = (await site.get("/api/jobs?sort_by=queue"))["jobs"]
+        assert [(job["id"], job["urgency"]) for job in listed] == [(c, 2), (b, 0), (a, 0)]
+        assert await site.post("/api/jobs/absent/reorder", {"to": "front"}) == {"reordered": False}
+        for wrong in ({}, {"to": "middle"}, {"to": "front", "number": 1}, {"before": 5}, {"number": "1"}):
+            await site.post(f"/api/jobs/{a}/reorder", wrong, status=400)
+        for wrong in ({}, {"urgency": "high"}, {"urgency": 1001}, {"urgency": True}):
+            await site.post(f"/api/jobs/{a}/urgency", wrong, status=400)
+        assert (await site.get("/queue"))["paused"]
+        assert await site.post("/queue/resume") == {"paused": False}
+        assert not (await site.get("/prompt"))["exec_info"]["paused"]
+
+
+async def test_a_paused_queue_stays_paused_over_a_restart_and_then_goes_on(tmp_path: Path) -> None:
+    async with opened(tmp_path) as site:
+        await site.get("/object_info")
+        await site.post("/queue/pause")
+        job_id = await site.submit({"1": show("later")})
+    async with opened(tmp_path) as site:
+        await eventually(lambda: site.get("/system_stats"), lambda stats: stats["system"]["workers"] == 1)
+        assert [item[1] for item in (await site.get("/queue"))["queue_pending"]] == [job_id]
+        await site.post("/queue/resume")
+        assert (await site.finished(job_id))["status"]["completed"]

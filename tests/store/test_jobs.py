@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from app.errors import Conflict
-from app.store import job_queries, jobs
+from app.store import job_queries, jobs, queue_order
 from app.store.database import open_connection
 from app.store.job_records import JobRecord, Outcome, Submission
 
@@ -124,21 +124,12 @@ def test_a_later_server_takes_what_ran_for_lost(connection: sqlite3.Connection) 
 def test_moving_and_clearing(connection: sqlite3.Connection) -> None:
     for name in ("a", "b", "c"):
         submit(connection, name)
-    assert jobs.reorder(connection, "c", -1)
-    assert not jobs.reorder(connection, "absent", -1)
+    assert queue_order.renumber(connection, "c", -1)
+    assert not queue_order.renumber(connection, "absent", -1)
     assert claim(connection).id == "c"
     assert jobs.cancel_queued(connection, ["a", "c", "absent"], 1.0) == 1
     assert jobs.cancel_queued(connection, None, 1.0) == 1
-    assert job_queries.remaining(connection) == 1
-
-
-def test_the_queue_is_found_by_its_index(connection: sqlite3.Connection) -> None:
-    plan = connection.execute(
-        "EXPLAIN QUERY PLAN SELECT position FROM jobs WHERE state = 'queued' ORDER BY number, position LIMIT 1"
-    ).fetchall()
-    said = " ".join(row["detail"] for row in plan)
-    assert "jobs_queued" in said
-    assert "TEMP B-TREE" not in said
+    assert queue_order.state(connection).remaining == 1
 
 
 def finished(connection: sqlite3.Connection, name: str, at: float, state: Any = "succeeded", **more: Any) -> None:
@@ -172,7 +163,7 @@ def test_history_is_oldest_first(connection: sqlite3.Connection) -> None:
     assert names() == "de"
     job_queries.forget(connection, None)
     assert names() == ""
-    assert job_queries.remaining(connection) == 1
+    assert queue_order.state(connection).remaining == 1
 
 
 def test_listing(connection: sqlite3.Connection) -> None:
