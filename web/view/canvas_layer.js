@@ -1,13 +1,26 @@
 import { overlap } from "../core/geometry/viewport.js";
 import { MODE } from "../core/doc/schema.js";
-import { drawFarNode, drawGrid, drawGroup, drawMarquee, drawReroute, readColours } from "./draw.js";
+import {
+  drawFarNode,
+  drawGrid,
+  drawGroup,
+  drawGuides,
+  drawHeld,
+  drawMarquee,
+  drawReroute,
+  drawRing,
+  readColours,
+} from "./draw.js";
 import { drawLinks, drawLooseLink } from "./draw_links.js";
 
 /**
  * The canvas under the nodes: grid, groups, links, and every node that has no element at the moment.
  *
  * @typedef {{marquee: import("../core/geometry/viewport.js").Bounds | null, loose: import("./draw_links.js").LooseLink | null,
- *   hoverLink: number | null, dropLink: number | null}} Overlay
+ *   hoverLink: number | null, dropLink: number | null, dropNode: string | null,
+ *   held: import("../core/geometry/viewport.js").Point | null, guides: import("../core/geometry/guides.js").GuideLine[]}} Overlay
+ *   marquee: the box of a selection; loose: the link in hand; hoverLink, dropLink, dropNode: what is under it; held: where
+ *   a finger rests; guides: the lines that a dragged node is on
  */
 
 export class CanvasLayer {
@@ -55,7 +68,10 @@ export class CanvasLayer {
       drawReroute(context, point, document.selection.has(`reroute:${point.id}`), colours);
     }
     for (const id of scene.nodes.query(area)) if (nodes.far || !nodes.mounted(id)) this.#farNode(session, id, scale);
+    if (overlay.dropNode) drawRing(context, scene.box(overlay.dropNode), scale, colours);
     if (overlay.loose) drawLooseLink(context, overlay.loose);
+    if (overlay.held) drawHeld(context, overlay.held, scale, colours);
+    if (overlay.guides.length) drawGuides(context, overlay.guides, scale, colours);
     if (overlay.marquee) drawMarquee(context, overlay.marquee, scale, colours);
   }
 

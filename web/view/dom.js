@@ -121,3 +121,11 @@ export function iconButton(name, label, action, props = {}) {
 export function typing(target) {
   return target instanceof HTMLElement && (target.isContentEditable || target.matches("input, textarea, select"));
 }
+
+/**
+ * The name at the left of a field.
+ * @param {{label: string}} host
+ */
+export function fieldLabel({ label }) {
+  return h("span", { class: "widget-label" }, label.replaceAll("_", " "));
+}

@@ -138,6 +138,56 @@ export function drawMarquee(context, [x, y, width, height], scale, colours) {
 }
 
 /**
+ * Round the node that would take the link in hand.
+ * @param {Context} context
+ * @param {import("../core/geometry/viewport.js").Bounds} box
+ * @param {number} scale
+ * @param {Colours} colours
+ */
+export function drawRing(context, [x, y, width, height], scale, colours) {
+  const gap = 4 / scale;
+  context.beginPath();
+  context.roundRect(x - gap, y - gap, width + 2 * gap, height + 2 * gap, 12);
+  context.lineWidth = 2 / scale;
+  context.strokeStyle = colours.accent;
+  context.stroke();
+}
+
+/**
+ * Where a finger rests long enough.
+ * @param {Context} context
+ * @param {import("../core/geometry/viewport.js").Point} at
+ * @param {number} scale
+ * @param {Colours} colours
+ */
+export function drawHeld(context, [x, y], scale, colours) {
+  context.beginPath();
+  context.arc(x, y, 34 / scale, 0, 2 * Math.PI);
+  context.fillStyle = withAlpha(colours.accent, 0.14);
+  context.fill();
+  context.lineWidth = 2 / scale;
+  context.strokeStyle = colours.accent;
+  context.stroke();
+}
+
+/**
+ * @param {Context} context
+ * @param {import("../core/geometry/guides.js").GuideLine[]} lines
+ * @param {number} scale
+ * @param {Colours} colours
+ */
+export function drawGuides(context, lines, scale, colours) {
+  context.beginPath();
+  for (const { axis, at, from, to } of lines) {
+    context.moveTo(...(axis === "x" ? /** @type {const} */ ([at, from]) : /** @type {const} */ ([from, at])));
+    context.lineTo(...(axis === "x" ? /** @type {const} */ ([at, to]) : /** @type {const} */ ([to, at])));
+  }
+  context.lineWidth = 1 / scale;
+  context.strokeStyle = colours.accent;
+  context.stroke();
+}
+
+/**
  * A colour that somebody gave, as strong as the theme bears it. Canvas and style sheet know the same mix.
  * @param {string | undefined} colour
  * @param {string} ground

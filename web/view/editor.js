@@ -1,7 +1,6 @@
 import { toggleFlag } from "../core/graph/nodes.js";
 import { CanvasLayer } from "./canvas_layer.js";
 import { NodeLayer } from "./node_layer.js";
-import { Scheduler } from "./scheduler.js";
 import { listenPointer } from "./interact/pointer.js";
 import { listenWheel } from "./interact/wheel.js";
 
@@ -36,7 +35,17 @@ export class Editor {
     /** @type {Session | null} */
     this.session = null;
     /** @type {import("./canvas_layer.js").Overlay} */
-    this.overlay = { marquee: null, loose: null, hoverLink: null, dropLink: null };
+    this.overlay = {
+      marquee: null,
+      loose: null,
+      hoverLink: null,
+      dropLink: null,
+      dropNode: null,
+      held: null,
+      guides: [],
+    };
+    /** @type {import("./interact/linking.js").Pick | null} */
+    this.pick = null;
     this.canvas = new CanvasLayer(stage);
     this.nodes = new NodeLayer(stage, this);
     this.scheduler = new Scheduler(() => this.#frame());
@@ -56,6 +65,7 @@ export class Editor {
   /** @param {Session | null} session */
   show(session) {
     for (const stop of this.stops.splice(0)) stop();
+    this.pick?.drop();
     this.nodes.clear();
     this.session = session;
     if (!session) return;
@@ -193,6 +203,24 @@ export class Editor {
     this.frames.count += 1;
     this.frames.milliseconds += performance.now() - start;
     return more;
+  }
+}
+
+/** Draws once per frame at most, however often it is asked. */
+class Scheduler {
+  /** @param {(now: number) => boolean} work returns true when another frame is needed at once */
+  constructor(work) {
+    this.work = work;
+    this.asked = false;
+  }
+
+  ask() {
+    if (this.asked) return;
+    this.asked = true;
+    requestAnimationFrame((now) => {
+      this.asked = false;
+      if (this.work(now)) this.ask();
+    });
   }
 }
 

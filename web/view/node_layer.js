@@ -26,6 +26,8 @@ export class NodeLayer {
     this.mounted = new Map();
     /** @type {Set<string>} pinned while a gesture uses them */
     this.pinned = new Set();
+    /** How many elements were ever made: who marks them looks again when it grows. */
+    this.made = 0;
     this.last = "";
     this.settle = 0;
   }
@@ -95,6 +97,7 @@ export class NodeLayer {
   #mount(session, id) {
     const element = new NodeElement(this.editor, session, id);
     this.mounted.set(id, element);
+    this.made += 1;
     this.root.append(element.root);
   }
 

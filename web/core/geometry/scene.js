@@ -82,6 +82,12 @@ export class Scene {
     return this.boxes.get(id) ?? [0, 0, 0, 0];
   }
 
+  /** @param {string} id @returns {number} how far a node's box stands above the place that its record stores */
+  titleHeight(id) {
+    const node = this.graph.node(id);
+    return node && !bare(node) ? TITLE : 0;
+  }
+
   /**
    * The bounds of anything that can be selected.
    * @param {string} key

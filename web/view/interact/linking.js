@@ -1,3 +1,4 @@
+import { pair } from "../../core/doc/schema.js";
 import { connect, connectWidget, disconnect } from "../../core/graph/links.js";
 import { compatible, typeColour, typeName } from "../../core/graph/slot_types.js";
 import { titleOf } from "../../core/graph/nodes.js";
@@ -5,15 +6,21 @@ import { widgetType } from "../../core/nodes/widgets.js";
 
 /**
  * Drawing links. A link is pulled out of an output, out of an empty input, or off an input that has one. It snaps to the
- * nearest fitting socket; let go over nothing it asks which node to make.
+ * nearest fitting socket; over a node it takes the socket that fits best there; let go over nothing it asks which node to
+ * make. Who does not drag presses one socket and then the other.
  *
  * @typedef {import("../editor.js").Editor} Editor
  * @typedef {import("./pointer.js").Gesture} Gesture
  * @typedef {import("../session.js").Session} Session
+ * @typedef {import("../../core/doc/graph.js").Graph} Graph
  * @typedef {{node: string, slot: number, widget: string}} Socket slot -1 with a widget: its socket is not made yet
  * @typedef {{at: [number, number], screen: [number, number], wanted?: import("../../core/search/node_index.js").Wanted,
  *   from?: Socket[], to?: Socket, link?: number}} SearchRequest from: outputs to join to the new node; to: an input;
  *   link: the link into which the new node goes
+ * @typedef {{from: Socket[], to: Socket | null, off: number[], anchor?: Socket, via?: number}} Pull the fixed ends; `off`
+ *   are the links that this takes away or moves, `via` is the reroute point from which a new branch starts
+ * @typedef {{held: Pull, type: unknown, follow: (event: PointerEvent) => void, drop: () => void}} Pick a socket that was
+ *   pressed and waits for its partner
  */
 
 const SNAP = 34;
@@ -37,38 +44,93 @@ export function readSocket(element) {
  */
 export function linkGesture(editor, down, element) {
   const session = /** @type {Session} */ (editor.session);
-  const { graph } = session.document;
   const pressed = readSocket(element);
+  const { pick } = editor;
+  pick?.drop();
   editor.nodes.pinned.add(pressed.node);
-  if (pressed.side === "out") {
-    const all = down.shiftKey ? graph.linksOutOf(pressed.node, pressed.slot).map((link) => link.id) : [];
-    return all.length
-      ? pullAll(editor, down, pressed, all)
-      : pull(editor, down, { from: [pressed], to: null, off: [] });
-  }
-  const present = pressed.slot < 0 ? undefined : graph.linkInto(pressed.node, pressed.slot);
-  if (!present) return pull(editor, down, { from: [], to: pressed, off: [] });
-  const origin = { node: String(present.origin_id), slot: present.origin_slot, widget: "" };
-  return pull(editor, down, { from: [origin], to: null, off: [present.id] });
+  const gesture = pull(editor, down, heldBy(session.document.graph, pressed, down.shiftKey));
+  return {
+    ...gesture,
+    up(event) {
+      const still = Math.hypot(event.clientX - down.clientX, event.clientY - down.clientY) <= CLICK_PIXELS;
+      gesture.up(event);
+      if (!still) return;
+      if (pick && admits(session, pick.held, pick.type)(pressed)) join(session, pick.held, pressed);
+      else pickUp(editor, pressed);
+    },
+  };
 }
 
 /**
- * All links of an output move to another output.
+ * A new branch from a reroute point.
  * @param {Editor} editor
  * @param {PointerEvent} down
- * @param {Socket} pressed
- * @param {number[]} ids
+ * @param {number} id
+ * @returns {Gesture | null}
  */
-function pullAll(editor, down, pressed, ids) {
+export function linkThrough(editor, down, id) {
   const { graph } = /** @type {Session} */ (editor.session).document;
-  const first = graph.links.get(ids[0]);
-  const to = { node: String(first?.target_id), slot: first?.target_slot ?? 0, widget: "" };
-  return pull(editor, down, { from: [], to, off: ids, anchor: pressed });
+  const link = graph.links.get(Number(graph.reroutes.get(id)?.linkIds?.[0]));
+  if (!link) return null;
+  const origin = { node: String(link.origin_id), slot: link.origin_slot, widget: "" };
+  return pull(editor, down, { from: [origin], to: null, off: [], via: id });
 }
 
 /**
- * @typedef {{from: Socket[], to: Socket | null, off: number[], anchor?: Socket}} Pull the fixed ends; `off` are the links
- *   that this takes away or moves
+ * What a press on a socket takes in hand: the socket, the link that it has, or with Shift all links of an output.
+ * @param {Graph} graph
+ * @param {Socket & {side: string}} pressed
+ * @param {boolean} all
+ * @returns {Pull}
+ */
+function heldBy(graph, pressed, all) {
+  if (pressed.side === "out") {
+    const links = all ? graph.linksOutOf(pressed.node, pressed.slot) : [];
+    if (!links.length) return { from: [pressed], to: null, off: [] };
+    const to = { node: String(links[0].target_id), slot: links[0].target_slot, widget: "" };
+    return { from: [], to, off: links.map((link) => link.id), anchor: pressed };
+  }
+  const present = pressed.slot < 0 ? undefined : graph.linkInto(pressed.node, pressed.slot);
+  if (!present) return { from: [], to: pressed, off: [] };
+  return {
+    from: [{ node: String(present.origin_id), slot: present.origin_slot, widget: "" }],
+    to: null,
+    off: [present.id],
+  };
+}
+
+/**
+ * Keep a pressed socket in hand until a second one is pressed, for those who do not drag.
+ * @param {Editor} editor
+ * @param {Socket & {side: string}} socket
+ */
+export function pickUp(editor, socket) {
+  const session = /** @type {Session} */ (editor.session);
+  /** @type {Pull} */
+  const held = socket.side === "out" ? { from: [socket], to: null, off: [] } : { from: [], to: socket, off: [] };
+  const type = heldType(session, held);
+  mark(editor, held, type, true);
+  const fixed = fixedEnd(session, held);
+  editor.pick = {
+    held,
+    type,
+    follow(event) {
+      const at = editor.graphPoint(event);
+      const [from, to] = held.from[0] ? [fixed, at] : [at, fixed];
+      editor.overlay.loose = { from, to, colour: typeColour(type), fits: false };
+      editor.invalidate();
+    },
+    drop() {
+      mark(editor, held, type, false);
+      editor.overlay.loose = null;
+      editor.pick = null;
+      editor.invalidate();
+    },
+  };
+  editor.services.announce(`${typeName(type)} in hand. Choose ${held.from.length ? "an input" : "an output"}.`);
+}
+
+/**
  * @param {Editor} editor
  * @param {PointerEvent} down
  * @param {Pull} held
@@ -77,38 +139,72 @@ function pullAll(editor, down, pressed, ids) {
 function pull(editor, down, held) {
   const session = /** @type {Session} */ (editor.session);
   const type = heldType(session, held);
-  const fixed = held.from[0]
-    ? session.scene.socket(held.from[0].node, "out", held.from[0].slot)
-    : fixedInput(session, /** @type {Socket} */ (held.to));
+  const fixed = fixedEnd(session, held);
   let far = false;
+  let seen = editor.nodes.made;
   /** @type {HTMLElement | null} */
   let target = null;
+  /** @type {Socket | null} */
+  let end = null;
   mark(editor, held, type, true);
   const finish = () => {
     mark(editor, held, type, false);
     target?.classList.remove("target");
     editor.overlay.loose = null;
+    editor.overlay.dropNode = null;
   };
   return {
     edges: true,
     move(event) {
       far ||= Math.hypot(event.clientX - down.clientX, event.clientY - down.clientY) > CLICK_PIXELS;
+      if (seen !== editor.nodes.made) mark(editor, held, type, true); // the view ran on and brought new nodes
+      seen = editor.nodes.made;
       target?.classList.remove("target");
       target = nearestFit(editor, event);
+      end = target ? readSocket(target) : far ? bodyTarget(editor, event, held, type) : null;
+      if (!target && end) target = socketElement(editor, held.from.length ? "in" : "out", end);
       target?.classList.add("target");
+      editor.overlay.dropNode = end?.node ?? null;
       const at = target ? centre(editor, target) : editor.graphPoint(event);
       const [from, to] = held.from[0] ? [fixed, at] : [at, fixed];
-      editor.overlay.loose = { from, to, colour: typeColour(type), fits: target !== null };
+      editor.overlay.loose = { from, to, colour: typeColour(type), fits: end !== null };
       editor.invalidate();
     },
     up(event) {
-      const end = target ? readSocket(target) : far ? bodyTarget(editor, event, held, type) : null;
       finish();
       if (end) join(session, held, end);
       else if (far) letGo(editor, event, held, type);
     },
     cancel: finish,
   };
+}
+
+/**
+ * The element of a socket, where its node has one.
+ * @param {Editor} editor
+ * @param {"in" | "out"} side
+ * @param {Socket} socket
+ */
+function socketElement(editor, side, { node, slot, widget }) {
+  const sockets = [...(editor.nodes.mounted.get(node)?.root.querySelectorAll(".socket") ?? [])];
+  const name = `${side}:${slot}:`;
+  return /** @type {HTMLElement | null} */ (
+    sockets.find((element) => {
+      const at = /** @type {HTMLElement} */ (element).dataset.slot ?? "";
+      return slot < 0 ? at === `${name}${widget}` : at.startsWith(name);
+    }) ?? null
+  );
+}
+
+/**
+ * Where the end that does not move is, in graph units.
+ * @param {Session} session
+ * @param {Pull} held
+ * @returns {[number, number]}
+ */
+function fixedEnd(session, { from: [from], to, via }) {
+  if (via !== undefined) return pair(session.document.graph.reroutes.get(via)?.pos, [0, 0]);
+  return from ? session.scene.socket(from.node, "out", from.slot) : fixedInput(session, /** @type {Socket} */ (to));
 }
 
 /** @param {Session} session @param {Socket} to */
@@ -136,6 +232,49 @@ function inputType(session, { node: id, slot, widget: name }) {
 }
 
 /**
+ * What may be joined to what is held: the other side, a type that fits, another node, and no ring.
+ * @param {Session} session
+ * @param {Pull} held
+ * @param {unknown} type
+ * @returns {(socket: Socket & {side?: string}) => boolean}
+ */
+function admits(session, held, type) {
+  const { graph } = session.document;
+  const forward = held.from.length > 0;
+  const own = (held.from[0] ?? held.to)?.node ?? "";
+  const kin = forward ? upstream(graph, own) : downstream(graph, own);
+  return (socket) => {
+    if ((socket.side === "in") !== forward || kin.has(socket.node)) return false;
+    const other = forward ? inputType(session, socket) : graph.node(socket.node)?.outputs?.[socket.slot]?.type;
+    return forward ? compatible(type, other) : compatible(other, type);
+  };
+}
+
+/** A node and all that feeds it. @param {Graph} graph @param {string} start */
+function upstream(graph, start) {
+  return reach(start, (id) =>
+    (graph.node(id)?.inputs ?? []).map((_, slot) => graph.linkInto(id, slot)?.origin_id ?? null),
+  );
+}
+
+/** A node and all that it feeds. @param {Graph} graph @param {string} start */
+function downstream(graph, start) {
+  return reach(start, (id) =>
+    (graph.node(id)?.outputs ?? []).flatMap((_, slot) => graph.linksOutOf(id, slot).map((link) => link.target_id)),
+  );
+}
+
+/**
+ * @param {string} start
+ * @param {(id: string) => (string | number | null)[]} next
+ */
+function reach(start, next) {
+  const seen = new Set([start]);
+  for (const id of seen) for (const other of next(id)) if (other !== null) seen.add(String(other));
+  return seen;
+}
+
+/**
  * Show which sockets fit.
  * @param {Editor} editor
  * @param {Pull} held
@@ -143,19 +282,11 @@ function inputType(session, { node: id, slot, widget: name }) {
  * @param {boolean} on
  */
 function mark(editor, held, type, on) {
+  const session = /** @type {Session} */ (editor.session);
   editor.stage.classList.toggle("linking", on);
-  const side = held.from.length ? "in" : "out";
-  const own = (held.from[0] ?? held.to)?.node;
-  for (const element of editor.nodes.root.querySelectorAll(".socket")) {
-    const { dataset } = /** @type {HTMLElement} */ (element);
-    const mine = /** @type {HTMLElement | null} */ (element.closest("[data-node]"))?.dataset.node === own;
-    const fits =
-      on &&
-      !mine &&
-      (dataset.slot ?? "").startsWith(side) &&
-      compatible(side === "in" ? type : dataset.type, side === "in" ? dataset.type : type);
-    element.classList.toggle("fits", fits);
-  }
+  const fits = on ? admits(session, held, type) : () => false;
+  for (const element of editor.nodes.root.querySelectorAll(".socket"))
+    element.classList.toggle("fits", fits(readSocket(/** @type {HTMLElement} */ (element))));
 }
 
 /**
@@ -182,7 +313,8 @@ function centre(editor, element) {
 }
 
 /**
- * Let go over the middle of a node: its first free fitting socket.
+ * Over the middle of a node: its first free socket of just this type, then any free one that fits, then a widget of the
+ * type, then one in use.
  * @param {Editor} editor
  * @param {PointerEvent} event
  * @param {Pull} held
@@ -192,20 +324,26 @@ function centre(editor, element) {
 function bodyTarget(editor, event, held, type) {
   const session = /** @type {Session} */ (editor.session);
   const id = session.scene.nodeAt(editor.graphPoint(event));
-  const node = id && id !== (held.from[0] ?? held.to)?.node ? session.document.graph.node(id) : null;
+  const node = id && session.document.graph.node(id);
   if (!id || !node) return null;
-  if (held.from.length) {
-    const inputs = (node.inputs ?? [])
-      .map((input, slot) => ({ input, slot }))
-      .filter(({ input }) => compatible(type, input.type));
-    const choice =
-      inputs.find(({ input }) => input.link == null && typeName(input.type) === typeName(type)) ??
-      inputs.find(({ input }) => input.link == null) ??
-      inputs[0];
-    return choice ? { node: id, slot: choice.slot, widget: "" } : null;
+  const fits = admits(session, held, type);
+  if (!held.from.length) {
+    const slot = (node.outputs ?? []).findIndex((_, at) => fits({ side: "out", node: id, slot: at, widget: "" }));
+    return slot >= 0 ? { node: id, slot, widget: "" } : null;
   }
-  const slot = (node.outputs ?? []).findIndex((output) => compatible(output.type, type));
-  return slot >= 0 ? { node: id, slot, widget: "" } : null;
+  const inputs = (node.inputs ?? [])
+    .map((input, slot) => ({ input, slot }))
+    .filter(({ slot }) => fits({ side: "in", node: id, slot, widget: "" }));
+  const free = inputs.filter(({ input }) => input.link == null);
+  const choice = free.find(({ input }) => typeName(input.type) === typeName(type)) ?? free[0];
+  if (choice) return { node: id, slot: choice.slot, widget: "" };
+  const row = session.scene.layout(id).rows.find(({ widget, slot }) => {
+    const offered = inputType(session, { node: id, slot: -1, widget: widget.name });
+    return slot < 0 && typeName(offered) === typeName(type) && typeName(type) !== "*";
+  });
+  if (row && fits({ side: "in", node: id, slot: -1, widget: row.widget.name }))
+    return { node: id, slot: -1, widget: row.widget.name };
+  return inputs[0] ? { node: id, slot: inputs[0].slot, widget: "" } : null;
 }
 
 /**
@@ -218,10 +356,31 @@ export function join(session, held, end) {
   document.transact("Connect", (tx) => {
     const moving = held.off.map((id) => tx.graph.links.get(id)).filter((link) => link !== undefined);
     for (const link of moving) disconnect(tx, link.id);
-    if (held.from.length) joinInput(session, tx, held.from[0], end);
-    else if (held.anchor) for (const link of moving) connect(tx, end, { node: link.target_id, slot: link.target_slot });
+    if (held.from.length) {
+      const made = joinInput(session, tx, held.from[0], end);
+      if (made && held.via !== undefined) leadThrough(tx, made.id, held.via);
+    } else if (held.anchor) for (const link of moving) connect(tx, end, { node: link.target_id, slot: link.target_slot });
     else joinInput(session, tx, end, /** @type {Socket} */ (held.to));
   });
+}
+
+/**
+ * Let a link pass a reroute point and those before it.
+ * @param {import("../../core/doc/transact.js").Transaction} tx
+ * @param {number} link
+ * @param {number} point
+ */
+function leadThrough(tx, link, point) {
+  tx.set("link", link, ["parentId"], point);
+  const seen = new Set();
+  for (
+    let at = tx.graph.reroutes.get(point);
+    at && !seen.has(at.id);
+    at = at.parentId == null ? undefined : tx.graph.reroutes.get(at.parentId)
+  ) {
+    seen.add(at.id);
+    tx.set("reroute", at.id, ["linkIds"], [...(at.linkIds ?? []), link]);
+  }
 }
 
 /**
@@ -262,40 +421,6 @@ function letGo(editor, event, held, type) {
 }
 
 /**
- * A stroke with Ctrl and Alt cuts the links that it crosses.
- * @param {Editor} editor
- * @param {PointerEvent} down
- * @returns {Gesture}
- */
-export function cutGesture(editor, down) {
-  const session = /** @type {Session} */ (editor.session);
-  const cut = new Set();
-  let last = editor.graphPoint(down);
-  const options = { key: `cut:${down.timeStamp}` };
-  return {
-    move(event) {
-      const at = editor.graphPoint(event);
-      const steps = Math.max(1, Math.ceil(Math.hypot(at[0] - last[0], at[1] - last[1]) / 4));
-      for (let step = 1; step <= steps; step += 1) {
-        const t = step / steps;
-        const found = session.scene.linkAt([last[0] + (at[0] - last[0]) * t, last[1] + (at[1] - last[1]) * t], 4);
-        if (!found) continue;
-        cut.add(found.id);
-        session.document.transact("Cut links", (tx) => disconnect(tx, found.id), options);
-      }
-      last = at;
-    },
-    up() {
-      session.document.history.seal();
-      editor.services.announce(`${cut.size} links cut`);
-    },
-    cancel() {
-      if (cut.size) session.document.undo();
-    },
-  };
-}
-
-/**
  * The places that a socket can be joined to, for those who do not drag: a name and what to do.
  * @param {Session} session
  * @param {Socket & {side: string}} socket
@@ -304,19 +429,21 @@ export function cutGesture(editor, down) {
 export function partners(session, socket) {
   const { graph } = session.document;
   const out = socket.side === "out";
-  const type = out ? graph.node(socket.node)?.outputs?.[socket.slot]?.type : inputType(session, socket);
-  const found = [];
-  for (const node of graph.nodes.values()) {
-    if (String(node.id) === socket.node) continue;
-    for (const [slot, port] of ((out ? node.inputs : node.outputs) ?? []).entries()) {
-      if (!(out ? compatible(type, port.type) : compatible(port.type, type))) continue;
-      const other = { node: String(node.id), slot, widget: "" };
-      const held = out ? { from: [socket], to: null, off: [] } : { from: [], to: socket, off: [] };
-      found.push({
-        name: `${titleOf(node, session.definitionFor(node))} ${node.id}: ${port.label || port.name}`,
-        join: () => join(session, held, other),
-      });
-    }
-  }
-  return found;
+  const held = out ? { from: [socket], to: null, off: [] } : { from: [], to: socket, off: [] };
+  const fits = admits(session, held, heldType(session, held));
+  const [x, y] = session.scene.box(socket.node);
+  const away = (/** @type {string} */ id) => {
+    const [left, top] = session.scene.box(id);
+    return Math.hypot(left - x, top - y);
+  };
+  const nearest = [...graph.nodes.keys()].sort((a, b) => away(a) - away(b));
+  return nearest.flatMap((id) => {
+    const node = /** @type {import("../../core/doc/schema.js").NodeRecord} */ (graph.node(id));
+    return ((out ? node.inputs : node.outputs) ?? []).flatMap((port, slot) => {
+      const other = { side: out ? "in" : "out", node: id, slot, widget: "" };
+      if (!fits(other)) return [];
+      const name = `${titleOf(node, session.definitionFor(node))} ${id}: ${port.label || port.name}`;
+      return [{ name, join: () => join(session, held, other) }];
+    });
+  });
 }

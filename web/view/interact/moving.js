@@ -1,10 +1,11 @@
 import { pair } from "../../core/doc/schema.js";
 import { copySelection, paste } from "../../core/graph/clipboard.js";
 import { membersOf } from "../../core/graph/groups.js";
-import { fittingPair, insertOnLink } from "../../core/graph/links.js";
+import { disconnect, fittingPair, insertOnLink } from "../../core/graph/links.js";
+import { alignTo } from "../../core/geometry/guides.js";
 
 /**
- * Dragging nodes, groups and reroute points, and changing sizes.
+ * Dragging nodes, groups and reroute points, changing sizes, cutting links.
  *
  * @typedef {import("../editor.js").Editor} Editor
  * @typedef {import("./pointer.js").Gesture} Gesture
@@ -12,6 +13,7 @@ import { fittingPair, insertOnLink } from "../../core/graph/links.js";
 
 const START_PIXELS = 3;
 const GRID = 10;
+const GUIDE_PIXELS = 7;
 
 /**
  * @param {Editor} editor
@@ -51,12 +53,14 @@ export function moveGesture(editor, down, key, click) {
     up() {
       const link = editor.overlay.dropLink;
       editor.overlay.dropLink = null;
+      editor.overlay.guides = [];
       if (!origins) return click();
       if (link !== null) document.transact("Insert on link", (tx) => insertOnLink(tx, link, key), { key: gestureKey });
       document.history.seal();
     },
     cancel() {
       editor.overlay.dropLink = null;
+      editor.overlay.guides = [];
       if (origins)
         document.transact(label, (tx) => origins?.forEach((place, moving) => moveTo(tx, moving, place)), {
           key: gestureKey,
@@ -128,7 +132,7 @@ export function moveTo(tx, key, [x, y]) {
 }
 
 /**
- * The shift with the pressed thing on the grid. Ctrl lets go of the grid.
+ * The shift with the pressed thing in line with its neighbours, else on the grid. Ctrl lets go of both.
  * @param {Editor} editor
  * @param {Map<string, [number, number]>} origins
  * @param {string} key
@@ -137,10 +141,28 @@ export function moveTo(tx, key, [x, y]) {
  * @returns {[number, number]}
  */
 function snapped(editor, origins, key, [dx, dy], event) {
-  const [x, y] = origins.get(key) ?? [...origins.values()][0] ?? [0, 0];
+  const lead = origins.has(key) ? key : ([...origins.keys()][0] ?? key); // a dragged copy has another key
+  const [x, y] = origins.get(lead) ?? [0, 0];
   const free = event.ctrlKey || event.metaKey || !editor.services.setting("snap");
   const step = free ? 1 : GRID;
-  return [Math.round((x + dx) / step) * step - x, Math.round((y + dy) / step) * step - y];
+  /** @type {[number, number]} */
+  const shift = [Math.round((x + dx) / step) * step - x, Math.round((y + dy) / step) * step - y];
+  editor.overlay.guides = [];
+  if (free || lead.includes(":")) return shift;
+  const { scene, viewport } = /** @type {import("../session.js").Session} */ (editor.session);
+  const [, , width, height] = scene.box(lead);
+  const top = scene.titleHeight(lead);
+  const others = [...scene.nodes.query(viewport.visible())].filter((id) => !origins.has(id));
+  const found = alignTo(
+    [x + dx, y + dy - top, width, height],
+    others.map((id) => scene.box(id)),
+    GUIDE_PIXELS / viewport.scale,
+  );
+  editor.overlay.guides = found.lines;
+  return [
+    found.x === null ? shift[0] : Math.round(found.x - x),
+    found.y === null ? shift[1] : Math.round(found.y + top - y),
+  ];
 }
 
 /**
@@ -217,5 +239,39 @@ export function resizeGroupGesture(editor, down, id) {
     },
     up: () => document.history.seal(),
     cancel: () => document.transact("Resize group", (tx) => tx.set("group", id, ["bounding"], before), options),
+  };
+}
+
+/**
+ * A stroke with Ctrl and Alt cuts the links that it crosses.
+ * @param {Editor} editor
+ * @param {PointerEvent} down
+ * @returns {Gesture}
+ */
+export function cutGesture(editor, down) {
+  const session = /** @type {Session} */ (editor.session);
+  const cut = new Set();
+  let last = editor.graphPoint(down);
+  const options = { key: `cut:${down.timeStamp}` };
+  return {
+    move(event) {
+      const at = editor.graphPoint(event);
+      const steps = Math.max(1, Math.ceil(Math.hypot(at[0] - last[0], at[1] - last[1]) / 4));
+      for (let step = 1; step <= steps; step += 1) {
+        const t = step / steps;
+        const found = session.scene.linkAt([last[0] + (at[0] - last[0]) * t, last[1] + (at[1] - last[1]) * t], 4);
+        if (!found) continue;
+        cut.add(found.id);
+        session.document.transact("Cut links", (tx) => disconnect(tx, found.id), options);
+      }
+      last = at;
+    },
+    up() {
+      session.document.history.seal();
+      editor.services.announce(`${cut.size} links cut`);
+    },
+    cancel() {
+      if (cut.size) session.document.undo();
+    },
   };
 }

@@ -1,7 +1,7 @@
 import { addReroute } from "../../core/graph/reroutes.js";
 import { boundsOf } from "../../core/geometry/viewport.js";
-import { cutGesture, linkGesture } from "./linking.js";
-import { moveGesture, resizeGroupGesture, resizeNodeGesture } from "./moving.js";
+import { linkGesture, linkThrough } from "./linking.js";
+import { cutGesture, moveGesture, resizeGroupGesture, resizeNodeGesture } from "./moving.js";
 
 /**
  * One machine for all presses: what is under the pointer decides which gesture begins, and the gesture gets all events
@@ -14,7 +14,8 @@ import { moveGesture, resizeGroupGesture, resizeNodeGesture } from "./moving.js"
  */
 
 const CLICK_PIXELS = 5;
-const LONG_PRESS_MS = 550;
+const LONG_PRESS_MS = 500;
+const TOUCH_SLACK = 8;
 const EDGE = 32;
 const EDGE_SPEED = 12;
 const LINK_REACH = 7;
@@ -27,6 +28,7 @@ export function listenPointer(editor) {
     /** @type {Map<number, [number, number]>} */ touches: new Map(),
     /** @type {PointerEvent | null} */ last: null,
     press: 0,
+    /** @type {[number, number]} where the first finger came down */ down: [0, 0],
   };
   const end = (/** @type {PointerEvent | null} */ event) => {
     clearTimeout(state.press);
@@ -41,7 +43,7 @@ export function listenPointer(editor) {
   stage.addEventListener("pointerdown", (event) => {
     if (event.pointerType === "touch") state.touches.set(event.pointerId, [event.clientX, event.clientY]);
     if (state.touches.size === 2) {
-      if (state.gesture) end(null);
+      end(null);
       state.gesture = pinchGesture(editor, state.touches);
       return;
     }
@@ -49,16 +51,21 @@ export function listenPointer(editor) {
     state.gesture = begin(editor, event);
     if (!state.gesture) return;
     capture(stage, event);
+    state.down = [event.clientX, event.clientY];
     if (event.pointerType === "touch")
-      state.press = window.setTimeout(() => longPress(editor, event, () => end(null)), LONG_PRESS_MS);
+      state.press = window.setTimeout(() => {
+        end(null);
+        state.gesture = heldGesture(editor, event);
+      }, LONG_PRESS_MS);
     edgePan(editor, state);
   });
   stage.addEventListener("pointermove", (event) => {
     editor.pointer = editor.local(event);
     if (state.touches.has(event.pointerId)) state.touches.set(event.pointerId, [event.clientX, event.clientY]);
-    if (moved(state.last, event)) clearTimeout(state.press);
+    if (Math.hypot(event.clientX - state.down[0], event.clientY - state.down[1]) > TOUCH_SLACK) clearTimeout(state.press);
     state.last = event;
     if (state.gesture) state.gesture.move(event);
+    else if (editor.pick) editor.pick.follow(event);
     else hover(editor, event);
   });
   const release = (/** @type {PointerEvent} */ event) => {
@@ -70,7 +77,9 @@ export function listenPointer(editor) {
   document.addEventListener(
     "keydown",
     (event) => {
-      if (event.key === "Escape" && state.gesture) end(null);
+      if (event.key !== "Escape" || !(state.gesture || editor.pick)) return;
+      end(null);
+      editor.pick?.drop();
     },
     true,
   );
@@ -97,11 +106,6 @@ function capture(stage, event) {
   else target.releasePointerCapture?.(event.pointerId);
 }
 
-/** @param {PointerEvent | null} last @param {PointerEvent} event */
-function moved(last, event) {
-  return last !== null && Math.hypot(event.clientX - last.clientX, event.clientY - last.clientY) > 2;
-}
-
 /**
  * @param {Editor} editor
  * @param {PointerEvent} event
@@ -110,6 +114,7 @@ function moved(last, event) {
 function begin(editor, event) {
   const session = /** @type {import("../session.js").Session} */ (editor.session);
   const target = /** @type {HTMLElement} */ (event.target);
+  if (editor.pick && !target.closest("[data-slot]") && event.button === 0) editor.pick.drop();
   if (event.button === 1 || (event.button === 0 && editor.stage.classList.contains("hand")))
     return panGesture(editor, event, null);
   if (event.button !== 0) return null;
@@ -123,6 +128,7 @@ function begin(editor, event) {
   if (node) return pressKey(editor, event, node);
   if (event.ctrlKey && event.altKey) return cutGesture(editor, event);
   const reroute = session.scene.rerouteAt(at);
+  if (reroute !== null && event.shiftKey) return linkThrough(editor, event, reroute);
   if (reroute !== null) return pressKey(editor, event, `reroute:${reroute}`);
   const group = session.scene.groupAt(at);
   if (group?.corner) return resizeGroupGesture(editor, event, group.id);
@@ -342,8 +348,53 @@ function openMenu(editor, event) {
   else editor.services.menu({ ...place, target: "field", key: "" });
 }
 
-/** @param {Editor} editor @param {PointerEvent} event @param {() => void} end */
-function longPress(editor, event, end) {
-  end();
-  openMenu(editor, event);
+/**
+ * A finger rested: on a thing its menu opens at once. On the field a ring shows that it counts; moving on draws a box,
+ * letting go opens the menu.
+ * @param {Editor} editor
+ * @param {PointerEvent} down
+ * @returns {Gesture | null}
+ */
+function heldGesture(editor, down) {
+  navigator.vibrate?.(12);
+  const onField = down.target === editor.stage || down.target === editor.canvas.canvas;
+  if (!onField || thingAt(editor, editor.graphPoint(down))) {
+    openMenu(editor, down);
+    return null;
+  }
+  const box = marqueeGesture(editor, down);
+  let far = false;
+  editor.overlay.held = editor.graphPoint(down);
+  editor.invalidate();
+  const release = () => {
+    editor.overlay.held = null;
+    editor.invalidate();
+  };
+  return {
+    edges: true,
+    move(event) {
+      far ||= Math.hypot(event.clientX - down.clientX, event.clientY - down.clientY) > TOUCH_SLACK;
+      if (!far) return;
+      release();
+      box.move(event);
+    },
+    up(event) {
+      release();
+      if (far) box.up(event);
+      else openMenu(editor, down);
+    },
+    cancel() {
+      release();
+      box.cancel();
+    },
+  };
+}
+
+/** Whether anything but the bare field is there. @param {Editor} editor @param {import("../editor.js").Point} at */
+function thingAt({ session }, at) {
+  if (!session) return false;
+  const { scene, viewport } = session;
+  return Boolean(
+    scene.nodeAt(at) || scene.rerouteAt(at) !== null || scene.groupAt(at) || scene.linkAt(at, LINK_REACH / viewport.scale),
+  );
 }

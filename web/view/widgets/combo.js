@@ -1,5 +1,4 @@
-import { h, icon } from "../dom.js";
-import { widgetLabel } from "./label.js";
+import { fieldLabel, h, icon } from "../dom.js";
 
 /**
  * A choice from a list, with a search through it. Up and down change it without opening.
@@ -9,7 +8,7 @@ import { widgetLabel } from "./label.js";
 export function comboWidget(host) {
   const value = h("span", { class: "combo-value" });
   const button = h("button", { type: "button", class: "combo", "aria-haspopup": "listbox" }, value, icon("down"));
-  const root = h("div", { class: "field combo-field" }, widgetLabel(host), button);
+  const root = h("div", { class: "field combo-field" }, fieldLabel(host), button);
   const choices = () => host.widget.choices ?? [];
   button.addEventListener("click", async () => {
     const { openChooser } = await import("./chooser.js");

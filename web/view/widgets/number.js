@@ -1,7 +1,6 @@
 import { evaluate, fit, SEED_LIMIT, show, stepBy } from "../../core/nodes/number.js";
 import { nextNumber } from "../../core/nodes/seed.js";
-import { h, iconButton } from "../dom.js";
-import { widgetLabel } from "./label.js";
+import { fieldLabel, h, iconButton } from "../dom.js";
 
 const PIXELS_PER_STEP = 5;
 const SLIDER_STEPS = 2000;
@@ -37,7 +36,7 @@ export function numberWidget(host) {
         { class: "dice", tabindex: -1 },
       )
     : null;
-  const root = h("div", { class: `field number${seed ? " seed" : ""}` }, level, widgetLabel(host), input, dice);
+  const root = h("div", { class: `field number${seed ? " seed" : ""}` }, level, fieldLabel(host), input, dice);
   const range = span(options, whole);
   const write = (/** @type {number} */ value, done = true) => host.set(fit(value, options, whole), done);
   const update = () => {

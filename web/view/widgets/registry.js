@@ -1,4 +1,4 @@
-import { widgetLinked, widgetsOf, widgetValue } from "../../core/nodes/widgets.js";
+import { setWidget, widgetLinked, widgetsOf, widgetValue } from "../../core/nodes/widgets.js";
 import { comboWidget } from "./combo.js";
 import { controlWidget } from "./control.js";
 import { numberWidget } from "./number.js";
@@ -49,7 +49,7 @@ export function makeWidget(editor, session, id, widget) {
     ),
     get: () => widgetValue(node(), widget),
     set(value, done = true) {
-      document.transact(`Set ${widget.name}`, (tx) => tx.set("node", id, widget.path, value), {
+      document.transact(`Set ${widget.name}`, (tx) => setWidget(tx, id, widget, value, session.definitionFor(node())), {
         key: `widget:${id}:${widget.name}`,
       });
       if (done) document.history.seal();

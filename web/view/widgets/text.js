@@ -1,5 +1,4 @@
-import { h } from "../dom.js";
-import { widgetLabel } from "./label.js";
+import { fieldLabel, h } from "../dom.js";
 
 const PAUSE_MS = 500;
 
@@ -10,7 +9,7 @@ const PAUSE_MS = 500;
  */
 export function stringWidget(host) {
   const input = h("input", { type: "text", class: "string-input", "aria-label": host.label, spellcheck: "false" });
-  const root = h("label", { class: "field string" }, widgetLabel(host), input);
+  const root = h("label", { class: "field string" }, fieldLabel(host), input);
   listen(input, host);
   return { root, update: () => reflect(input, host) };
 }

@@ -1,5 +1,4 @@
-import { h } from "../dom.js";
-import { widgetLabel } from "./label.js";
+import { fieldLabel, h } from "../dom.js";
 
 /**
  * @param {import("./registry.js").Host} host
@@ -19,7 +18,7 @@ export function toggleWidget(host) {
     words,
     h("span", { class: "toggle-track" }),
   );
-  const root = h("div", { class: "field boolean" }, widgetLabel(host), button);
+  const root = h("div", { class: "field boolean" }, fieldLabel(host), button);
   const { label_on: on = "on", label_off: off = "off" } = host.widget.options;
   return {
     root,
