@@ -1,0 +1,28 @@
+"""Any file of weights, told by its first bytes rather than its name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from app.errors import Missing, UnusableFile
+from app.weights.archive import open_archive
+from app.weights.stored import WeightsFile, open_safetensors
+
+
+def open_weights(path: Path) -> WeightsFile:
+    """The tensors of a safetensors file, or of one that `torch.save` has written; nothing in it is run.
+
+    Raises:
+        Missing, UnusableFile: no file, a damaged or foreign one.
+    """
+    if not path.is_file():
+        raise Missing(f"There is no file {path.name!r}.", remedy="Choose one of the files that the list offers.")
+    with path.open("rb") as file:
+        begin = file.read(9)
+    if begin[:4] == b"GGUF":
+        raise UnusableFile(
+            f"The file {path.name!r} is a GGUF file, which is not read.", remedy="Use the model's safetensors file."
+        )
+    # A safetensors file begins with a length, which may look like anything; its table begins after eight bytes.
+    is_archive = begin[:2] == b"PK" or (begin[:1] == b"\x80" and begin[8:] != b"{")
+    return open_archive(path) if is_archive else open_safetensors(path)
