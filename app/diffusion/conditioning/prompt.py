@@ -1,16 +1,21 @@
-"""The prompt language: weights in parentheses, and cutting a prompt into chunks of tokens.
+"""The prompt language: weights in parentheses, embeddings by name, and cutting a prompt into chunks of tokens.
 
-`(text)` multiplies the weight by 1.1 per level, `(text:1.3)` sets it, `\\(` and `\\)` are plain parentheses.
+`(text)` multiplies the weight by 1.1 per level, `(text:1.3)` sets it, `\\(` and `\\)` are plain parentheses;
+`embedding:name` stands for the learnt vectors of a file.
 """
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from app.diffusion.conditioning.tokenizer import Tokenizer
+from torch import Tensor
+
+log = logging.getLogger(__name__)
 
 EMPHASIS = 1.1
 LONGEST_NUMBER = 32  # characters after a colon that can be a weight
@@ -24,20 +29,49 @@ class Segment(NamedTuple):
     weight: float
 
 
-class WeightedToken(NamedTuple):
-    """A token id and its weight."""
+# The vectors (n, C) of an embedding, None where there is none of that name.
+Lookup = Callable[[str], Tensor | None]
+Encode = Callable[[str], list[int]]
 
-    token: int
+
+class WeightedToken(NamedTuple):
+    """A token id, or a vector (C,) in its place, and its weight."""
+
+    token: int | Tensor
     weight: float
 
 
 @dataclass(frozen=True, slots=True)
+class Framing:
+    """How tokens become chunks: start (if any), tokens, end, padding.
+
+    `length` is that of every chunk; None puts all tokens in one, padded by `spare` tokens and then up to `least`.
+    """
+
+    end: int
+    padding: int
+    start: int | None = None
+    length: int | None = None
+    least: int = 0
+    spare: int = 0
+
+    @property
+    def room(self) -> float:
+        """Tokens that a chunk has place for beside start and end."""
+        return math.inf if self.length is None else self.length - 1 - (self.start is not None)
+
+
+@dataclass(frozen=True, slots=True)
 class Chunk:
-    """Tokens of one pass through the text tower, all chunks equally long, and where the end token stands."""
+    """Tokens of one pass through the text tower and their weights; `end` is the place of the first end token.
+
+    `vectors` (C,) stand in place of the tokens at their index.
+    """
 
     tokens: tuple[int, ...]
     weights: tuple[float, ...]
     end: int
+    vectors: tuple[tuple[int, Tensor], ...] = ()
 
 
 def parse_weights(prompt: str) -> list[Segment]:
@@ -88,29 +122,54 @@ def _partners(text: str) -> dict[int, int]:
     return partners
 
 
-def chunked(segments: Sequence[Segment], tokenizer: Tokenizer, length: int, padding: int | None = None) -> list[Chunk]:
-    """Cut a prompt into chunks of `length` tokens: start, up to `length` − 2 tokens, end, padding.
+EMBEDDING = re.compile(r"(?:^|[ \n])embedding:(\S*)")
 
-    A short segment that does not fit goes whole to the next chunk. Padding is the end token unless given.
+
+def weighted_tokens(segment: Segment, encode: Encode, lookup: Lookup | None) -> Iterator[list[WeightedToken]]:
+    """The tokens of a segment in runs that belong together: its texts, and its embeddings."""
+    text, place = segment.text, 0
+    for found in EMBEDDING.finditer(text) if lookup else ():
+        yield [WeightedToken(token, segment.weight) for token in encode(text[place : found.start()])]
+        name, place = found[1], found.end()
+        vectors = lookup(name) if lookup else None
+        if vectors is None and lookup and (bare := name.rstrip(",")) != name:
+            name, place = bare, found.start(1) + len(bare)
+            vectors = lookup(bare)
+        if vectors is None:
+            log.warning("There is no embedding %r; it is left out of the prompt.", name)
+            continue
+        yield [WeightedToken(vector, segment.weight) for vector in vectors]
+    yield [WeightedToken(token, segment.weight) for token in encode(text[place:])]
+
+
+def chunked(segments: Sequence[Segment], encode: Encode, framing: Framing, lookup: Lookup | None = None) -> list[Chunk]:
+    """Cut a prompt into chunks.
+
+    A short run of tokens that does not fit goes whole to the next chunk; a longer one is cut at the border.
     """
-    room = length - 2
     chunks: list[list[WeightedToken]] = [[]]
-    for segment in segments:
-        tokens = [WeightedToken(token, segment.weight) for token in tokenizer.encode(segment.text)]
+    for tokens in (run for segment in segments for run in weighted_tokens(segment, encode, lookup)):
+        whole = len(tokens) < KEPT_WHOLE
         while tokens:
-            left = room - len(chunks[-1])
+            left = framing.room - len(chunks[-1])
             if len(tokens) <= left:
                 chunks[-1].extend(tokens)
                 break
-            if len(tokens) >= KEPT_WHOLE or left == room:
-                chunks[-1].extend(tokens[:left])
-                tokens = tokens[left:]
+            if not whole or left == framing.room:
+                chunks[-1].extend(tokens[: int(left)])
+                tokens = tokens[int(left) :]
             chunks.append([])
-    return [_framed(chunk, tokenizer, length, tokenizer.end if padding is None else padding) for chunk in chunks]
+    return [_framed(chunk, framing) for chunk in chunks]
 
 
-def _framed(chunk: Sequence[WeightedToken], tokenizer: Tokenizer, length: int, padding: int) -> Chunk:
-    fill = length - 2 - len(chunk)
-    tokens = (tokenizer.start, *(item.token for item in chunk), tokenizer.end, *([padding] * fill))
-    weights = (1.0, *(item.weight for item in chunk), 1.0, *([1.0] * fill))
-    return Chunk(tokens, weights, len(chunk) + 1)
+def _framed(chunk: Sequence[WeightedToken], framing: Framing) -> Chunk:
+    opening = () if framing.start is None else (framing.start,)
+    # A vector's own token is never looked up; the padding stands there.
+    inner = (item.token if isinstance(item.token, int) else framing.padding for item in chunk)
+    tokens = (*opening, *inner, framing.end)
+    fill = max(framing.spare, framing.least - len(tokens)) if framing.length is None else framing.length - len(tokens)
+    vectors = tuple((i, item.token) for i, item in enumerate(chunk, len(opening)) if isinstance(item.token, Tensor))
+    places = {place for place, _ in vectors}
+    end = next(i for i, token in enumerate(tokens) if token == framing.end and i not in places)
+    weights = (*(1.0 for _ in opening), *(item.weight for item in chunk), 1.0, *([1.0] * fill))
+    return Chunk((*tokens, *([framing.padding] * fill)), weights, end, vectors)

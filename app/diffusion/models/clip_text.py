@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from app.diffusion.models.text_tower import TextFeatures, last_of
+
 
 @dataclass(frozen=True, slots=True)
 class ClipTextConfig:
@@ -23,18 +25,6 @@ class ClipTextConfig:
     length: int = 77
     activation: str = "quick_gelu"
     projection: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TextFeatures:
-    """What the tower says of a batch of token sequences.
-
-    `hidden` is the chosen layer's output (B, T, C), with the final normalisation if asked for; `pooled` is the last
-    layer's normalised output at the end token (B, C), projected if the tower has a projection.
-    """
-
-    hidden: Tensor
-    pooled: Tensor
 
 
 def quick_gelu(x: Tensor) -> Tensor:
@@ -128,18 +118,23 @@ class ClipText(nn.Module):
         if config.projection:
             self.text_projection = nn.Linear(config.width, config.projection, bias=False)
 
+    def embed(self, tokens: Tensor) -> Tensor:
+        """The token table's rows for ids (B, T), (B, T, C)."""
+        return self.text_model.embeddings.token_embedding(tokens)
+
     def forward(
         self, tokens: Tensor, end: Tensor, *, layer: int = -1, normalise: bool = True, embedded: Tensor | None = None
     ) -> TextFeatures:
         """Features of (B, T) token ids whose end token stands at `end` (B,).
 
-        `layer` counts from the last (−1) backwards; `embedded` (B, T, C) replaces the token table's rows where given.
+        `layer` counts from the last (−1) backwards, one that there is not means the last; `embedded` (B, T, C) stands
+        in place of the token table's rows.
         """
         model = self.text_model
-        x = model.embeddings.token_embedding(tokens) if embedded is None else embedded
+        x = self.embed(tokens) if embedded is None else embedded
         x = x + model.embeddings.position_embedding.weight[: x.shape[1]]
         chosen = x
-        wanted = len(model.encoder.layers) + layer
+        wanted = last_of(layer, len(model.encoder.layers))
         for index, block in enumerate(model.encoder.layers):
             x = block(x)
             if index == wanted:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from app.diffusion.conditioning.text_encoder import TextEncoder
 from app.diffusion.conditioning.tokenizer import Tokenizer, learn_merges
 from app.diffusion.models.clip_text import ClipText, ClipTextConfig
+from app.errors import InvalidRequest
 
 TOKENIZER = Tokenizer(learn_merges(["red", "circle"]))
 
@@ -34,3 +36,39 @@ def test_a_weight_moves_away_from_the_empty_prompt() -> None:
 def test_weight_one_changes_nothing() -> None:
     clip = encoder()
     torch.testing.assert_close(clip.encode("(red:1.0) circle").context, clip.encode("red circle").context)
+
+
+def test_a_layer_counts_from_the_last_and_one_that_is_not_there_means_the_last() -> None:
+    clip = encoder()
+    last = clip.encode("red").context
+    assert not torch.allclose(clip.with_layer(-2).encode("red").context, last)
+    torch.testing.assert_close(clip.with_layer(-3).encode("red").context, last)
+    assert clip.layer == -1
+
+
+def test_an_embedding_of_a_words_own_vector_is_that_word() -> None:
+    clip = encoder()
+    (token,) = TOKENIZER.encode("circle")
+    own = clip.model.embed(torch.tensor([[token]]))[0]
+    learnt = clip.with_embeddings(lambda name: {"clip_l": own} if name == "mine" else None)
+    torch.testing.assert_close(learnt.encode("red embedding:mine").context, clip.encode("red circle").context)
+    heavy = learnt.encode("red (embedding:mine:1.5)").context
+    torch.testing.assert_close(heavy, clip.encode("red (circle:1.5)").context)
+
+
+def test_an_embedding_of_another_width_is_named() -> None:
+    clip = encoder().with_embeddings(lambda name: torch.ones(2, 24))
+    with pytest.raises(InvalidRequest, match=r"'mine' has vectors of width 24.* 16 wide") as told:
+        clip.encode("red embedding:mine")
+    assert told.value.remedy
+
+
+def test_chunks_and_prompts_of_a_single_tower_go_by_its_name() -> None:
+    clip = encoder()
+    plain = clip.encode("red").context
+    torch.testing.assert_close(clip.encode_chunks(clip.chunks_of("red")).context, plain)
+    torch.testing.assert_close(clip.encode_chunks({}).context, clip.encode("").context)
+    torch.testing.assert_close(clip.encode_each({"g": "circle", "l": "red"}).context, plain)
+    torch.testing.assert_close(clip.encode_each({"g": "red"}).context, plain)
+    assert set(clip.towers) == {"l"}
+    assert clip.with_lengths(3, 4).chunks("red") == clip.chunks("red")
