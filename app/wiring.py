@@ -217,7 +217,7 @@ class Workshop:
         from app.context.context import NodeContext, PreviewPace
 
         pace = self.pace if previews else PreviewPace(0)
-        return NodeContext(site.node_id, self.models, self.files, emit, interrupted, pace)
+        return NodeContext(site.node_id, self.models, self.files, emit, interrupted, pace, site.list_index)
 
     def free(self, unload_models: bool, free_memory: bool) -> None:
         """Give memory back. Results go too: they hold the models."""

@@ -37,7 +37,7 @@ class PreviewPace:
 
 @dataclass(slots=True)
 class NodeContext:
-    """See `protocol.Context`."""
+    """See `protocol.Context`. `list_index` counts the calls of one node."""
 
     is_node_context: ClassVar[bool] = True
 
@@ -47,6 +47,7 @@ class NodeContext:
     emit: Callable[[Event], None]
     interrupted: Callable[[], bool]
     pace: PreviewPace
+    list_index: int = 0
 
     def progress(self, done: float, total: float, preview: Picture | None = None) -> None:
         """See `protocol.Context`."""
