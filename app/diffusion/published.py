@@ -48,7 +48,7 @@ _X4 = UNetConfig(
     transformer_depth=(0, 1, 1, 1),
     context_width=1024,
     linear_projection=True,
-    cross_only=(True, True, True, False),
+    cross_only=(False, True, True, False),
     classes=1000,
 )
 _SDXL = UNetConfig(
@@ -73,9 +73,7 @@ _REFINER = replace(
 _SSD_1B = replace(
     _SDXL, transformer_depth=(0, 2, 4), transformer_depth_middle=-1, output_depth=(4, 4, 10, 2, 1, 1, 0, 0, 0)
 )
-_VEGA = replace(
-    _SDXL, transformer_depth=(0, 1, 2), transformer_depth_middle=-1, output_depth=(2, 2, 2, 1, 1, 1, 0, 0, 0)
-)
+_VEGA = replace(_SDXL, transformer_depth=(0, 1, 2), transformer_depth_middle=-1)
 _KOALA_700M = replace(_SDXL, num_res_blocks=1, transformer_depth=(0, 2, 5), transformer_depth_middle=-2)
 _KOALA_1B = replace(_SDXL, num_res_blocks=1, transformer_depth=(0, 2, 6), transformer_depth_middle=6)
 
