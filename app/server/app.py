@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from app.server import (
+    events,
     features,
     free,
     history,
@@ -46,6 +47,7 @@ def build_app(services: Services) -> web.Application:
         interrupt,
         free,
         jobs,
+        events,
         object_info,
         system_stats,
         features,

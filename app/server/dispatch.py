@@ -8,14 +8,14 @@ import logging
 import sqlite3
 import time
 import uuid
-from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from app.engine.events import Event, RunFailed, RunInterrupted, RunSucceeded
 from app.errors import AppError
 from app.link.messages import Cancel, Done, Free, Heartbeat, Hello, Job, Message, Ready, RunEvent, decode_event
-from app.server.runs import ActiveRun, RunServices, flush_forever, open_run, status_data, worker_lost
+from app.server.runs import ActiveRun, RunServices, open_run, status_data, worker_lost
 from app.store import events as stored_events
 from app.store import job_queries, jobs, queue_order
 from app.store.database import Work
@@ -25,6 +25,7 @@ from app.store.jobs import Accepted, Loss
 log = logging.getLogger(__name__)
 
 _SWEEP_SECONDS = 1.0
+_FORGET_SECONDS = 600.0
 _SILENT_BEATS = 3
 _SERVER_ENDED = "ended together with the server"
 
@@ -79,12 +80,12 @@ class Dispatcher:
 
     async def start(self) -> None:
         """Take every job that ran when an earlier server ended for lost, and begin to look after leases."""
+        await self.services.log.open()
         for record, loss, losses in await self.services.database.write(jobs.recover):
             await self._settle(record, loss, losses, _SERVER_ENDED)
-        await self.services.database.write(lambda connection: stored_events.prune(connection, time.time()))
-        await self.services.database.write(job_queries.prune)
+        await self._forget()
         self._spawn(self._sweep())
-        self._spawn(flush_forever(_Runs(self.workers)))
+        self._spawn(self.services.log.flush_forever())
 
     async def close(self) -> None:
         """Stop: jobs that run are queued again and wait for the next server."""
@@ -95,11 +96,12 @@ class Dispatcher:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.services.log.close()
 
     @property
     def runs(self) -> list[ActiveRun]:
         """The jobs that workers have now."""
-        return list(_Runs(self.workers))
+        return [worker.run for worker in self.workers.values() if worker.run is not None]
 
     # ------------------------------------------------------------ jobs
 
@@ -249,7 +251,7 @@ class Dispatcher:
         )
         if record is None:
             return False
-        run = await open_run(record, self.services)
+        run = open_run(record, self.services)
         if worker.id not in self.workers:
             await run.lost("left before it got the job", counts=False)
             return True
@@ -279,10 +281,14 @@ class Dispatcher:
         return ending or "lost its connection"
 
     async def _sweep(self) -> None:
+        forgotten_at = time.monotonic()
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
             try:
                 await self._sweep_once()
+                if time.monotonic() - forgotten_at > _FORGET_SECONDS:
+                    forgotten_at = time.monotonic()
+                    await self._forget()
             except AppError as broken:
                 log.error("leases cannot be looked after: %s", broken)
 
@@ -298,6 +304,15 @@ class Dispatcher:
         for job_id, token in over:
             await self._reclaim(job_id, token)
 
+    async def _forget(self) -> None:
+        """Keep history and events within their limits."""
+
+        def prune(connection: sqlite3.Connection) -> None:
+            stored_events.prune(connection, time.time())
+            job_queries.prune(connection)
+
+        await self.services.database.write(prune)
+
     async def _reclaim(self, job_id: str, token: int) -> None:
         """A job whose end could not be written, say for want of disk space: nobody has it any more."""
         record = await self.services.database.read(lambda connection: job_queries.get(connection, job_id))
@@ -309,7 +324,7 @@ class Dispatcher:
 
     async def _settle(self, record: JobRecord, loss: Loss, losses: int, reason: str) -> None:
         """Take note of a job that was lost; write its end if that was once too often, or if it was cancelled."""
-        run = await open_run(record, self.services)
+        run = open_run(record, self.services)
         if loss == "queued":
             await run.told_lost(reason, losses)
         elif loss == "poisoned":
@@ -330,13 +345,3 @@ class Dispatcher:
 
 def _expired_by_now(connection: sqlite3.Connection) -> list[tuple[str, int]]:
     return jobs.expired(connection, time.monotonic())
-
-
-@dataclass(frozen=True, slots=True)
-class _Runs:
-    """The runs of the workers, looked up anew whenever iterated."""
-
-    workers: Mapping[str, Worker]
-
-    def __iter__(self) -> Iterator[ActiveRun]:
-        return iter([worker.run for worker in self.workers.values() if worker.run is not None])

@@ -6,7 +6,7 @@ import asyncio
 import json
 import struct
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +19,7 @@ PREVIEW, TEXT, PREVIEW_WITH_METADATA = 1, 3, 4
 _FORMATS = {"image/jpeg": 1, "image/png": 2}
 _CROWDED = 200  # messages waiting; then what a newer message replaces is left out
 _LOST = 20_000  # messages waiting; then the client is not reading at all
+_Waiting = tuple[int | None, str | bytes]
 _DISPENSABLE = frozenset({"progress", "progress_state", "logs"})
 
 
@@ -29,7 +30,7 @@ class Client:
     sid: str
     socket: web.WebSocketResponse
     flags: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    _waiting: deque[str | bytes] = field(default_factory=deque[str | bytes])
+    _waiting: deque[_Waiting] = field(default_factory=lambda: deque[_Waiting]())
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -37,19 +38,24 @@ class Client:
         """Whether previews are to come with metadata."""
         return self.flags.get("supports_preview_metadata") is True
 
-    def put(self, content: str | bytes, *, dispensable: bool = False) -> None:
-        """Add a message to those on their way."""
+    def put(self, content: str | bytes, *, seq: int | None = None, dispensable: bool = False) -> None:
+        """Add a message to those on their way. `seq` is its number, if it is stored."""
         if dispensable and len(self._waiting) > _CROWDED:
             return
-        self._waiting.append(content)
+        self._waiting.append((seq, content))
         self._wake.set()
+
+    def put_first(self, missed: Sequence[_Waiting]) -> None:
+        """Send these numbered messages before what waits, and none of them twice. For before `write` begins."""
+        last = max((seq for seq, _ in missed if seq is not None), default=0)
+        self._waiting = deque([*missed, *(item for item in self._waiting if item[0] is None or item[0] > last)])
 
     async def write(self) -> None:
         """Send what is put, for as long as the socket lives."""
         with suppress(ConnectionError, RuntimeError):  # closed at the other end: its reader ends as well
             while len(self._waiting) < _LOST:
                 while self._waiting:
-                    content = self._waiting.popleft()
+                    _, content = self._waiting.popleft()
                     if isinstance(content, bytes):
                         await self.socket.send_bytes(content)
                     else:
@@ -79,10 +85,9 @@ class Hub:
         """Send a message to one client, or for None to all. A client that is not there misses it."""
         clients = list(self._recipients(to))
         if clients:
-            message = {"type": kind, "data": data} if seq is None else {"type": kind, "data": data, "seq": seq}
-            text = to_json(message)
+            text = message_text(kind, data, seq)
             for client in clients:
-                client.put(text, dispensable=kind in _DISPENSABLE)
+                client.put(text, seq=seq, dispensable=kind in _DISPENSABLE)
 
     def send_preview(self, metadata: Mapping[str, Any], image: bytes, to: str | None = None) -> None:
         """Send a picture in the form that each client takes. `metadata` holds image_type and the node's ids."""
@@ -100,6 +105,11 @@ class Hub:
             return self._clients.values()
         client = self._clients.get(to)
         return () if client is None else (client,)
+
+
+def message_text(kind: str, data: Mapping[str, Any], seq: int | None = None) -> str:
+    """A message as it goes over the socket."""
+    return to_json({"type": kind, "data": data} if seq is None else {"type": kind, "data": data, "seq": seq})
 
 
 def preview_frame(metadata: Mapping[str, Any], image: bytes, *, with_metadata: bool) -> bytes:

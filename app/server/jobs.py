@@ -1,4 +1,4 @@
-"""Jobs as one resource: list, one, cancel, and the messages of one from any point on."""
+"""Jobs as one resource: list, one, cancel, and their order."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from app.graph.json_values import is_dict, is_list
 from app.server.prompts import urgency
 from app.server.replies import read_object, reply, shorten, text_list, whole_number
 from app.server.services import services_of
-from app.store import events, job_queries, queue_order
+from app.store import job_queries, queue_order
 from app.store.database import Work
 from app.store.job_queries import JobFilter, Sort
 from app.store.job_records import JobRecord, State
 
-_STATUS: Mapping[State, str] = {
+STATUS: Mapping[State, str] = {
     "queued": "pending",
     "running": "in_progress",
     "succeeded": "completed",
@@ -26,7 +26,6 @@ _STATUS: Mapping[State, str] = {
 }
 _SORTS: Mapping[str, Sort] = {"created_at": "created", "execution_duration": "duration", "queue": "queue"}
 _MEDIA = ("images", "video", "audio", "gifs", "3d", "text")
-_PAGE = 1000
 
 
 def routes() -> list[web.RouteDef]:
@@ -38,7 +37,6 @@ def routes() -> list[web.RouteDef]:
         web.post("/jobs/{job_id}/cancel", cancel_job),
         web.post("/jobs/{job_id}/reorder", reorder_job),
         web.post("/jobs/{job_id}/urgency", urge_job),
-        web.get("/jobs/{job_id}/events", job_events),
     ]
 
 
@@ -57,7 +55,7 @@ async def list_jobs(request: web.Request) -> web.Response:
 
 async def get_job(request: web.Request) -> web.Response:
     """One job with its prompt and outputs."""
-    job = await _job(request)
+    job = await job_of(request)
     status = {"status_str": "success" if job.state == "succeeded" else "error", "messages": list(job.messages)}
     return reply(
         {
@@ -103,32 +101,12 @@ async def urge_job(request: web.Request) -> web.Response:
     return reply({"urged": moved})
 
 
-async def job_events(request: web.Request) -> web.Response:
-    """The job's stored messages after number `since`; `next` is what to ask since the next time."""
-    since = whole_number(request.query.get("since"), "since", 0, lowest=0) or 0
-    services = services_of(request)
-    for run in services.dispatcher.runs:
-        if run.record.id == request.match_info["job_id"]:
-            await run.save()
-    job = await _job(request)
-    found = await services.database.read(lambda connection: events.since(connection, job.id, since, _PAGE))
-    return reply(
-        {
-            "job_id": job.id,
-            "status": _STATUS[job.state],
-            "events": [event.to_json() for event in found],
-            "next": found[-1].seq if found else since,
-            "has_more": len(found) == _PAGE,
-        }
-    )
-
-
 def summary(job: JobRecord) -> dict[str, Any]:
     """A job as the list shows it."""
     files = list(_files(job.results))
     return {
         "id": job.id,
-        "status": _STATUS[job.state],
+        "status": STATUS[job.state],
         "priority": job.number,
         "urgency": job.urgency,
         "create_time": _milliseconds(job.created),
@@ -164,7 +142,7 @@ def _move(job_id: str, body: Mapping[str, Any]) -> Work[bool]:
 
 def _filter(query: Mapping[str, str]) -> JobFilter:
     words = [word for word in query.get("status", "").split(",") if word]
-    names: dict[str, State] = {word: state for state, word in _STATUS.items()}
+    names: dict[str, State] = {word: state for state, word in STATUS.items()}
     for word in words:
         if word not in names:
             raise InvalidRequest(f"There is no status {word[:40]!r}.", remedy=f"Use {', '.join(names)}.")
@@ -184,7 +162,12 @@ def _filter(query: Mapping[str, str]) -> JobFilter:
     )
 
 
-async def _job(request: web.Request) -> JobRecord:
+async def job_of(request: web.Request) -> JobRecord:
+    """The job that the path names.
+
+    Raises:
+        Missing: unknown.
+    """
     job_id = request.match_info["job_id"]
     job = await services_of(request).database.read(lambda connection: job_queries.get(connection, job_id))
     if job is None:

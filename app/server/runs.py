@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import sqlite3
+import sys
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from app.engine.events import Event, NodeFinished, RunFailed, RunInterrupted
-from app.errors import AppError, Unavailable
+from app.errors import AppError
+from app.server.event_log import EventLog
 from app.server.hub import Hub
 from app.server.publisher import Publisher
 from app.server.wire import Picture, RunTranslator, Said
-from app.store import events as stored_events
 from app.store import jobs, queue_order
 from app.store.database import Database
-from app.store.events import StoredEvent
 from app.store.job_records import JobRecord, Outcome
 from app.store.queue_order import QueueState
 
@@ -29,6 +27,7 @@ class RunServices:
     database: Database
     publisher: Publisher
     hub: Hub
+    log: EventLog
 
 
 @dataclass(slots=True)
@@ -38,9 +37,7 @@ class ActiveRun:
     record: JobRecord
     services: RunServices
     translator: RunTranslator
-    seq: int
     ended: bool = False
-    _unsaved: list[StoredEvent] = field(default_factory=list[StoredEvent])
 
     @property
     def client(self) -> str | None:
@@ -72,8 +69,7 @@ class ActiveRun:
         if self.ended:
             return
         self.ended = True
-        await self.save()
-        loss, losses = await self.services.database.write(
+        loss, losses = await self.services.log.save_with(
             lambda connection: jobs.lose(connection, self.record.id, self.record.token, counts=counts)
         )
         if loss == "queued":
@@ -89,21 +85,7 @@ class ActiveRun:
         """Tell that the job is queued again, and why."""
         data = {"prompt_id": self.record.id, "reason": reason, "losses": losses, "timestamp": _milliseconds()}
         self._say([Said("job_requeued", data, to_all=True)])
-        await self.save()
-
-    async def save(self) -> None:
-        """Store the events that are not stored yet."""
-        unsaved, self._unsaved = self._unsaved, []
-        if not unsaved:
-            return
-        now = time.time()
-        try:
-            await self.services.database.write(
-                lambda connection: stored_events.append(connection, self.record.id, unsaved, now)
-            )
-        except Unavailable:
-            self._unsaved = unsaved + self._unsaved
-            raise
+        await self.services.log.save()
 
     async def _finish(self, outcome: Outcome, said: Iterable[Said | Picture]) -> None:
         """Make the history entry durable, and only then tell that the run is over."""
@@ -111,17 +93,18 @@ class ActiveRun:
         numbered = [(item, self._number(item)) for item in said]
         last = Said("executing", {"node": None, "prompt_id": self.record.id})
         seq = self._number(last)
-        unsaved, self._unsaved = self._unsaved, []
         record, now = self.record, time.time()
 
-        def write(connection: sqlite3.Connection) -> bool:
-            stored_events.append(connection, record.id, unsaved, now)
-            return jobs.finish(connection, record.id, record.token, outcome, now)
+        def write(connection: sqlite3.Connection) -> QueueState | None:
+            ended = jobs.finish(connection, record.id, record.token, outcome, now)
+            return queue_order.state(connection) if ended else None
 
-        if await self.services.database.write(write):
+        queue = await self.services.log.save_with(write)
+        sys.audit("loom.job.ended")
+        if queue is not None:
             for item, number in numbered:
                 self._send(item, number)
-            self.services.hub.send("status", status_data(await self.services.database.read(queue_order.state)))
+            self.services.hub.send("status", status_data(queue))
             self._send(last, seq)
 
     def _say(self, said: Iterable[Said | Picture]) -> None:
@@ -131,9 +114,7 @@ class ActiveRun:
     def _number(self, item: Said | Picture) -> int | None:
         if isinstance(item, Picture) or not item.stored:
             return None
-        self.seq += 1
-        self._unsaved.append(StoredEvent(self.seq, item.type, item.data))
-        return self.seq
+        return self.services.log.add(self.record.id, item.type, item.data)
 
     def _send(self, item: Said | Picture, seq: int | None) -> None:
         hub = self.services.hub
@@ -146,10 +127,9 @@ class ActiveRun:
         return self.record.id, event.node_id
 
 
-async def open_run(record: JobRecord, services: RunServices) -> ActiveRun:
+def open_run(record: JobRecord, services: RunServices) -> ActiveRun:
     """The run of a job that was just claimed."""
-    seq = await services.database.read(lambda connection: stored_events.last_number(connection, record.id))
-    return ActiveRun(record, services, translator_for(record), seq)
+    return ActiveRun(record, services, translator_for(record))
 
 
 def translator_for(record: JobRecord) -> RunTranslator:
@@ -195,12 +175,3 @@ def _unpublished(event: NodeFinished, broken: Exception) -> RunFailed:
 
 def _milliseconds() -> int:
     return int(time.time() * 1000)
-
-
-async def flush_forever(runs: Iterable[ActiveRun], seconds: float = 0.25) -> None:
-    """Store new events of the runs every so often."""
-    while True:
-        await asyncio.sleep(seconds)
-        for run in list(runs):
-            with contextlib.suppress(Unavailable):  # it is tried again, and those who ask are told
-                await run.save()

@@ -21,6 +21,7 @@ from app.link.launcher import LocalLauncher
 from app.server.app import build_app
 from app.server.catalogue import Catalogue
 from app.server.dispatch import Dispatcher
+from app.server.event_log import EventLog
 from app.server.hub import Hub
 from app.server.publisher import Publisher
 from app.server.runs import RunServices
@@ -138,7 +139,9 @@ def _services(settings: Settings, folders: Folders, database: Database, publishe
         hub=hub,
         catalogue=catalogue,
         dispatcher=Dispatcher(
-            RunServices(database, publisher, hub), settings.serve.lease_seconds, settings.serve.cancel_grace_seconds
+            RunServices(database, publisher, hub, EventLog(database)),
+            settings.serve.lease_seconds,
+            settings.serve.cancel_grace_seconds,
         ),
         logs=LogLines(hub),
         secret=secrets.token_urlsafe(32),

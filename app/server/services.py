@@ -14,6 +14,7 @@ from aiohttp import web
 
 from app.server.catalogue import Catalogue
 from app.server.dispatch import Dispatcher
+from app.server.event_log import EventLog
 from app.server.hub import Hub
 from app.server.publisher import Publisher
 from app.settings import Settings
@@ -68,6 +69,11 @@ class Services:
     dispatcher: Dispatcher
     logs: LogLines
     secret: str = field(repr=False)
+
+    @property
+    def log(self) -> EventLog:
+        """The messages of all jobs."""
+        return self.dispatcher.services.log
 
     @property
     def user_files(self) -> UserFiles:

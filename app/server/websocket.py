@@ -13,15 +13,16 @@ from aiohttp import WSMsgType, web
 
 from app.graph.json_values import is_dict
 from app.server.features import features
-from app.server.hub import Client
-from app.server.replies import to_json
+from app.server.hub import Client, message_text
+from app.server.replies import to_json, whole_number
 from app.server.runs import status_data
 from app.server.services import Services, services_of
-from app.store import queue_order
-from app.store.queue_order import QueueState
+from app.store import events, queue_order
+from app.store.events import Scope
 
 _LARGEST_MESSAGE = 1 << 20
 _LONGEST_ID = 200
+_MOST_MISSED = 10_000
 
 
 def routes() -> list[web.RouteDef]:
@@ -30,13 +31,18 @@ def routes() -> list[web.RouteDef]:
 
 
 async def websocket(request: web.Request) -> web.WebSocketResponse:
-    """Talk with one client for as long as it is connected."""
+    """Talk with one client for as long as it is connected. With `since` it first gets what it missed of its jobs."""
     services = services_of(request)
+    since = whole_number(request.query.get("since"), "since", None, lowest=0)
     socket = web.WebSocketResponse(max_msg_size=_LARGEST_MESSAGE, heartbeat=30)
     await socket.prepare(request)
     client = Client(request.query.get("clientId", "")[:_LONGEST_ID] or uuid.uuid4().hex, socket)
-    _greet(services, client, await services.database.read(queue_order.state))
-    services.hub.add(client)
+    services.hub.add(client)  # from now on nothing is missed; what was before is asked for next
+    try:
+        client.put_first([*await _greeting(services, client), *await _missed(services, client, since)])
+    except BaseException:
+        services.hub.remove(client)
+        raise
     writer = asyncio.create_task(client.write())
     try:
         await _listen(services, client)
@@ -49,13 +55,24 @@ async def websocket(request: web.Request) -> web.WebSocketResponse:
     return socket
 
 
-def _greet(services: Services, client: Client, queue: QueueState) -> None:
-    client.put(to_json({"type": "status", "data": {**status_data(queue), "sid": client.sid}}))
+async def _greeting(services: Services, client: Client) -> list[tuple[None, str]]:
+    queue = await services.database.read(queue_order.state)
+    said = [("status", {**status_data(queue), "sid": client.sid})]
     for run in services.dispatcher.runs:
         if run.client == client.sid and run.translator.running is not None:
-            client.put(to_json({"type": "executing", "data": {"node": run.translator.running}}))
             state = run.translator.progress_state()
-            client.put(to_json({"type": state.type, "data": state.data}))
+            said += [("executing", {"node": run.translator.running}), (state.type, dict(state.data))]
+    return [(None, message_text(kind, data)) for kind, data in said]
+
+
+async def _missed(services: Services, client: Client, since: int | None) -> list[tuple[int, str]]:
+    """What the client's jobs said after number `since`; nothing when it does not ask."""
+    if since is None:
+        return []
+    await services.log.save()
+    scope = Scope(client_id=client.sid)
+    found = await services.database.read(lambda connection: events.since(connection, scope, since, _MOST_MISSED))
+    return [(event.seq, message_text(event.type, event.data, event.seq)) for event in found]
 
 
 async def _listen(services: Services, client: Client) -> None:

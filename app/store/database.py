@@ -1,7 +1,7 @@
 """One SQLite file: one thread that writes, one that reads, in WAL mode.
 
 Code that uses it is plain functions over a connection; `Database.write` and `Database.read` run them in the right
-thread, `write` inside one transaction. What a write returns has reached the disk.
+thread, `write` whole or not at all. What a write returns has reached the disk. See `store.writer`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from app.errors import Unavailable
 from app.store.schema import upgrade
+from app.store.writer import Writer
 
 log = logging.getLogger(__name__)
 
@@ -33,28 +34,26 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._writer = ThreadPoolExecutor(1, "database-writer")
         self._reader = ThreadPoolExecutor(1, "database-reader")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._write_connection = self._writer.submit(_open_or_set_aside, path).result()
+            self._writer = Writer(lambda: _open_or_set_aside(path))
             self._read_connection = self._reader.submit(_open_for_reading, path).result()
         except (OSError, sqlite3.Error) as broken:
-            self._writer.shutdown()
             self._reader.shutdown()
             raise Unavailable(
                 f"The database {path} cannot be opened: {broken}", remedy="Make its folder writable or use another one."
             ) from broken
 
     async def write(self, work: Work[T]) -> T:
-        """Run `work` in one transaction; it is durable when this returns, and undone when it raises.
+        """Run `work` as a whole; it is durable when this returns, and undone when it raises.
 
         Once begun it is carried through even if the caller is cancelled.
 
         Raises:
             Unavailable: no space, no permission, or another process holds the file.
         """
-        return await asyncio.shield(asyncio.wrap_future(self._writer.submit(_transact, self._write_connection, work)))
+        return await asyncio.shield(asyncio.wrap_future(self._writer.submit(work)))
 
     async def read(self, work: Work[T]) -> T:
         """Run `work`, which only reads."""
@@ -62,7 +61,7 @@ class Database:
 
     def write_blocking(self, work: Work[T]) -> T:
         """`write` for callers in a thread of their own."""
-        return self._writer.submit(_transact, self._write_connection, work).result()
+        return self._writer.submit(work).result()
 
     def read_blocking(self, work: Work[T]) -> T:
         """`read` for callers in a thread of their own."""
@@ -70,10 +69,9 @@ class Database:
 
     def close(self) -> None:
         """Finish what was begun and close the file."""
+        self._writer.close()
         self._reader.submit(self._read_connection.close)
-        self._writer.submit(self._write_connection.close)
         self._reader.shutdown()
-        self._writer.shutdown()
 
 
 def open_connection(path: Path | str) -> sqlite3.Connection:
@@ -112,24 +110,3 @@ def _open_or_set_aside(path: Path) -> sqlite3.Connection:
         for suffix in ("-wal", "-shm"):
             path.with_name(path.name + suffix).unlink(missing_ok=True)
         return open_connection(path)
-
-
-def _transact(connection: sqlite3.Connection, work: Work[T]) -> T:
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-        result = work(connection)
-        connection.execute("COMMIT")
-    except sqlite3.OperationalError as broken:
-        _undo(connection)
-        raise Unavailable(
-            f"The database could not be written: {broken}.", remedy="Free space on its disk, then try again."
-        ) from broken
-    except BaseException:
-        _undo(connection)
-        raise
-    return result
-
-
-def _undo(connection: sqlite3.Connection) -> None:
-    if connection.in_transaction:  # a full disk ends the transaction by itself
-        connection.execute("ROLLBACK")

@@ -1,4 +1,8 @@
-"""Stored messages of jobs, numbered from 1 within each job, so that who comes back can ask "since n"."""
+"""Stored messages of jobs under growing numbers, so that who comes back can ask "since n", of one job or of all.
+
+A number is given when a message is told, and stored a moment later. A server that dies in between must not give the
+same number to another message, so each server takes its numbers from a block of its own (`reserve`).
+"""
 
 from __future__ import annotations
 
@@ -11,13 +15,15 @@ from typing import Any
 from app.store.job_records import to_text
 
 _LAST_SECONDS = 7 * 24 * 3600.0
+_BLOCK = 1 << 32  # numbers of one server's life; JavaScript counts exactly up to two million such blocks
 
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
-    """One message as clients got it."""
+    """One message of a job as clients got it."""
 
     seq: int
+    job_id: str
     type: str
     data: Mapping[str, Any]
 
@@ -26,25 +32,47 @@ class StoredEvent:
         return {"seq": self.seq, "type": self.type, "data": self.data}
 
 
-def append(connection: sqlite3.Connection, job_id: str, events: Iterable[StoredEvent], now: float) -> None:
-    """Store events of a job. A number that is there already is left as it is."""
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whose events: of one job, of the jobs that one client submitted, or of all."""
+
+    job_id: str | None = None
+    client_id: str | None = None
+
+
+def reserve(connection: sqlite3.Connection) -> int:
+    """The number after which a new server may number its events: nobody has used any of the next `_BLOCK`."""
+    (last,) = connection.execute(
+        "INSERT INTO counters (name, value) VALUES ('event', ?)"
+        " ON CONFLICT (name) DO UPDATE SET value = value + ? RETURNING value",
+        (_BLOCK, _BLOCK),
+    ).fetchone()
+    return last - _BLOCK
+
+
+def append(connection: sqlite3.Connection, events: Iterable[StoredEvent], now: float) -> None:
+    """Store events. A number that is there already is left as it is, and a job that is gone has no events."""
     connection.executemany(
-        "INSERT OR IGNORE INTO events (job_id, seq, type, data, at) SELECT id, ?, ?, ?, ? FROM jobs WHERE id = ?",
-        [(event.seq, event.type, to_text(event.data), now, job_id) for event in events],
+        "INSERT OR IGNORE INTO events (seq, job_id, type, data, at) SELECT ?, id, ?, ?, ? FROM jobs WHERE id = ?",
+        [(event.seq, event.type, to_text(event.data), now, event.job_id) for event in events],
     )
 
 
-def since(connection: sqlite3.Connection, job_id: str, seq: int, limit: int = 1000) -> list[StoredEvent]:
-    """Events of a job after that number, in order."""
+def since(connection: sqlite3.Connection, scope: Scope, seq: int, limit: int = 1000) -> list[StoredEvent]:
+    """Events after that number, in order."""
+    conditions: list[str] = ["seq > ?"]
+    values: list[int | str] = [seq]
+    if scope.job_id is not None:
+        conditions.append("job_id = ?")
+        values.append(scope.job_id)
+    if scope.client_id is not None:
+        conditions.append("job_id IN (SELECT id FROM jobs WHERE client_id = ?)")
+        values.append(scope.client_id)
     rows = connection.execute(
-        "SELECT seq, type, data FROM events WHERE job_id = ? AND seq > ? ORDER BY seq LIMIT ?", (job_id, seq, limit)
+        f"SELECT seq, job_id, type, data FROM events WHERE {' AND '.join(conditions)} ORDER BY seq LIMIT ?",
+        (*values, limit),
     )
-    return [StoredEvent(row["seq"], row["type"], json.loads(row["data"])) for row in rows]
-
-
-def last_number(connection: sqlite3.Connection, job_id: str) -> int:
-    """The highest number of a job's events, 0 for none."""
-    return connection.execute("SELECT coalesce(max(seq), 0) FROM events WHERE job_id = ?", (job_id,)).fetchone()[0]
+    return [StoredEvent(row["seq"], row["job_id"], row["type"], json.loads(row["data"])) for row in rows]
 
 
 def prune(connection: sqlite3.Connection, now: float, seconds: float = _LAST_SECONDS) -> int:

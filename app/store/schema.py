@@ -65,11 +65,29 @@ _STEPS = (
     DROP INDEX jobs_queued;
     CREATE INDEX jobs_queued ON jobs (urgency DESC, number, position) WHERE state = 'queued';
     """,
+    # Events of all jobs in one row of numbers, so that a client of many jobs asks "since n" once.
+    """
+    CREATE TABLE numbered_events (
+        seq INTEGER PRIMARY KEY,
+        job_id TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+        type TEXT NOT NULL,
+        data TEXT NOT NULL,
+        at REAL NOT NULL
+    );
+    INSERT INTO numbered_events (seq, job_id, type, data, at)
+        SELECT row_number() OVER (ORDER BY at, job_id, seq), job_id, type, data, at FROM events;
+    DROP TABLE events;
+    ALTER TABLE numbered_events RENAME TO events;
+    CREATE INDEX events_of_job ON events (job_id, seq);
+    CREATE INDEX events_at ON events (at);
+    CREATE INDEX jobs_client ON jobs (client_id) WHERE client_id IS NOT NULL;
+    INSERT OR REPLACE INTO counters (name, value) SELECT 'event', coalesce(max(seq), 0) FROM events;
+    """,
 )
 
 
-def upgrade(connection: sqlite3.Connection) -> None:
-    """Bring the tables to this program's version.
+def upgrade(connection: sqlite3.Connection, to: int = len(_STEPS)) -> None:
+    """Bring the tables to this program's version, or to the earlier one `to`.
 
     Raises:
         Unavailable: they are of a later version.
@@ -80,5 +98,5 @@ def upgrade(connection: sqlite3.Connection) -> None:
             f"The database is of version {version}, and this program knows {len(_STEPS)}.",
             remedy="Use the newer program, or another --user-directory.",
         )
-    for number, step in enumerate(_STEPS[version:], version + 1):
+    for number, step in enumerate(_STEPS[version:to], version + 1):
         connection.executescript(f"BEGIN IMMEDIATE; {step} PRAGMA user_version = {number}; COMMIT;")

@@ -24,6 +24,7 @@ from app.engine.events import (
 from app.link.messages import Cancel, Done, Free, Heartbeat, Hello, Job, Message, Ready, RunEvent, decode, encode_event
 from app.server import dispatch as dispatch_module
 from app.server.dispatch import Dispatcher, Worker
+from app.server.event_log import EventLog
 from app.server.hub import Hub
 from app.server.publisher import Publisher
 from app.server.runs import RunServices
@@ -128,7 +129,7 @@ async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
     hub, processes = Heard(), Processes()
     outputs = OutputFolders(tmp_path / "output", tmp_path / "temp", DatabaseIndex(database))
     publisher = Publisher(outputs)
-    dispatcher = Dispatcher(RunServices(database, publisher, hub), 30.0, 0.05, processes)
+    dispatcher = Dispatcher(RunServices(database, publisher, hub, EventLog(database)), 30.0, 0.05, processes)
     await dispatcher.start()
     yield Scene(dispatcher, database, hub, outputs, processes)
     await dispatcher.close()

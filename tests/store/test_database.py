@@ -27,7 +27,7 @@ def put(connection: sqlite3.Connection) -> None:
 
 
 def count(connection: sqlite3.Connection) -> int:
-    return connection.execute("SELECT count(*) FROM counters").fetchone()[0]
+    return connection.execute("SELECT count(*) FROM counters WHERE name = 'x'").fetchone()[0]
 
 
 async def test_a_write_is_whole_or_not_at_all(database: Database) -> None:
