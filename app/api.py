@@ -35,7 +35,7 @@ from app.graph.declaration import (
     Tip,
     node,
 )
-from app.graph.returned import Blocker, Returned
+from app.graph.returned import Blocker, LoopState, Returned
 
 __all__ = [
     "AppError",
@@ -53,6 +53,7 @@ __all__ = [
     "InvalidRequest",
     "Latent",
     "Lazy",
+    "LoopState",
     "Mask",
     "Model",
     "NoisePort",

@@ -22,6 +22,7 @@ class Arguments:
         self._graph = graph
         self._values = values
         self._extra = extra
+        self.carried: dict[str, Any] = {}  # what the ends of loops keep from round to round
 
     def parents(self, node_id: str, spec: NodeSpec) -> list[str]:
         """The nodes that may be read, lazily or not, without repeats."""
@@ -91,6 +92,10 @@ class Arguments:
             return self._extra.extra_pnginfo
         if kind == "DYNPROMPT":
             return self._graph
+        if kind == "ROUND":
+            return self._graph.node(node_id).round
+        if kind == "CARRIED":
+            return self.carried.get(node_id)
         return node_id if kind == "UNIQUE_ID" else self._extra.secrets.get(kind)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from app.errors import InvalidPrompt
@@ -20,6 +20,8 @@ class DynamicPrompt:
         self._submitted = prompt
         self._original = original
         self._parents: dict[str, str] = {}
+        self._children: dict[str, list[str]] = {}
+        self._copied: dict[str, str] = {}  # copy in a loop's round → the node that clients know
         self._real: dict[str, str] = {}
         self._display: dict[str, str] = {}
 
@@ -49,9 +51,44 @@ class DynamicPrompt:
         for node in added.values():
             self.prompt.nodes[node.id] = node
             self._parents[node.id] = parent_id
+            self._children.setdefault(parent_id, []).append(node.id)
             self._real[node.id] = self.get_real_node_id(parent_id)
             self._display[node.id] = node.display_id or self.get_display_node_id(parent_id)
         return list(added)
+
+    def add_round(self, nodes: Mapping[str, PromptNode], originals: Mapping[str, str]) -> None:
+        """Adds the copies of a loop's body for one round; `originals` says what each is a copy of."""
+        for node in nodes.values():
+            original = originals[node.id]
+            self.prompt.nodes[node.id] = node
+            self._copied[node.id] = self.known_id(original)
+            self._real[node.id] = self.get_real_node_id(original)
+            self._display[node.id] = self.get_display_node_id(original)
+            parent = self._parents.get(original)
+            if parent is not None:
+                self._parents[node.id] = parent
+
+    def replace(self, node: PromptNode) -> None:
+        """Puts the node in the place of the one with its id."""
+        self.prompt.nodes[node.id] = node
+
+    def forget(self, node_ids: Iterable[str]) -> None:
+        """Removes nodes that a loop or an expansion has added."""
+        for node_id in node_ids:
+            for table in (self.prompt.nodes, self._parents, self._children, self._copied, self._real, self._display):
+                table.pop(node_id, None)
+
+    def children_of(self, node_id: str) -> Sequence[str]:
+        """The nodes that this one expanded to."""
+        return self._children.get(node_id, ())
+
+    def known_id(self, node_id: str) -> str:
+        """The id under which clients hear of the node: its own, or for a copy in a loop that of the original."""
+        return self._copied.get(node_id, node_id)
+
+    def is_copy(self, node_id: str) -> bool:
+        """Whether the node is a copy of another one for a later round of a loop."""
+        return node_id in self._copied
 
     def get_node(self, node_id: str) -> dict[str, Any]:
         """The node as JSON data."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Protocol
 
-from app.graph.returned import Blocker, Returned
+from app.graph.returned import Blocker, LoopState, Returned
 from app.graph.spec import NodeSpec
 
-__all__ = ["Blocker", "Node", "Returned"]
+__all__ = ["Blocker", "LoopState", "Node", "Returned"]
 
 
 class Node(Protocol):

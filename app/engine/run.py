@@ -6,7 +6,7 @@ import logging
 import time
 from asyncio import Task
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from app.engine.arguments import Arguments, constants
@@ -18,6 +18,7 @@ from app.engine.events import (
     NodeFinished,
     NodesCached,
     NodeStarted,
+    Progress,
     RunFailed,
     RunInterrupted,
     RunSucceeded,
@@ -26,14 +27,17 @@ from app.engine.failure import run_failed
 from app.engine.held import Values
 from app.engine.lists import blocker_in, calls, expansion_links, merged_ui, slots
 from app.engine.loop import CallLoop
-from app.engine.node import Blocker, Node, Returned
+from app.engine.node import Blocker, LoopState, Node, Returned
+from app.engine.rounds import LoopRun, Rounds
 from app.engine.schedule import Schedule
 from app.engine.site import CallSite, RunExtras
 from app.engine.validators import custom_complaints
 from app.errors import Cancelled, InvalidPrompt
 from app.graph.fingerprint import NodeKey, difference, node_key, node_keys
+from app.graph.loops import LOOP, LoopPlan, plan_loops
 from app.graph.order import ancestors, topological
 from app.graph.prompt import Prompt, PromptNode
+from app.graph.spec import NodeSpec
 
 
 def run(
@@ -86,7 +90,7 @@ class _Run:
         extra: RunExtras,
     ):
         self.graph = DynamicPrompt(prompt, extra.prompt)
-        self.outputs = outputs
+        self.outputs = tuple(outputs)
         self.nodes = nodes
         self.cache = cache
         self.context_for = context_for
@@ -95,11 +99,12 @@ class _Run:
         self.schedule = Schedule()
         self.values = Values()
         self.loop = CallLoop()
+        self.rounds = Rounds(self.graph)
         self.arguments = Arguments(self.graph, self.values, extra)
         self.keys: dict[str, NodeKey] = {}
         self.earlier: dict[tuple[str, str], NodeKey] = {}
         self.work: dict[str, _Work] = {}
-        self.executed: list[str] = []
+        self.executed: dict[str, None] = {}
         self.current = ""  # the node to blame, and what it was called with
         self.inputs: dict[str, list[Any]] = {}
 
@@ -118,7 +123,7 @@ class _Run:
 
     def _prepare(self) -> Iterator[Event]:
         """Keys, what is stored already, and the schedule of the rest."""
-        order = ancestors(self.graph.prompt, self.outputs).order
+        roots, order = self._plan()
         self._ask_validators(order)
         specs = {self.graph.node(node_id).class_type: self._class_of(node_id).spec for node_id in order}
         self.keys = node_keys(self.graph.prompt, order, specs, self._fingerprints(order))
@@ -127,10 +132,26 @@ class _Run:
         self.cache.begin({key.key for key in self.keys.values()})
         stored = {node_id: entry for node_id in order if (entry := self._stored(node_id)) is not None}
         yield NodesCached(tuple(stored))
+        shown = frozenset(self.outputs)
         for node_id, entry in stored.items():
-            if entry.ui is not None or node_id in self.outputs:
+            if (entry.ui is not None or node_id in shown) and not self.rounds.rounds_of(node_id):
                 yield self._from_cache(node_id, entry)
-        self._enlist(node_id for node_id in self.outputs if node_id not in stored)
+        self._enlist(node_id for node_id in roots if node_id not in stored)
+
+    def _plan(self) -> tuple[Sequence[str], Sequence[str]]:
+        """The nodes to begin from, and all that they need, parents first; the run knows its loops then."""
+        order = ancestors(self.graph.prompt, self.outputs).order
+        if not any(self._class_of(node_id).spec.loop for node_id in order):
+            return self.outputs, order
+        plan = self._loops(self.outputs)
+        return plan.roots, ancestors(self.graph.prompt, [*self.outputs, *plan.ends]).order
+
+    def _loops(self, outputs: Sequence[str]) -> LoopPlan:
+        plan = plan_loops(self.graph.prompt.nodes, lambda node_id: self._class_of(node_id).spec, outputs)
+        for self.current, (first, *_) in plan.complaints.items():
+            raise InvalidPrompt(first.details, kind=first.type, remedy=str(first.extra_info["remedy"]))
+        self.rounds.add(plan.loops)
+        return plan
 
     def _ask_validators(self, order: Sequence[str]) -> None:
         for node_id in order:
@@ -161,11 +182,11 @@ class _Run:
         if found.cycles:
             raise _cycle(found.cycles[0])
         for node_id in found.order:
-            self.values.expect(self._parents(node_id))
+            self.values.expect(self._read_by(node_id))
         for node_id, entry in stored.items():
             self.values.hold(node_id, entry)
         for node_id in found.order:
-            for parent in self._parents(node_id):
+            for parent in self._read_by(node_id):
                 self._load(parent)
         for node_id in found.order:
             spec = self._class_of(node_id).spec
@@ -182,6 +203,9 @@ class _Run:
         return entry is not None
 
     def _stored(self, node_id: str) -> Entry | None:
+        loop = self.rounds.of(node_id)
+        if loop is not None and loop.loop.roots:
+            return None  # its rounds are walked, so that what they show is shown again
         return self.cache.get(self.keys[node_id].key)
 
     def _load(self, node_id: str) -> None:
@@ -193,6 +217,11 @@ class _Run:
 
     def _parents(self, node_id: str) -> list[str]:
         return self.arguments.parents(node_id, self._class_of(node_id).spec)
+
+    def _read_by(self, node_id: str) -> list[str]:
+        """What must be kept for a node: its parents, and for a loop's end all that its rounds read from outside."""
+        loop = self.rounds.of(node_id)
+        return self._parents(node_id) if loop is None else [*self._parents(node_id), *loop.outside]
 
     def _class_of(self, node_id: str) -> Node:
         class_type = self.graph.node(node_id).class_type
@@ -241,18 +270,22 @@ class _Run:
         self.inputs = inputs = self.arguments.gather(node_id, node.spec)
         self._stop_if_interrupted()
         lacking = self.arguments.lacking(node_id, node, inputs)
+        loop = self.rounds.of(node_id)
+        if loop is not None:
+            lacking = list(dict.fromkeys([*lacking, *_roots(loop, inputs)]))
         if lacking:
             self._enlist(lacking)
             self.schedule.wait_for(node_id, lacking)
             return
         arguments = calls(inputs, node.spec)
-        blockers = [blocker_in(each, node.spec) for each in arguments]
+        blockers = [blocker_in(_stopping(each, node.spec), node.spec) for each in arguments]
         message = next((blocker.message for blocker in blockers if blocker and blocker.message), None)
         if message is not None:
-            yield NodeBlocked(node_id, node.spec.id, message)
+            yield NodeBlocked(self.graph.known_id(node_id), node.spec.id, message)
         work = _Work(time.perf_counter(), self.extra.meter(), self._reason(node_id), any(blockers))
-        if not all(blockers):
-            yield NodeStarted(node_id, node.spec.id, self.graph.get_display_node_id(node_id))
+        if not all(blockers) and (loop is None or loop.round == 0):
+            known = self.graph.known_id(node_id)
+            yield NodeStarted(known, node.spec.id, self.graph.get_display_node_id(node_id))
         self.work[node_id] = work
         self._call(node_id, node, list(zip(arguments, blockers, strict=True)))
         if not self.loop.holds(node_id):
@@ -266,7 +299,8 @@ class _Run:
                 results.append(Returned((Blocker(),) * len(node.spec.outputs)))
                 continue
             self._stop_if_interrupted()
-            site = CallSite(node_id, node.spec.id, self.graph.get_display_node_id(node_id), node_id, index)
+            display = self.graph.get_display_node_id(node_id)
+            site = CallSite(self.graph.known_id(node_id), node.spec.id, display, node_id, index)
             result = node.call(self.context_for(site), each)
             results.append(result if isinstance(result, Returned) else self.loop.start(result))
         if any(not isinstance(result, Returned) for result in results):
@@ -278,6 +312,10 @@ class _Run:
         """All calls have returned; those that expanded first need their nodes to run."""
         work.seconds = time.perf_counter() - work.started
         work.peak_bytes = work.peak()
+        loop = self.rounds.of(node_id)
+        if loop is not None and work.results[0].again is not None:
+            yield from self._next_round(node_id, loop, work.results[0].again)
+            return
         if all(result.expand is None for result in work.results):
             yield from self._finish(node_id, work)
             return
@@ -294,6 +332,24 @@ class _Run:
         roots = [each for each in dict.fromkeys([*work.links, *outputs]) if each not in self.values]
         self._enlist(roots)
         self.schedule.wait_for(node_id, roots)
+
+    def _next_round(self, end: str, loop: LoopRun, carried: Any) -> Iterator[Event]:
+        """The end of a loop asked for another round: it waits for the next begin."""
+        read = self._parents(end)
+        state = next((each for (each,) in self.inputs.values() if isinstance(each, LoopState)), LoopState(True))
+        yield Progress(self.graph.known_id(end), loop.round + 1, state.total or loop.round + 1)
+        self.work.pop(end, None)
+        self.arguments.carried[end] = carried
+        over = self.rounds.advance(end, lambda node_id: self._class_of(node_id).spec)
+        begin = loop.names[loop.loop.begin]
+        self._key_expansion(loop.names.values())
+        self.values.expect(self._parents(end))
+        self._enlist([begin])
+        self.schedule.wait_for(end, [begin])
+        self.values.release(read)
+        self.graph.forget(over)
+        for node_id in over:
+            self.keys.pop(node_id, None)
 
     def _key_expansion(self, roots: Iterable[str]) -> None:
         """Keys for what an expansion brought in: its own nodes, and submitted ones that nobody needed before."""
@@ -315,9 +371,9 @@ class _Run:
         key = self.keys[node_id]
         if key.repeatable and not work.blocked:
             self.cache.put(key.key, entry)
-        self.executed.append(node_id)
+        self.executed[self.graph.known_id(node_id)] = None
         yield NodeFinished(
-            node_id,
+            self.graph.known_id(node_id),
             spec.id,
             self.graph.get_display_node_id(node_id),
             cached=False,
@@ -331,16 +387,20 @@ class _Run:
 
     def _complete(self, node_id: str, entry: Entry) -> None:
         self.values.hold(node_id, entry)
-        self.values.release(self._parents(node_id))
+        self.values.release(self._read_by(node_id))
         self.schedule.finish(node_id)
         self.work.pop(node_id, None)
         self.inputs = {}
 
     def _from_cache(self, node_id: str, entry: Entry) -> NodeFinished:
         shown = self.graph.get_display_node_id(node_id)
-        return NodeFinished(node_id, self.graph.node(node_id).class_type, shown, cached=True, ui=entry.ui)
+        known = self.graph.known_id(node_id)
+        return NodeFinished(known, self.graph.node(node_id).class_type, shown, cached=True, ui=entry.ui)
 
     def _reason(self, node_id: str) -> str:
+        if self.graph.is_copy(node_id):
+            (_, number), *_ = self.rounds.rounds_of(node_id) or [("", self.graph.node(node_id).round)]
+            return f"round {number + 1} of its loop"
         node = self.graph.node(node_id)
         before = self.earlier.get((node_id, node.class_type))
         if before is None:
@@ -362,7 +422,12 @@ class _Run:
         node_id, class_type = self._blame()
         hidden: Mapping[str, str] = self.nodes[class_type].spec.hidden if class_type in self.nodes else {}
         inputs = {name: values for name, values in self.inputs.items() if name not in hidden}
-        return run_failed(error, node_id=node_id, class_type=class_type, inputs=inputs, executed=self.executed)
+        failed = run_failed(error, node_id=node_id, class_type=class_type, inputs=inputs, executed=self.executed)
+        where = "".join(
+            f" It was round {number + 1} of the loop that ends at node {self.graph.known_id(end)}."
+            for end, number in self.rounds.rounds_of(self.current)
+        )
+        return replace(failed, remedy=f"{failed.remedy}{where}".strip()) if where else failed
 
 
 def _fingerprint(node: Node, asked: PromptNode) -> Any:
@@ -371,6 +436,22 @@ def _fingerprint(node: Node, asked: PromptNode) -> Any:
     except Exception as error:  # a pack's own code; NaN makes the node run, which tells what is wrong
         logging.getLogger(__name__).warning("Node %s could not say whether it changed: %s", asked.id, error)
         return float("nan")
+
+
+def _roots(loop: LoopRun, inputs: Mapping[str, list[Any]]) -> list[str]:
+    """What hangs on the body of a loop, if this round runs and has not been asked for it yet."""
+    running = any(isinstance(value, LoopState) and value.running for values in inputs.values() for value in values[:1])
+    if not running or loop.asked:
+        return []
+    loop.asked = True
+    return loop.roots()
+
+
+def _stopping(arguments: Mapping[str, Any], spec: NodeSpec) -> Mapping[str, Any]:
+    """The arguments in which a blocker stops the node: of a loop's end only what its begin says."""
+    if spec.loop != "end":
+        return arguments
+    return {port.name: arguments.get(port.name) for port in spec.inputs if port.type == LOOP}
 
 
 def _cycle(node_ids: Sequence[str]) -> InvalidPrompt:

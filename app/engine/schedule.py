@@ -14,6 +14,7 @@ class Schedule:
         self._children: dict[str, list[str]] = {}  # unfinished node → who waits for it
         self._rank: dict[str, tuple[int, int]] = {}
         self._ready: list[tuple[int, int, str]] = []
+        self._added = 0
 
     def __contains__(self, node_id: str) -> bool:
         return node_id in self._waiting
@@ -32,7 +33,8 @@ class Schedule:
         Among ready nodes those added with `first` run first, else the one that was added first: parents are added
         depth first, so that a branch ends, and its values go, before the next one begins.
         """
-        self._rank[node_id] = (0 if first else 1, len(self._rank))
+        self._rank[node_id] = (0 if first else 1, self._added)
+        self._added += 1
         self._waiting[node_id] = 0
         self._children[node_id] = []
         self.wait_for(node_id, parents)
@@ -52,7 +54,7 @@ class Schedule:
 
     def finish(self, node_id: str) -> None:
         """The node is done; who waited for it alone becomes ready."""
-        del self._waiting[node_id]
+        del self._waiting[node_id], self._rank[node_id]
         for child in self._children.pop(node_id):
             self._waiting[child] -= 1
             if self._waiting[child] == 0:

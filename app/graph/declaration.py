@@ -13,7 +13,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from app.graph.json_values import is_sequence
 from app.graph.ports import (
@@ -146,11 +146,12 @@ def node(
     not_idempotent: bool = False,
     deprecated: bool = False,
     experimental: bool = False,
+    loop: Literal["", "begin", "end"] = "",
 ) -> Callable[[Body], FunctionNode]:
     """Declares the decorated function as a node.
 
     `id` is the stable class name, by default the function's name; `outputs` names the outputs, by default after their
-    types; `aliases` are further words to find the node by.
+    types; `aliases` are further words to find the node by; `loop` makes it one side of a loop (see `graph.loops`).
 
     Raises:
         TypeError: a parameter or the return without a hint, or a hint that says no port.
@@ -173,6 +174,7 @@ def node(
             not_idempotent=not_idempotent,
             deprecated=deprecated,
             experimental=experimental,
+            loop=loop,
         )
         return FunctionNode(body, spec, ports)
 

@@ -20,6 +20,7 @@ MAX_DEPTH = 64
 LONG_TEXT = 64
 CHANGED = "\0changed"  # the part that the class's own fingerprint gives; no input can have this name
 IDENTITY = "\0id"  # the part of classes whose results are never shared
+ROUND = "\0round"  # the part of classes that count a loop's rounds
 UNEQUAL = "?"  # the part of a value that nothing equals, itself included
 
 
@@ -58,6 +59,8 @@ def node_key(node: PromptNode, spec: NodeSpec, keys: Mapping[str, NodeKey], chan
         parts[CHANGED] = token(changed)
     if spec.not_idempotent or "UNIQUE_ID" in spec.hidden.values():
         parts[IDENTITY] = token(node.id)
+    if "ROUND" in spec.hidden.values():
+        parts[ROUND] = str(node.round)
     if UNEQUAL in parts.values():
         return NodeKey(secrets.token_hex(32), parts, False)
     said = "".join(f"{len(name)}:{name}{len(part)}:{part}" for name, part in parts.items())

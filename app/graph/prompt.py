@@ -32,7 +32,8 @@ class NoLink:
 class PromptNode:
     """One node: an input is a `Link`, a `NoLink`, or a literal (a list that was wrapped in `__value__` is a literal).
 
-    `display_id` is where clients show the node, "" for itself; only expansions set it.
+    `display_id` is where clients show the node, "" for itself; only expansions set it. `round` counts the rounds of
+    the loop that the node begins.
     """
 
     id: str
@@ -40,6 +41,7 @@ class PromptNode:
     inputs: dict[str, Any] = field(default_factory=dict[str, Any])
     title: str = ""
     display_id: str = ""
+    round: int = 0
 
     def links(self) -> Iterator[tuple[str, Link]]:
         """The linked inputs, by name."""

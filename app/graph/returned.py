@@ -14,11 +14,13 @@ class Returned:
     `values` has one entry per output port; `ui` is the dict of lists that clients are shown;
     `expand` is a graph in prompt form that takes the node's place, `values` then may hold links into it
     (`Link`, or the JSON pair of id and slot).
+    `again`, from the end of a loop, asks for another round; it is what the end gets as its hidden input CARRIED then.
     """
 
     values: tuple[Any, ...] = ()
     ui: Mapping[str, list[Any]] = field(default_factory=dict[str, list[Any]])
     expand: Mapping[str, Any] | None = None
+    again: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +31,16 @@ class Blocker:
     """
 
     message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LoopState:
+    """What the begin of a loop tells its end: whether this round is run, its number from 0, and of how many.
+
+    `values` are what the loop's values are at the start of the round, a list of values each.
+    """
+
+    running: bool
+    round: int = 0
+    total: int | None = None
+    values: tuple[list[Any], ...] = ()

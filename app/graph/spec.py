@@ -59,6 +59,7 @@ class NodeSpec:
     has_fingerprint: bool = False  # the class says itself when it changed; asked in the worker
     validator_inputs: tuple[str, ...] = ()  # inputs that its validator answers for; "*" all, "input_types" link types
     accepts_any_input: bool = False  # inputs that it does not declare are passed too
+    loop: Literal["", "begin", "end"] = ""  # what stands between the two runs once in each round
 
     def input(self, name: str) -> InputSpec | None:
         """The input of that name, or None."""
@@ -143,6 +144,7 @@ _PLAIN_FIELDS = (
     "has_validator",
     "has_fingerprint",
     "accepts_any_input",
+    "loop",
 )
 
 

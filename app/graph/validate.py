@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from app.errors import InvalidPrompt
+from app.graph.loops import LoopPlan, plan_loops
 from app.graph.order import Sorted, ancestors, parents_of
 from app.graph.prompt import Link, NoLink, Prompt, PromptNode
 from app.graph.spec import InputSpec, NodeSpec
@@ -42,17 +43,21 @@ def validate(
     _require_known_classes(prompt, specs)
     outputs = _outputs(prompt, specs, targets)
     needed = ancestors(prompt, outputs)
-    complaints: dict[str, list[Complaint]] = {}
+    plan = LoopPlan(roots=tuple(outputs))
+    if any(specs[prompt.nodes[node_id].class_type].loop for node_id in needed.order):
+        plan = plan_loops(prompt.nodes, lambda node_id: specs[prompt.nodes[node_id].class_type], outputs)
+        needed = ancestors(prompt, [*outputs, *plan.ends])
+    complaints: dict[str, list[Complaint]] = {node_id: list(found) for node_id, found in plan.complaints.items()}
     nodes = dict(prompt.nodes)
     check = _Check(prompt, specs, files)
     for node_id in needed.order:
         checked = check.node(prompt.nodes[node_id])
         nodes[node_id] = checked.node
         if checked.complaints:
-            complaints[node_id] = checked.complaints
+            complaints.setdefault(node_id, []).extend(checked.complaints)
     for cycle in needed.cycles:
         complaints.setdefault(cycle[0], []).append(_cycle_complaint(prompt, cycle))
-    failing = _failing_outputs(prompt, needed, outputs, complaints)
+    failing = _failing_outputs(prompt, needed, outputs, plan, complaints)
     node_errors = {
         node_id: {
             "errors": [each.to_json() for each in complaints[node_id]],
@@ -213,7 +218,7 @@ def _cycle_complaint(prompt: Prompt, cycle: tuple[str, ...]) -> Complaint:
 
 
 def _failing_outputs(
-    prompt: Prompt, needed: Sorted, outputs: Sequence[str], complaints: Collection[str]
+    prompt: Prompt, needed: Sorted, outputs: Sequence[str], plan: LoopPlan, complaints: Collection[str]
 ) -> dict[str, list[str]]:
     """For each node with complaints the outputs that need it.
 
@@ -221,10 +226,20 @@ def _failing_outputs(
     """
     bits = {output: 1 << index for index, output in enumerate(outputs)}
     reach = dict.fromkeys(needed.order, 0) | bits
+    for output in outputs:  # an output in a loop needs the loop's end as well
+        end = plan.inside.get(output)
+        while end is not None:
+            reach[end] |= bits[output]
+            end = plan.inside.get(end)
     for node_id in reversed(needed.order):
         for parent in parents_of(prompt, node_id):
             reach[parent] |= reach[node_id]
-    return {node_id: [output for output in outputs if reach[node_id] & bits[output]] for node_id in complaints}
+    # What is wrong with a loop that nobody reads from concerns all who are in it.
+    every = (1 << len(outputs)) - 1
+    return {
+        node_id: [output for output in outputs if (reach.get(node_id) or every) & bits[output]]
+        for node_id in complaints
+    }
 
 
 def _all_failed(complaints: Mapping[str, list[Complaint]], node_errors: dict[str, dict[str, Any]]) -> InvalidPrompt:
