@@ -9,17 +9,12 @@ from typing import Any
 from app.errors import InvalidPrompt
 from app.graph.json_values import is_dict, is_list, is_object
 from app.graph.prompt import MAX_DEPTH, MAX_NODES, depth_exceeds
+from app.graph.types import ANYTHING, COMBO
 
 OUTSIDE_IN = "-10"  # the node inside a definition that stands for the instance's inputs
 OUTSIDE_OUT = "-20"  # and for its outputs
 MUTED = 2
 BYPASSED = 4
-
-_RENAMED = {
-    "T2IAdapterLoader": "ControlNetLoader",
-    "ConditioningAverage ": "ConditioningAverage",
-    "SDV_img2vid_Conditioning": "SVD_img2vid_Conditioning",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +29,11 @@ class Socket:
 
 @dataclass(frozen=True, slots=True)
 class UiNode:
-    """A node as it lies on the canvas. `values` is what the file says of its widgets, a list or an object."""
+    """A node as it lies on the canvas.
+
+    `values` is what the file says of its widgets, a list or an object; `named_values` what newer files say beside it.
+    `search_name` is the name by which texts such as %Name.width% find it.
+    """
 
     id: str
     type: str
@@ -43,7 +42,9 @@ class UiNode:
     inputs: tuple[Socket, ...] = ()
     outputs: tuple[str, ...] = ()  # types
     values: list[Any] | dict[str, Any] = field(default_factory=list[Any])
-    named_values: dict[str, Any] = field(default_factory=dict[str, Any])
+    named_values: dict[str, Any] | None = None
+    search_name: str = ""
+    output_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +70,11 @@ class UiGraph:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A workflow: the graph, and the definitions that nodes of it may be instances of."""
+    """A workflow: the graph, the definitions that nodes of it may be instances of, and what group nodes hold."""
 
     graph: UiGraph
     definitions: Mapping[str, UiGraph] = field(default_factory=dict[str, UiGraph])
+    group_nodes: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 def is_workflow(data: object) -> bool:
@@ -100,35 +102,45 @@ def parse_document(data: object) -> Document:
         for definition in _objects(inner.get("subgraphs") if is_object(inner) else None):
             definitions.setdefault(_text(definition.get("id")), _graph(definition))
             waiting.append(definition)
-    return Document(_graph(data), definitions)
+    extra = data.get("extra")
+    groups = extra.get("groupNodes") if is_object(extra) else None
+    return Document(_graph(data), definitions, groups if is_object(groups) else {})
 
 
 def _graph(data: Mapping[str, Any]) -> UiGraph:
-    nodes = [_node(node) for node in _objects(data.get("nodes"))]
+    nodes = [parse_ui_node(node) for node in _objects(data.get("nodes"))]
+    by_id: dict[str, UiNode] = {}
+    for node in nodes:
+        if node.id:
+            by_id.setdefault(node.id, node)  # of two with one id the first is meant
     if len(nodes) > MAX_NODES:
         raise InvalidPrompt(f"The workflow has {len(nodes)} nodes, more than {MAX_NODES}.", remedy="Split it.")
     listed = data.get("links")
     links = [link for link in map(_link, listed if is_list(listed) else ()) if link is not None]
     return UiGraph(
-        {node.id: node for node in nodes},
+        by_id,
         {link.id: link for link in links},
         tuple(_text(port.get("name")) for port in _objects(data.get("inputs"))),
         _text(data.get("name")),
     )
 
 
-def _node(data: Mapping[str, Any]) -> UiNode:
-    kind = _text(data.get("type"))
+def parse_ui_node(data: Mapping[str, Any]) -> UiNode:
+    """A node's record, read leniently."""
     values, named = data.get("widgets_values"), data.get("widgets_values_named")
+    properties = data.get("properties")
+    outputs = list(_objects(data.get("outputs")))
     return UiNode(
         id=_text(data.get("id")),
-        type=_RENAMED.get(kind, kind),
+        type=_text(data.get("type")),
         mode=_whole(data.get("mode")) or 0,
         title=_text(data.get("title")),
         inputs=tuple(_socket(socket) for socket in _objects(data.get("inputs"))),
-        outputs=tuple(_text(socket.get("type")) for socket in _objects(data.get("outputs"))),
+        outputs=tuple(type_name(socket.get("type")) for socket in outputs),
         values=values if is_list(values) or is_dict(values) else [],
-        named_values=named if is_dict(named) else {},
+        named_values=named if is_dict(named) else None,
+        search_name=_text(properties.get("Node name for S&R")) if is_object(properties) else "",
+        output_names=tuple(_text(socket.get("name")) for socket in outputs),
     )
 
 
@@ -136,7 +148,7 @@ def _socket(data: Mapping[str, Any]) -> Socket:
     link = data.get("link")
     return Socket(
         name=_text(data.get("name")),
-        type=_text(data.get("type")),
+        type=type_name(data.get("type")),
         link=None if link is None else _text(link),
         widget=isinstance(data.get("widget"), Mapping),
     )
@@ -155,6 +167,14 @@ def _link(data: object) -> UiLink | None:
     if first is None or second is None:
         return None
     return UiLink(_text(link_id), _text(origin), first, _text(target), second)
+
+
+def type_name(value: object) -> str:
+    """The type of a socket: a list of options is a combo; nothing, "" and 0 stand for anything."""
+    if is_list(value):
+        return COMBO
+    name = _text(value)
+    return ANYTHING if name in ("", "0") else name
 
 
 def _objects(data: object) -> Iterable[Mapping[str, Any]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from app.errors import InvalidPrompt
@@ -20,10 +21,12 @@ from app.graph.document import (
     is_workflow,
     parse_document,
 )
+from app.graph.group_nodes import group_graph
+from app.graph.patterns import fill_patterns
 from app.graph.prompt import MAX_NODES, Link, Prompt, PromptNode
 from app.graph.spec import NodeSpec
-from app.graph.types import compatible
-from app.graph.widgets import widget_values
+from app.graph.types import ANYTHING, compatible
+from app.graph.widgets import Files, has_widget, widget_values
 
 __all__ = ["is_workflow", "workflow_to_prompt"]
 
@@ -31,6 +34,12 @@ PRIMITIVE = "PrimitiveNode"
 REROUTE = "Reroute"
 FRONTEND_ONLY = frozenset({"Note", "MarkdownNote", PRIMITIVE, REROUTE})
 MAX_NESTING = 32
+
+_RENAMED = {
+    "T2IAdapterLoader": "ControlNetLoader",
+    "ConditioningAverage ": "ConditioningAverage",
+    "SDV_img2vid_Conditioning": "SVD_img2vid_Conditioning",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,23 +64,24 @@ class _Scope:
 
 
 def workflow_to_prompt(
-    data: object, specs: Mapping[str, NodeSpec], files: Mapping[str, Sequence[Any]] | None = None
+    data: object, specs: Mapping[str, NodeSpec], files: Files | None = None, now: datetime | None = None
 ) -> Prompt:
     """The prompt of a saved workflow (version 0.4 or 1).
 
     Muted nodes are left out, bypassed ones hand their input on, reroutes and primitives are looked through, and the
-    nodes inside a subgraph get ids such as "5:12". `files` are the options of combos that list a folder.
+    nodes inside a subgraph get ids such as "5:12". `files` are the options of combos that list a folder. Texts such as
+    %date:yyyy% and %KSampler.seed% are filled where the moment `now` is given.
 
     Raises:
         InvalidPrompt: no workflow, links that go round in a circle, subgraphs that contain themselves.
     """
     document = parse_document(data)
-    scopes = _unfold(document)
+    known = {**{old: specs[new] for old, new in _RENAMED.items() if new in specs}, **specs}
+    compiler = _Compiler(known, files or {}, _filler(document, known, files or {}, now))
     nodes: dict[str, PromptNode] = {}
-    compiler = _Compiler(document, specs, files or {})
-    for scope in scopes:
+    for scope in _unfold(document, known, files or {}):
         for node in scope.graph.nodes.values():
-            if node.type not in FRONTEND_ONLY and node.type not in document.definitions and _runs(node):
+            if node.type not in FRONTEND_ONLY and node.id not in scope.children and _runs(node):
                 built = compiler.node(scope, node)
                 nodes[built.id] = built
     return Prompt({node_id: _without_dangling(node, nodes) for node_id, node in nodes.items()})
@@ -87,7 +97,30 @@ def _without_dangling(node: PromptNode, nodes: Mapping[str, PromptNode]) -> Prom
     return PromptNode(node.id, node.class_type, kept, node.title)
 
 
-def _unfold(document: Document) -> list[_Scope]:
+def _filler(
+    document: Document, specs: Mapping[str, NodeSpec], files: Files, now: datetime | None
+) -> Callable[[str], str]:
+    """What becomes of a text on its way to the prompt."""
+
+    def look_up(name: str, widget: str) -> object:
+        for graph in (document.graph, *document.definitions.values()):
+            for node in graph.nodes.values():
+                if name in (node.search_name, _title(node, specs.get(node.type))):
+                    values = list(node.values.values() if isinstance(node.values, dict) else node.values)
+                    of_primitive = node.type == PRIMITIVE and widget == "value" and bool(values)
+                    value = values[0] if of_primitive else widget_values(node, specs.get(node.type), files).get(widget)
+                    if value is not None:
+                        return value
+        return None
+
+    return lambda text: fill_patterns(text, look_up, now) if now is not None and "%" in text else text
+
+
+def _title(node: UiNode, spec: NodeSpec | None) -> str:
+    return node.title or (spec.display_name if spec else "") or (spec.id if spec else node.type)
+
+
+def _unfold(document: Document, specs: Mapping[str, NodeSpec], files: Files) -> list[_Scope]:
     """The root's scope and those of all instances in it, outer ones first."""
     scopes = [_Scope(document.graph)]
     count = 0
@@ -100,10 +133,16 @@ def _unfold(document: Document) -> list[_Scope]:
             )
         for node in scope.graph.nodes.values():
             definition = document.definitions.get(node.type)
+            instance = node
+            if definition is None and _runs(node):
+                definition = group_graph(document, node, specs, files)
+                instance = replace(node, values=[], named_values=None)  # the nodes inside have them
             if definition is not None and _runs(node):
-                inner = _Scope(definition, f"{scope.prefix}{node.id}:", scope, node, depth=scope.depth + 1)
-                inner.promoted = _promoted(definition, node)
-                inner.results = {x.target_slot: x.id for x in definition.links.values() if x.target == OUTSIDE_OUT}
+                inner = _Scope(definition, f"{scope.prefix}{node.id}:", scope, instance, depth=scope.depth + 1)
+                inner.promoted = _promoted(definition, instance)
+                outward = (link for link in definition.links.values() if link.target == OUTSIDE_OUT)
+                for link in outward:
+                    inner.results.setdefault(link.target_slot, link.id)
                 scope.children[node.id] = inner
                 scopes.append(inner)
     return scopes
@@ -114,22 +153,23 @@ def _promoted(definition: UiGraph, instance: UiNode) -> dict[str, Any]:
     inward: set[int] = set()
     for link in definition.links.values():
         target = definition.nodes.get(link.target)
-        if link.origin == OUTSIDE_IN and target and any(s.widget and s.link == link.id for s in target.inputs):
+        reached = target.inputs[link.target_slot : link.target_slot + 1] if target else ()
+        if link.origin == OUTSIDE_IN and any(socket.widget for socket in reached):
             inward.add(link.origin_slot)
     widgets = [name for index, name in enumerate(definition.inputs) if index in inward]
     values = instance.values
     given = values if isinstance(values, dict) else dict(zip(widgets, values, strict=False))
-    named = {**given, **instance.named_values}
+    named = {**(instance.named_values or {}), **{name: value for name, value in given.items() if value is not None}}
     return {name: named[name] for name in widgets if named.get(name) is not None}
 
 
 class _Compiler:
     """Makes prompt nodes of canvas nodes."""
 
-    def __init__(self, document: Document, specs: Mapping[str, NodeSpec], files: Mapping[str, Sequence[Any]]):
-        self.document = document
+    def __init__(self, specs: Mapping[str, NodeSpec], files: Files, fill: Callable[[str], str]):
         self.specs = specs
         self.files = files
+        self.fill = fill
 
     def node(self, scope: _Scope, node: UiNode) -> PromptNode:
         """One node with widget values, overruled by what its sockets are fed with."""
@@ -139,8 +179,11 @@ class _Compiler:
             fed = self.resolve(scope, socket)
             if fed is not None:
                 inputs[socket.name] = fed.value if isinstance(fed, _Literal) else fed
-        title = node.title or (spec.display_name if spec else "") or node.type
-        return PromptNode(scope.prefix + node.id, node.type, inputs, title)
+        for port in spec.inputs if spec else ():
+            value = inputs.get(port.name)
+            if port.type == "STRING" and has_widget(port) and isinstance(value, str):
+                inputs[port.name] = self.fill(value)
+        return PromptNode(scope.prefix + node.id, spec.id if spec else node.type, inputs, _title(node, spec))
 
     def resolve(self, scope: _Scope, socket: Socket) -> Link | _Literal | None:
         """What feeds a socket in the end: a node that runs (or a muted one), a value, or nothing."""
@@ -169,13 +212,13 @@ class _Compiler:
         source = scope.graph.nodes.get(link.origin)
         if source is None:
             return None
-        if source.mode == BYPASSED:
-            return _next(scope, _bypass(source, link.origin_slot, socket.type))
-        if source.type in self.document.definitions and source.mode != MUTED:
-            return _inward(scope.children[source.id], link.origin_slot, socket.type)
         if source.type == PRIMITIVE:
             values = source.values if isinstance(source.values, list) else list(source.values.values())
             return _Literal(values[0]) if values and values[0] is not None else None
+        if source.mode == BYPASSED:
+            return _next(scope, _bypass(source, link.origin_slot, socket.type))
+        if source.id in scope.children:
+            return _inward(scope.children[source.id], link.origin_slot, socket.type)
         if source.type in FRONTEND_ONLY:
             return _next(scope, source.inputs[0] if source.inputs else None)
         return Link(scope.prefix + source.id, link.origin_slot)
@@ -204,9 +247,9 @@ def _inward(inner: _Scope, slot: int, kind: str) -> tuple[_Scope, Socket] | None
 def _bypass(node: UiNode, slot: int, wanted: str) -> Socket | None:
     """The input that a bypassed node hands on for its output `slot`, to a target of type `wanted`."""
     same = node.inputs[slot] if slot < len(node.inputs) else None
-    if wanted in ("", "*"):
+    if wanted == ANYTHING:
         return same or next(iter(node.inputs), None)
-    given = node.outputs[slot] if slot < len(node.outputs) else "*"
+    given = node.outputs[slot] if slot < len(node.outputs) else ANYTHING
     return next(_candidates(node, same, given, wanted), None)
 
 
@@ -218,5 +261,5 @@ def _candidates(node: UiNode, same: Socket | None, given: str, wanted: str) -> I
 
 
 def _feeds(socket: Socket, given: str, wanted: str) -> bool:
-    kind = socket.type.upper() or "*"
-    return compatible(kind, given.upper() or "*") and compatible(kind, wanted.upper())
+    kind = socket.type.upper()
+    return compatible(kind, given.upper()) and compatible(kind, wanted.upper())

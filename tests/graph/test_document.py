@@ -51,7 +51,7 @@ def test_nodes_are_read_leniently() -> None:
         }
     )
     first, second = document.graph.nodes.values()
-    assert (first.id, first.type, first.mode, first.title) == ("5", "ControlNetLoader", 4, "Mine")
+    assert (first.id, first.type, first.mode, first.title) == ("5", "T2IAdapterLoader", 4, "Mine")
     assert first.inputs[0].link == "7" and first.inputs[0].widget
     assert first.outputs == ("IMAGE",)
     assert first.values == [1, "a"]

@@ -6,7 +6,7 @@ import pytest
 
 from app.graph.document import Socket, UiNode
 from app.graph.spec import InputSpec, NodeSpec
-from app.graph.widgets import default_of, widget_ports, widget_values
+from app.graph.widgets import default_of, value_places, widget_values, widgets_of
 
 FILES = {"input": ("cat.png",), "checkpoints": ()}
 SAMPLERS = ("euler", "heun")
@@ -90,8 +90,29 @@ def test_null_and_missing_values_are_the_defaults() -> None:
     assert values(KSAMPLER, []) == {"seed": 0, "steps": 20, "cfg": 8.0, "sampler_name": "euler", "denoise": 1.0}
 
 
-def test_values_by_name_go_first() -> None:
-    assert values(KSAMPLER, [7, "fixed", 20], named_values={"steps": 9})["steps"] == 9
+def test_names_beside_the_list_say_whose_its_values_are() -> None:
+    named = {"steps": 1, "seed": 1, "control_after_generate": "fixed"}
+    found = values(KSAMPLER, [20, 7, "fixed"], named_values=named)
+    assert (found["steps"], found["seed"], found["cfg"]) == (20, 7, 8.0)
+
+
+def test_names_of_another_length_or_without_an_order_are_passed_over() -> None:
+    assert values(KSAMPLER, [7, "fixed", 20], named_values={"steps": 9})["steps"] == 20
+    assert values(KSAMPLER, [7, "fixed"], named_values={"1": 0, "steps": 0})["seed"] == 7
+
+
+def test_inputs_that_grew_under_a_declared_one_are_kept() -> None:
+    found = values(KSAMPLER, [7, 512, 3], named_values={"seed": 7, "model.width": 512, "other.width": 3})
+    assert found["model.width"] == 512
+    assert "other.width" not in found
+
+
+def test_a_place_that_the_list_lacks_is_told() -> None:
+    node = UiNode("1", "x", values=[7, 30])
+    assert value_places(node, widgets_of(KSAMPLER)[:3], FILES) == [0, -1, 1]
+
+
+def test_values_may_be_stored_by_name() -> None:
     assert values(KSAMPLER, {"steps": 9, "videopreview": {}})["steps"] == 9
     assert "videopreview" not in values(KSAMPLER, {"videopreview": {}})
 
@@ -100,7 +121,7 @@ def test_required_widgets_come_before_optional_ones() -> None:
     spec = NodeSpec(
         "A", (InputSpec("late", "INT", "optional"), InputSpec("first", "STRING"), InputSpec("socket", "IMAGE"))
     )
-    assert [port.name for port in widget_ports(spec)] == ["first", "late"]
+    assert [widget.name for widget in widgets_of(spec)] == ["first", "late"]
     assert values(spec, ["text", 5]) == {"first": "text", "late": 5}
 
 
@@ -118,6 +139,9 @@ def test_a_node_of_unknown_class_keeps_what_is_named() -> None:
     assert values(None, [5, "x"], inputs=sockets) == {"n": 5, "s": "x"}
     assert values(None, {"a": 1}) == {"a": 1}
     assert values(None, [5]) == {}
+    assert values(None, [5, "increment", "x"], inputs=sockets) == {"n": 5, "s": "x"}
+    assert values(None, [5, None, "x"], named_values={"n": 1, "gap": 2, "upload": 3}) == {"n": 5}
+    assert values(None, [5], named_values={"n": 1, "s": "y"}) == {"n": 1, "s": "y"}
 
 
 @pytest.mark.parametrize(
@@ -134,7 +158,12 @@ def test_a_node_of_unknown_class_keeps_what_is_named() -> None:
         (InputSpec("x", (), folder="input"), "cat.png"),
         (InputSpec("x", (), folder="checkpoints"), None),
         (InputSpec("x", ()), None),
-        (InputSpec("x", "COLOR"), None),
+        (InputSpec("x", "COLOR"), ""),
+        (InputSpec("x", "MODEL"), None),
+        (InputSpec("x", "INT", options={"min": -5}), 0),
+        (InputSpec("x", "FLOAT", options={"max": -1.0}), -1.0),
+        (InputSpec("x", ("a", "b"), options={"default": "gone"}), "a"),
+        (InputSpec("x", "COMBO", options={"default": "remote"}), "remote"),
     ],
 )
 def test_fresh_widgets(port: InputSpec, default: Any) -> None:

@@ -1,5 +1,6 @@
 import { MODE } from "../core/doc/schema.js";
 import { align, arrange } from "../core/graph/arrange.js";
+import { stringifyJson } from "../core/format/json.js";
 import { copySelection, paste, readClip } from "../core/graph/clipboard.js";
 import { addGroup, padded, union } from "../core/graph/groups.js";
 import { disconnect, insertOnLink } from "../core/graph/links.js";
@@ -49,7 +50,7 @@ export function toggleFlagOfSelection(session, flag) {
 /** @param {Session} session @returns {string | null} the selection as text */
 export function copyText({ document }) {
   const clip = copySelection(document);
-  return clip && JSON.stringify(clip);
+  return clip && stringifyJson(clip);
 }
 
 /**

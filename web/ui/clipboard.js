@@ -1,5 +1,4 @@
 import { typing } from "../view/dom.js";
-import { NoGraph, readJson } from "../core/format/read.js";
 import { copyText, pasteText, removeSelection } from "./actions.js";
 
 /**
@@ -45,11 +44,12 @@ function readsText() {
  * @param {import("./app.js").App} app
  * @param {string} text
  */
-function pasteAnything(app, text) {
+async function pasteAnything(app, text) {
   const { session, editor } = app;
   if (!session || !text.trim()) return;
   const at = session.viewport.toGraph(editor.pointer);
   if (pasteText(session, text, at)) return;
+  const { NoGraph, readJson } = await import("../core/format/read.js");
   try {
     const { record } = readJson(text, app.definitions, "The clipboard");
     app.tabs.open(record, { name: "Pasted" });

@@ -1,7 +1,6 @@
-import { NoGraph, readFile } from "../core/format/read.js";
-import { compilePrompt } from "../core/graph/prompt.js";
+import { stringifyJson } from "../core/format/json.js";
 import { addNode } from "../core/graph/nodes.js";
-import { widgetsOf } from "../core/nodes/widgets.js";
+import { setWidget, widgetsOf } from "../core/nodes/widgets.js";
 import { askChoice, askText } from "./dialogs.js";
 
 /**
@@ -25,6 +24,7 @@ export class Files {
    */
   async openFile(file, at) {
     const { app } = this;
+    const { NoGraph, readFile } = await import("../core/format/read.js");
     const bytes = new Uint8Array(await file.arrayBuffer());
     try {
       const { record, kind } = readFile(file.name, bytes, app.definitions);
@@ -69,7 +69,7 @@ export class Files {
       const widget = node && widgetsOf(node, def).find((candidate) => candidate.name === owner);
       if (!widget) return;
       if (!widget.choices?.includes(value)) widget.choices?.push(value);
-      session.document.transact("Choose picture", (tx) => tx.set("node", id, widget.path, value));
+      session.document.transact("Choose picture", (tx) => setWidget(tx, id, widget, value, def));
     } catch (error) {
       app.toasts.show(`The picture could not be sent: ${/** @type {Error} */ (error).message}`, { tone: "bad" });
     }
@@ -100,7 +100,7 @@ export class Files {
         .replace(/\.json$/i, "")}.json`;
       if (path !== document.path && !(await this.#mayWrite(path))) return;
     }
-    const text = JSON.stringify(withView(session), null, 2);
+    const text = stringifyJson(withView(session), 2);
     try {
       await this.app.server.request(`/userdata/${encodeURIComponent(`${FOLDER}/${path}`)}?overwrite=true`, {
         method: "POST",
@@ -151,6 +151,7 @@ export class Files {
       return;
     }
     try {
+      const { readFile } = await import("../core/format/read.js");
       const response = await app.server.request(`/userdata/${encodeURIComponent(`${FOLDER}/${path}`)}`);
       const { record } = readFile(path, new Uint8Array(await response.arrayBuffer()), app.definitions);
       app.tabs.open(record, { name: path.replace(/\.json$/, ""), path });
@@ -172,9 +173,10 @@ export class Files {
   }
 
   /** Give the graph to the browser as a file. @param {Session} session @param {{api?: boolean}} [options] */
-  download(session, { api = false } = {}) {
+  async download(session, { api = false } = {}) {
+    const { compilePrompt } = await import("../core/graph/prompt.js");
     const data = api ? compilePrompt(session.document.graph, session.definitions) : withView(session);
-    const address = URL.createObjectURL(new Blob([JSON.stringify(data, null, 2)], { type: "application/json" }));
+    const address = URL.createObjectURL(new Blob([stringifyJson(data, 2)], { type: "application/json" }));
     const link = document.createElement("a");
     link.href = address;
     link.download = `${session.document.name}${api ? ".api" : ""}.json`;

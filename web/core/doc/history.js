@@ -1,4 +1,4 @@
-import { invertAll } from "./patch.js";
+import { ABSENT, invertAll } from "./patch.js";
 
 /**
  * @typedef {import("./patch.js").Patch} Patch
@@ -23,6 +23,8 @@ export function joined(first, second) {
       return (
         patch.op === "set" &&
         other.op === "set" &&
+        patch.value !== ABSENT &&
+        other.value !== ABSENT &&
         patch.kind === other.kind &&
         patch.id === other.id &&
         patch.path.join("\u0000") === other.path.join("\u0000")

@@ -3,7 +3,8 @@
  * out. Each carries what it replaced, so that its inverse needs no look at the document.
  *
  * @typedef {import("./schema.js").Kind} Kind
- * @typedef {{op: "set", kind: Kind, id: string, path: (string | number)[], value: unknown, old: unknown}} SetPatch
+ * @typedef {{op: "set", kind: Kind, id: string, path: (string | number)[], value: unknown, old: unknown,
+ *   next?: string}} SetPatch next: the key that stood behind one that is taken away
  * @typedef {{op: "insert" | "remove", kind: Kind, id: string, record: any, before: string | null}} MovePatch
  * @typedef {SetPatch | MovePatch} Patch
  */
@@ -56,7 +57,7 @@ export function keyOf(kind, id) {
  * @param {Patch} patch
  */
 export function applyPatch(graph, patch) {
-  if (patch.op === "set") return setAt(recordOf(graph, patch.kind, patch.id), patch.path, patch.value);
+  if (patch.op === "set") return setAt(recordOf(graph, patch.kind, patch.id), patch);
   const records = collection(graph, patch.kind);
   const key = keyOf(patch.kind, patch.id);
   if (patch.op === "remove") records.delete(key);
@@ -100,16 +101,35 @@ export function valueAt(record, path) {
 }
 
 /**
+ * The key behind a path's last one in its object, so that what is taken away can come back to its place.
  * @param {any} record
  * @param {(string | number)[]} path
- * @param {unknown} value
+ * @returns {string | undefined}
  */
-function setAt(record, path, value) {
+export function keyBehind(record, path) {
+  const holder = valueAt(record, path.slice(0, -1));
+  if (holder === null || typeof holder !== "object" || Array.isArray(holder)) return undefined;
+  const keys = Object.keys(holder);
+  return keys[keys.indexOf(String(path[path.length - 1])) + 1];
+}
+
+/**
+ * @param {any} record
+ * @param {SetPatch} patch
+ */
+function setAt(record, { path, value, next }) {
   const holder = path.slice(0, -1).reduce((at, key) => at[key], record);
   const last = path[path.length - 1];
-  if (value !== ABSENT) holder[last] = value;
-  else if (Array.isArray(holder)) holder.length = Math.min(holder.length, Number(last));
-  else delete holder[last];
+  if (value === ABSENT) {
+    if (Array.isArray(holder)) holder.length = Math.min(holder.length, Number(last));
+    else delete holder[last];
+    return;
+  }
+  const later = next === undefined || Object.hasOwn(holder, last) ? [] : Object.keys(holder);
+  const moved = later.slice(later.indexOf(String(next))).map((key) => [key, holder[key]]);
+  for (const [key] of moved) delete holder[key];
+  holder[last] = value;
+  for (const [key, kept] of moved) holder[key] = kept;
 }
 
 /**

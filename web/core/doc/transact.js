@@ -1,4 +1,4 @@
-import { ABSENT, applyPatch, collection, follower, keyOf, recordOf, valueAt } from "./patch.js";
+import { ABSENT, applyPatch, collection, follower, keyBehind, keyOf, recordOf, valueAt } from "./patch.js";
 
 /** @typedef {import("./patch.js").Patch} Patch */
 /** @typedef {import("./schema.js").Kind} Kind */
@@ -35,9 +35,18 @@ export class Transaction {
         });
       }
     }
+    const holder = valueAt(record, path.slice(0, -1));
+    const last = path[path.length - 1];
+    // One by one, so that undo takes the list back to its old length.
+    for (let at = Array.isArray(holder) ? holder.length : Infinity; at < Number(last); at += 1)
+      this.#do({ op: "set", kind, id: String(id), path: [...path.slice(0, -1), at], value: null, old: ABSENT });
     const old = valueAt(record, path);
     const next = value === undefined ? ABSENT : value;
-    if (!Object.is(old, next)) this.#do({ op: "set", kind, id: String(id), path, value: next, old });
+    if (Object.is(old, next)) return;
+    /** @type {import("./patch.js").SetPatch} */
+    const patch = { op: "set", kind, id: String(id), path, value: next, old };
+    if (next === ABSENT) patch.next = keyBehind(record, path);
+    this.#do(patch);
   }
 
   /**

@@ -1,5 +1,6 @@
 import { isObject } from "../doc/schema.js";
 import { apiToWorkflow } from "./api_prompt.js";
+import { parseJson } from "./json.js";
 import { pngTexts, webpTexts } from "./png.js";
 
 /**
@@ -68,19 +69,15 @@ export function readJson(text, definitions, name = "The text") {
 }
 
 /**
- * Python writes NaN and Infinity, which JSON does not know; they become null.
  * @param {string} text
  * @returns {unknown} undefined where it is no JSON
  */
 function parse(text) {
-  for (const candidate of [text, text.replace(/(?<=[:[,]\s*)-?(?:NaN|Infinity)\b/g, "null")]) {
-    try {
-      return JSON.parse(candidate);
-    } catch {
-      continue;
-    }
+  try {
+    return parseJson(text);
+  } catch {
+    return undefined;
   }
-  return undefined;
 }
 
 /**

@@ -1,5 +1,6 @@
 import { nextId } from "../doc/ids.js";
 import { isObject, pair } from "../doc/schema.js";
+import { parseJson } from "../format/json.js";
 import { connect } from "./links.js";
 import { insertNode } from "./nodes.js";
 
@@ -42,7 +43,7 @@ function unlinked(node) {
 export function readClip(text) {
   if (!text.startsWith("{")) return null;
   try {
-    const clip = JSON.parse(text);
+    const clip = parseJson(text);
     return isObject(clip) && clip.latentLoom === "nodes" && Array.isArray(clip.nodes)
       ? /** @type {Clip} */ (clip)
       : null;

@@ -16,10 +16,17 @@ import { typeName } from "../graph/slot_types.js";
 /** @type {Record<string, WidgetKind>} */
 const KINDS = { INT: "int", FLOAT: "float", BOOLEAN: "boolean", COMBO: "combo", COLOR: "colour" };
 const CONTROL_MODES = ["fixed", "increment", "decrement", "randomize"];
-const UPLOADS = ["image_upload", "video_upload", "audio_upload", "animated_image_upload"];
+
+/** Names that classes had in old files. */
+const RENAMED = {
+  T2IAdapterLoader: "ControlNetLoader",
+  "ConditioningAverage ": "ConditioningAverage",
+  SDV_img2vid_Conditioning: "SVD_img2vid_Conditioning",
+};
 
 /**
- * Every node class the server offers, read from its catalogue, and the classes that live in the editor only.
+ * Every node class the server offers, read from its catalogue, and the classes that live in the editor only. A class is
+ * found under its old name too, as the same object.
  * @param {Record<string, any>} catalogue the answer of /object_info
  * @returns {Map<string, NodeDef>}
  */
@@ -27,6 +34,10 @@ export function readDefinitions(catalogue) {
   const definitions = new Map(editorNodes().map((def) => [def.id, def]));
   for (const [id, entry] of Object.entries(catalogue)) {
     if (isObject(entry)) definitions.set(id, readDefinition(id, entry));
+  }
+  for (const [old, id] of Object.entries(RENAMED)) {
+    const def = definitions.get(id);
+    if (def && !definitions.has(old)) definitions.set(old, def);
   }
   return definitions;
 }
@@ -66,7 +77,8 @@ function readInputs(entry, section) {
   return order
     .filter((/** @type {string} */ name) => Array.isArray(ports[name]))
     .map((/** @type {string} */ name) => {
-      const [type, options = {}] = ports[name];
+      const [type, given] = ports[name];
+      const options = limited(isObject(given) ? given : {});
       return {
         name,
         type: typeName(type),
@@ -76,6 +88,16 @@ function readInputs(entry, section) {
         tooltip: options.tooltip ?? "",
       };
     });
+}
+
+/**
+ * The options with limits one can calculate with: those of 64 bits come with all their digits.
+ * @param {Record<string, any>} options
+ * @returns {Record<string, any>}
+ */
+function limited(options) {
+  const long = ["min", "max", "step"].filter((name) => typeof options[name] === "bigint");
+  return long.length ? { ...options, ...Object.fromEntries(long.map((name) => [name, Number(options[name])])) } : options;
 }
 
 /**
@@ -134,7 +156,7 @@ function widgetsOfInput({ name, widget }) {
     widgets.push(extra("control_after_generate", "control", [...CONTROL_MODES, "increment-wrap"]));
     widgets.push(extra("control_filter_list", "string", null));
   }
-  if (UPLOADS.some((flag) => widget.options[flag])) widgets.push(extra("upload", "upload", null));
+  if (Object.keys(widget.options).some((name) => name.endsWith("_upload") && widget.options[name])) widgets.push(extra("upload", "upload", null));
   return widgets;
 }
 

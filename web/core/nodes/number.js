@@ -17,11 +17,13 @@ const OPERATORS = /** @type {Record<string, {level: number, apply: (a: number, b
 });
 
 /**
- * The value of a sum such as "512*1.5" or "(64+8)/2"; a comma counts as a decimal point.
+ * The value of a sum such as "512*1.5" or "(64+8)/2"; a comma counts as a decimal point. A long whole number keeps all
+ * its digits.
  * @param {string} text
- * @returns {number | null} null where it is not a sum
+ * @returns {number | bigint | null} null where it is not a sum
  */
 export function evaluate(text) {
+  if (/^\s*-?\d{16,}\s*$/.test(text)) return narrowed(BigInt(text.trim()));
   const tokens = text.replaceAll(",", ".").match(/\d*\.?\d+(?:e[+-]?\d+)?|[-+*/%^()]|\S/gi);
   if (!tokens) return null;
   const reader = { tokens, at: 0 };
@@ -67,13 +69,33 @@ function readOperand(reader) {
   return token !== undefined && /^[\d.]/.test(token) ? Number(token) : null;
 }
 
+/** @param {bigint} value @returns {number | bigint} a number where one holds it exactly */
+export function narrowed(value) {
+  return Number.isSafeInteger(Number(value)) ? Number(value) : value;
+}
+
 /**
  * A value within the limits, whole for integers, rounded where the options ask for it.
+ * @template {number | bigint} T
+ * @param {T} value
+ * @param {NumberOptions} options
+ * @param {boolean} whole
+ * @returns {T | number}
+ */
+export function fit(value, options, whole) {
+  if (typeof value === "bigint") {
+    if (options.max !== undefined && value > options.max) return options.max;
+    return options.min !== undefined && value < options.min ? options.min : value;
+  }
+  return fitNumber(/** @type {number} */ (value), options, whole);
+}
+
+/**
  * @param {number} value
  * @param {NumberOptions} options
  * @param {boolean} whole
  */
-export function fit(value, options, whole) {
+function fitNumber(value, options, whole) {
   let result = whole ? Math.round(value) : value;
   const round = Number(options.round);
   if (!whole && round > 0) result = tidy(Math.round(result / round) * round);
@@ -81,15 +103,22 @@ export function fit(value, options, whole) {
 }
 
 /**
- * The next value in steps, on the grid of steps that starts at the minimum.
- * @param {number} value
+ * The next value in steps.
+ * @template {number | bigint} T
+ * @param {T} value
  * @param {number} steps may be negative
  * @param {NumberOptions} options
  * @param {boolean} whole
+ * @returns {T | number}
  */
 export function stepBy(value, steps, options, whole) {
   const step = options.step ?? (whole ? 1 : 0.1);
-  return fit(tidy(value + steps * step), options, whole);
+  if (typeof value === "bigint") {
+    const moved = narrowed(value + BigInt(Math.round(steps * step)));
+    return fit(/** @type {T} */ (moved), options, whole);
+  }
+  const next = /** @type {number} */ (value) + steps * step;
+  return fitNumber(whole ? next : tidy(next), options, whole); // tidying would cost a long seed its last digits
 }
 
 /**
@@ -105,7 +134,7 @@ export function digits({ step = 0.1, round }) {
 }
 
 /**
- * @param {number} value
+ * @param {number | bigint} value
  * @param {NumberOptions} options
  * @param {boolean} whole
  */

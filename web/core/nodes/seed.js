@@ -1,4 +1,4 @@
-import { SEED_LIMIT } from "./number.js";
+import { fit, narrowed, SEED_LIMIT } from "./number.js";
 
 /**
  * What a control does to its value for the next run.
@@ -6,18 +6,23 @@ import { SEED_LIMIT } from "./number.js";
  * The number on screen is the number that ran: it changes when the next run starts, not when this one ends, and a value
  * that has not run yet is run as it is.
  *
- * @param {number} value
+ * Numbers past the limit of drawn seeds, which only typing or a file can bring, are counted on exactly.
+ *
+ * @param {number | bigint} value
  * @param {string} mode fixed, increment, decrement or randomize
  * @param {import("./number.js").NumberOptions} options
  * @param {() => number} [random] 0 ≤ r < 1
- * @returns {number}
+ * @returns {number | bigint}
  */
 export function nextNumber(value, mode, options, random = Math.random) {
   const min = Math.max(options.min ?? 0, -SEED_LIMIT);
   const max = Math.min(options.max ?? SEED_LIMIT, SEED_LIMIT);
   const step = options.step ?? 1;
-  if (mode === "increment") return Math.min(value + step, max);
-  if (mode === "decrement") return Math.max(value - step, min);
+  if (mode === "increment" || mode === "decrement") {
+    const sign = mode === "increment" ? 1 : -1;
+    if (typeof value === "bigint") return fit(narrowed(value + BigInt(sign * Math.round(step))), options, true);
+    return Math.min(Math.max(value + sign * step, min), max);
+  }
   if (mode === "randomize") return Math.floor(random() * ((max - min) / step)) * step + min;
   return value;
 }

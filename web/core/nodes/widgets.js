@@ -1,11 +1,13 @@
 import { isObject } from "../doc/schema.js";
 import { compatible, typeName } from "../graph/slot_types.js";
+import { valuePlaces } from "./values.js";
 
 /**
  * @typedef {import("./definitions.js").WidgetDef} WidgetDef
  * @typedef {import("./definitions.js").NodeDef} NodeDef
  * @typedef {import("../doc/schema.js").NodeRecord} NodeRecord
- * @typedef {WidgetDef & {path: (string | number)[]}} Widget a widget and where its value is in the node's record
+ * @typedef {WidgetDef & {path: [string, string | number]}} Widget a widget and where its value is in the node's record;
+ *   -1 where the record has no place for it
  */
 
 /**
@@ -17,8 +19,8 @@ import { compatible, typeName } from "../graph/slot_types.js";
  */
 export function widgetsOf(node, def) {
   if (!def) return [];
-  const byName = isObject(node.widgets_values);
-  return def.widgets.map((widget, index) => ({ ...widget, path: ["widgets_values", byName ? widget.name : index] }));
+  const places = isObject(node.widgets_values) ? null : valuePlaces(node, def.widgets);
+  return def.widgets.map((widget, index) => ({ ...widget, path: ["widgets_values", places?.[index] ?? widget.name] }));
 }
 
 /**
@@ -29,7 +31,39 @@ export function widgetsOf(node, def) {
  */
 export function widgetValue(node, widget) {
   const stored = /** @type {any} */ (node.widgets_values)?.[widget.path[1]];
-  return stored === undefined || stored === null ? defaultValue(widget) : stored;
+  if (widget.kind === "control") {
+    if (typeof stored === "boolean") return stored ? "randomize" : "fixed";
+    if (widget.path[1] === -1) return "fixed";
+  }
+  if (stored === undefined || stored === null) return defaultValue(widget);
+  // Old files wrote the names of samplers with a prefix.
+  return widget.name === "sampler_name" && typeof stored === "string" ? stored.replace(/^sample_/, "") : stored;
+}
+
+/**
+ * Store a widget's value, wherever the node's record has it. A list that lacks the widget is written anew in order.
+ * @param {import("../doc/transact.js").Transaction} tx
+ * @param {import("../doc/schema.js").NodeId} id
+ * @param {Widget} widget
+ * @param {unknown} value
+ * @param {NodeDef | undefined} def
+ */
+export function setWidget(tx, id, widget, value, def) {
+  const node = tx.graph.node(id);
+  if (!node) return;
+  let { path } = widget;
+  if (path[1] === -1) {
+    const all = widgetsOf(node, def);
+    const values = all.map((other) => widgetValue(node, other));
+    tx.set("node", id, ["widgets_values"], values);
+    if (isObject(node.widgets_values_named)) {
+      const named = Object.fromEntries(all.map((other, index) => [other.name, values[index]]));
+      tx.set("node", id, ["widgets_values_named"], named);
+    }
+    path = ["widgets_values", all.findIndex((other) => other.name === widget.name)];
+  }
+  tx.set("node", id, path, value);
+  if (isObject(node.widgets_values_named)) tx.set("node", id, ["widgets_values_named", widget.name], value);
 }
 
 /**
@@ -42,10 +76,11 @@ export function defaultValue(widget) {
   if (widget.kind === "upload") return "image";
   if (widget.kind === "combo") {
     const choices = widget.choices ?? [];
-    return given !== undefined && choices.includes(given) ? given : (choices[0] ?? null);
+    return given !== undefined && (!choices.length || choices.includes(given)) ? given : (choices[0] ?? null);
   }
   if (given !== undefined) return given;
-  if (widget.kind === "int" || widget.kind === "float") return Math.max(0, widget.options.min ?? 0);
+  if (widget.kind === "int" || widget.kind === "float")
+    return Math.min(Math.max(0, widget.options.min ?? 0), widget.options.max ?? Infinity);
   return widget.kind === "boolean" ? false : "";
 }
 

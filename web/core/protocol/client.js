@@ -1,3 +1,4 @@
+import { parseJson, stringifyJson } from "../format/json.js";
 import { readFrame } from "./frames.js";
 
 /**
@@ -50,7 +51,7 @@ export class Server {
    * @throws {ServerError}
    */
   async request(path, { method, json, body, signal } = {}) {
-    const payload = json === undefined ? body : JSON.stringify(json);
+    const payload = json === undefined ? body : stringifyJson(json);
     const headers = json === undefined ? undefined : { "Content-Type": "application/json" };
     let response;
     try {
@@ -73,8 +74,7 @@ export class Server {
    */
   async get(path) {
     const response = await this.request(path);
-    const text = await response.text();
-    return JSON.parse(text.replace(/(?<=[:[,]\s*)-?(?:NaN|Infinity)\b/g, "null"));
+    return parseJson(await response.text());
   }
 
   /**
@@ -85,7 +85,7 @@ export class Server {
   async post(path, json) {
     const response = await this.request(path, { json });
     const text = await response.text();
-    return text ? JSON.parse(text) : null;
+    return text ? parseJson(text) : null;
   }
 
   /**

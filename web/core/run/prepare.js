@@ -87,7 +87,7 @@ export function advanceControls(document, definitionOf, ran, random = Math.rando
 function nextValue(node, widget, control, widgets, random) {
   const mode = String(widgetValue(node, control));
   const value = widgetValue(node, widget);
-  if (widget.kind !== "combo") return nextNumber(Number(value), mode, widget.options, random);
+  if (widget.kind !== "combo") return nextNumber(typeof value === "bigint" ? value : Number(value), mode, widget.options, random);
   const filter = widgets.find((candidate) => candidate.name === "control_filter_list");
   const words = filter ? String(widgetValue(node, filter) ?? "") : "";
   return nextChoice(value, mode, filterChoices(widget.choices ?? [], words), random);

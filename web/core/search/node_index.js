@@ -15,7 +15,7 @@ import { search } from "./fuzzy.js";
  * @returns {NodeDef[]}
  */
 export function findNodes(definitions, query, { wanted = {}, recent = [], limit = 60 } = {}) {
-  const fitting = [...definitions.values()].filter((def) => fits(def, wanted));
+  const fitting = [...new Set(definitions.values())].filter((def) => fits(def, wanted));
   if (!query.trim()) return byHabit(fitting, recent, wanted).slice(0, limit);
   const found = search(query, fitting, (def) => [def.title, def.id, ...def.aliases, def.category], limit);
   return [...found.filter((def) => !def.deprecated), ...found.filter((def) => def.deprecated)];

@@ -41,7 +41,7 @@ export function makePanel(app) {
 function folders(definitions, opened, add) {
   /** @type {Map<string, import("../../core/nodes/definitions.js").NodeDef[]>} */
   const groups = new Map();
-  for (const def of definitions.values()) {
+  for (const def of new Set(definitions.values())) {
     if (def.deprecated) continue;
     groups.set(def.category, [...(groups.get(def.category) ?? []), def]);
   }
