@@ -1,0 +1,33 @@
+"""What transformers with adaptive normalisation share (Peebles & Xie 2022, arXiv:2212.09748).
+
+B batch, T tokens, C channels, N heads, D head width
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+EPSILON = 1e-6
+
+
+def modulated(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    """(B, T, C) normalised without a scale of its own, then scaled and shifted by (B, C)."""
+    return F.layer_norm(x, x.shape[-1:], eps=EPSILON) * (1 + scale[:, None]) + shift[:, None]
+
+
+def split_heads(qkv: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:
+    """(B, T, 3·C) → queries, keys and values (B, N, T, D)."""
+    q, k, v = torch.unflatten(qkv, -1, (3, heads, -1)).permute(2, 0, 3, 1, 4)
+    return q, k, v
+
+
+def attended(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """(B, N, T, D) → (B, T, N·D)."""
+    return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+
+
+def joint(first: tuple[Tensor, ...], second: tuple[Tensor, ...]) -> list[Tensor]:
+    """Two streams' queries, keys and values, one after the other along T."""
+    return [torch.cat(pair, dim=2) for pair in zip(first, second, strict=True)]
