@@ -69,7 +69,7 @@ class ServeSettings:
     allowed_hosts: tuple[str, ...] = ()
     open_browser: bool = True
     max_upload_bytes: int = 100 << 20
-    cancel_grace_seconds: float = 5.0
+    cancel_grace_seconds: float = 1.0
     lease_seconds: float = 30.0
     workers: int = 1
     node_wait_seconds: float = 60.0

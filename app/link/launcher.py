@@ -22,16 +22,16 @@ log = logging.getLogger(__name__)
 
 _SHORTEST_WAIT = 0.2
 _LONGEST_WAIT = 30.0
-_WELL_SECONDS = 20.0
 _FAREWELL_SECONDS = 3.0
 _ENDINGS_KEPT = 32
 
 
 @dataclass(slots=True)
 class _Child:
-    """One place for a worker, and the process in it."""
+    """One place for a worker, and the process in it. `well` once that process has begun to work."""
 
     process: asyncio.subprocess.Process | None = None
+    well: bool = False
     keeper: asyncio.Task[None] | None = None
 
 
@@ -66,6 +66,12 @@ class LocalLauncher:
                 return True
         return False
 
+    def joined(self, process_id: int) -> None:
+        """A worker has begun to work: whatever ends it now, its start is no reason to wait with the next one."""
+        for child in self._children:
+            if child.process is not None and child.process.pid == process_id:
+                child.well = True
+
     async def ending(self, process_id: int) -> str:
         """In words how a worker ended; "" when it is none of ours or lives on. Waits a moment for the end."""
         for child in self._children:
@@ -96,7 +102,7 @@ class LocalLauncher:
     async def _keep(self, child: _Child) -> None:
         wait = _SHORTEST_WAIT
         while not self._stopping:
-            began = time.monotonic()
+            began, child.well = time.monotonic(), False
             try:
                 ending = await self._live(child)
             except OSError as broken:
@@ -104,7 +110,7 @@ class LocalLauncher:
             if self._stopping:
                 return
             lived = time.monotonic() - began
-            wait = _SHORTEST_WAIT if lived > _WELL_SECONDS else min(wait * 2, _LONGEST_WAIT)
+            wait = _SHORTEST_WAIT if child.well else min(wait * 2, _LONGEST_WAIT)
             log.warning("a worker %s after %.0f s; another starts in %.1f s", ending, lived, wait)
             await asyncio.sleep(wait)
 

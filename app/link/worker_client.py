@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import queue
+import sys
 import threading
 import time
 import traceback
@@ -154,6 +155,7 @@ class WorkerLoop:
         current = self._current
         if current is None or current.job is not job:
             return  # the connection that brought it was lost meanwhile, so it is somebody else's by now
+        sys.audit("loom.worker.received", job.job_id)
         try:
             self._evaluate(job, lambda event: self._emit(current, event), current.stop.is_set)
         except Cancelled:
@@ -164,14 +166,17 @@ class WorkerLoop:
         if not current.ended:
             told = RunInterrupted("", "") if current.stop.is_set() else RunSucceeded()
             self._emit(current, told)
+        sys.audit("loom.worker.ended", job.job_id)
         if self._current is current:
             self._current = None
             self._send(encode(Done(job.job_id, job.token)))
             self._send(encode(Ready()))
+        sys.audit("loom.worker.done", job.job_id)
 
     def _emit(self, current: _Current, event: Event) -> None:
         if self._current is not current or current.ended:
             return  # nobody waits for it any more
+        sys.audit("loom.worker.saying", type(event).__name__)
         current.ended = isinstance(event, _TERMINAL)
         key = (type(event), event.node_id) if isinstance(event, Preview | Progress) else None
         number = self._send(encode_run_event(current.job.job_id, current.job.token, event), key)

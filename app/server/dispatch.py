@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
+import sys
 import time
 import uuid
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 _SWEEP_SECONDS = 1.0
 _FORGET_SECONDS = 600.0
 _SILENT_BEATS = 3
+_LONGEST_STEP = 60.0
 _SERVER_ENDED = "ended together with the server"
 
 
@@ -45,6 +47,10 @@ class WorkerProcesses(Protocol):
 
     def kill(self, process_id: int) -> bool:
         """End a process at once; False when it is none of these."""
+        ...
+
+    def joined(self, process_id: int) -> None:
+        """A process has introduced itself as a worker, so its start went well."""
         ...
 
     async def ending(self, process_id: int) -> str:
@@ -76,6 +82,8 @@ class Dispatcher:
     workers: dict[str, Worker] = field(default_factory=dict[str, Worker])
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
+    _announcement: asyncio.Event = field(default_factory=asyncio.Event)
+    _pumping: asyncio.Event = field(default_factory=asyncio.Event)
     _closing: bool = False
 
     async def start(self) -> None:
@@ -115,9 +123,10 @@ class Dispatcher:
                 connection, submission, keys=keys, digest=digest, node_errors=node_errors, now=time.time()
             )
         )
+        sys.audit("loom.job.accepted", submission.id)
         if not accepted.repeated:
-            await self.announce()
-            self._spawn(self._pump())
+            self._soon(self._announcement, self.announce)
+            self._soon(self._pumping, self._pump)
         return accepted
 
     async def cancel(self, job_id: str) -> bool:
@@ -187,6 +196,8 @@ class Dispatcher:
         """A worker has introduced itself."""
         worker = Worker(uuid.uuid4().hex, channel, hello, devices=hello.devices)
         self.workers[worker.id] = worker
+        if self.processes is not None:
+            self.processes.joined(hello.process_id)
         log.info("worker %s joined with %d nodes", hello.name or worker.id, len(hello.specs))
         return worker
 
@@ -251,6 +262,7 @@ class Dispatcher:
         )
         if record is None:
             return False
+        sys.audit("loom.job.claimed", record.id)
         run = open_run(record, self.services)
         if worker.id not in self.workers:
             await run.lost("left before it got the job", counts=False)
@@ -261,11 +273,12 @@ class Dispatcher:
         order = Job(record.id, record.token, record.prompt, record.outputs, record.extra_data, record.client_id)
         with contextlib.suppress(ConnectionError):  # then its connection ends, and `left` queues the job again
             await worker.channel.send(order)
+        sys.audit("loom.job.sent", record.id)
         return True
 
     async def _press(self, worker: Worker, run: ActiveRun) -> None:
-        """Give a cancelled job's worker its time to yield, then end the worker."""
-        await asyncio.sleep(self.cancel_grace_seconds)
+        """Give a cancelled job's worker its time to yield, which it can after each step, then end the worker."""
+        await asyncio.sleep(self.cancel_grace_seconds + min(run.step_seconds, _LONGEST_STEP))
         if worker.run is run and not run.ended:
             log.warning("job %s did not yield; its worker is ended", run.record.id)
             await self._end(worker, "was ended because it did not yield")
@@ -303,6 +316,7 @@ class Dispatcher:
             over.discard(held or ("", 0))
         for job_id, token in over:
             await self._reclaim(job_id, token)
+        await self._pump()  # a claim may have failed, say for want of disk space
 
     async def _forget(self) -> None:
         """Keep history and events within their limits."""
@@ -331,6 +345,17 @@ class Dispatcher:
             await run.hear(worker_lost(("", ""), losses, reason))
         elif loss == "cancelled":
             await run.hear(RunInterrupted("", ""))
+
+    def _soon(self, due: asyncio.Event, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Do the work in a moment, once for all who ask until then."""
+
+        async def do() -> None:
+            due.clear()
+            await work()
+
+        if not due.is_set():
+            due.set()
+            self._spawn(do())
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

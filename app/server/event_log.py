@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -68,6 +69,7 @@ class EventLog:
             except Exception:
                 self._unsaved = unsaved + self._unsaved
                 raise
+        sys.audit("loom.events.stored")
         self._wake()
         return result
 

@@ -6,9 +6,9 @@ import sqlite3
 import sys
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from app.engine.events import Event, NodeFinished, RunFailed, RunInterrupted
+from app.engine.events import Event, NodeFinished, NodeStarted, Progress, RunFailed, RunInterrupted
 from app.errors import AppError
 from app.server.event_log import EventLog
 from app.server.hub import Hub
@@ -32,12 +32,14 @@ class RunServices:
 
 @dataclass(slots=True)
 class ActiveRun:
-    """A claimed job. Make it with `open_run`."""
+    """A claimed job. Make it with `open_run`. `step_seconds` is how long the last step of the node that runs took."""
 
     record: JobRecord
     services: RunServices
     translator: RunTranslator
     ended: bool = False
+    step_seconds: float = 0.0
+    _stepped_at: float = field(default_factory=time.monotonic)
 
     @property
     def client(self) -> str | None:
@@ -53,6 +55,10 @@ class ActiveRun:
 
         An output that cannot be published fails the job.
         """
+        if isinstance(event, NodeStarted | Progress):
+            now = time.monotonic()
+            self.step_seconds = now - self._stepped_at if isinstance(event, Progress) else 0.0
+            self._stepped_at = now
         if isinstance(event, NodeFinished) and event.ui:
             try:
                 event = replace(event, ui=await self.services.publisher.publish_ui(event.ui, *self._place(event)))

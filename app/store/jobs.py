@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -94,6 +95,7 @@ def submit(
             now,
         ),
     )
+    sys.audit("loom.job.inserting", submission.id)
     answer = {"prompt_id": submission.id, "number": number, "node_errors": node_errors}
     connection.execute("DELETE FROM submissions WHERE at < ?", (now - _KEYS_LAST_SECONDS,))
     connection.executemany(
@@ -114,6 +116,7 @@ def claim(connection: sqlite3.Connection, worker: str, *, lease_until: float, no
         " RETURNING *",
         (worker, lease_until, now),
     ).fetchone()
+    sys.audit("loom.job.claiming")
     return None if row is None else record_of(row)
 
 
@@ -139,7 +142,9 @@ def finish(connection: sqlite3.Connection, job_id: str, token: int, outcome: Out
         None if outcome.error is None else to_text(outcome.error),
     )
     assignments = "state = ?, finished = ?, results = ?, meta = ?, messages = ?, error = ?, lease_until = NULL"
-    return _change(connection, assignments, said, job_id, token)
+    ended = _change(connection, assignments, said, job_id, token)
+    sys.audit("loom.job.ending", job_id)
+    return ended
 
 
 def lose(connection: sqlite3.Connection, job_id: str, token: int, *, counts: bool = True) -> tuple[Loss, int]:
@@ -159,6 +164,7 @@ def lose(connection: sqlite3.Connection, job_id: str, token: int, *, counts: boo
         return ("cancelled" if row["cancel_requested"] else "poisoned"), losses
     assignments = "state = 'queued', losses = ?, worker = NULL, lease_until = NULL, started = NULL"
     _change(connection, assignments, (losses,), job_id, token)
+    sys.audit("loom.job.losing", job_id)
     return "queued", losses
 
 
@@ -182,6 +188,7 @@ def request_cancel(connection: sqlite3.Connection, job_id: str, now: float) -> t
         cancel_queued(connection, [job_id], now)
     else:
         connection.execute("UPDATE jobs SET cancel_requested = 1 WHERE id = ?", (job_id,))
+    sys.audit("loom.job.cancelling", job_id)
     return row["state"], row["token"]
 
 

@@ -12,6 +12,7 @@ import hashlib
 import os
 import re
 import shutil
+import sys
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -98,10 +99,16 @@ class OutputFolders:
         """Write a file to be published later and return its staged id. `extension` as in ".png"."""
         self.staging.mkdir(parents=True, exist_ok=True)
         name = uuid.uuid4().hex + extension.lower()
-        with open(self._staged_path(name), "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        path = self._staged_path(name)
+        try:
+            with open(path, "xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            path.unlink(missing_ok=True)  # half a file would take from a full disk what is left of it
+            raise
+        sys.audit("loom.output.staged", name)
         return name
 
     def check_prefix(self, prefix: str) -> None:
@@ -137,7 +144,10 @@ class OutputFolders:
         content_key = key.text(_digest(path))
         known = known or self._index.find(staged, content_key)
         file = self._place(path, staged, content_key, known, entry)
+        sys.audit("loom.output.placed", staged)
+        _sync_folder(self._root(file.type) / file.subfolder)  # the name is on the disk before the staged one goes
         path.unlink(missing_ok=True)
+        sys.audit("loom.output.published", staged)
         return file.to_json()
 
     def publish_ui(self, ui: Mapping[str, list[Any]], job_id: str, node_id: str) -> dict[str, list[Any]]:
@@ -182,6 +192,7 @@ class OutputFolders:
                 return known
         for candidate in self._candidates(entry, path.suffix):
             self._index.record(staged, key, candidate)
+            sys.audit("loom.output.named", staged)
             if _link(path, self._root(candidate.type) / candidate.subfolder / candidate.filename):
                 return candidate
         raise InvalidRequest("No free file name was found.", remedy="Use another file name prefix.")
@@ -245,6 +256,16 @@ def _link(source: Path, target: Path) -> bool:
     except OSError:
         return _copy_new(source, target)  # a file system without hard links, or two of them
     return True
+
+
+def _sync_folder(folder: Path) -> None:
+    """Let the names in a folder reach the disk. Windows knows no such thing, and keeps names by itself."""
+    with suppress(PermissionError, FileNotFoundError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _copy_new(source: Path, target: Path) -> bool:

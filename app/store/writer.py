@@ -92,6 +92,7 @@ def _carry_out(connection: sqlite3.Connection, orders: Sequence[_Order]) -> None
             _try(connection, order)
         sys.audit("loom.database.commit")
         connection.execute("COMMIT")
+        sys.audit("loom.database.committed")
     except sqlite3.Error as broken:
         _undo(connection)
         failure = Unavailable(

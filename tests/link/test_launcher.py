@@ -66,6 +66,19 @@ async def test_a_worker_that_does_not_go_is_made_to() -> None:
         await made.stop()
 
 
+async def test_a_worker_that_had_begun_to_work_is_replaced_without_waiting_longer() -> None:
+    lines: list[str] = []
+    made = launcher("import os, sys; print(os.getpid(), flush=True); sys.stdin.read()", lines.append)
+    made.start()
+    for death in range(1, 9):  # were each a failed start, the waits would double up to half a minute
+        await heard(lines, death)
+        made.joined(int(lines[-1]))
+        made.joined(-1)
+        assert made.kill(int(lines[-1]))
+    await heard(lines, 9)
+    await made.stop()
+
+
 async def test_a_line_without_end_does_no_harm() -> None:
     lines: list[str] = []
     write = "sys.stdout.write('x' * 3_000_000); sys.stdout.write('\\nlast\\n'); sys.stdout.flush()"

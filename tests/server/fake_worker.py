@@ -11,7 +11,6 @@ import os
 import signal
 import sys
 import time
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,8 @@ from app.link.launcher import watch_lifeline
 from app.link.messages import Hello, Job
 from app.link.worker_client import Emit, Interrupted, WorkerLoop
 from app.settings import Settings
+from app.store.outputs import OutputFolders
+from tests.server import kill_point
 
 ANY = InputSpec("value", "*", "optional")
 OUT = (OutputSpec("value", "INT"),)
@@ -49,7 +50,7 @@ class FakeEvaluate:
     """Runs prompts of the nodes above. Staged files go below `temp`."""
 
     def __init__(self, temp: Path) -> None:
-        self.staging = temp / "staged"
+        self.outputs = OutputFolders(temp / "unused", temp)
         self.shown: dict[str, dict[str, Any]] = {}
 
     def __call__(self, job: Job, emit: Emit, interrupted: Interrupted) -> None:
@@ -82,9 +83,7 @@ class FakeEvaluate:
             emit(Preview(node_id, "image/jpeg", b"\xff\xd8preview"))
 
     def do_show(self, node_id: str, inputs: dict[str, Any], *_: Any) -> dict[str, Any]:
-        self.staging.mkdir(parents=True, exist_ok=True)
-        name = uuid.uuid4().hex + ".png"
-        (self.staging / name).write_bytes(b"picture " + inputs["text"].encode())
+        name = self.outputs.stage(b"picture " + inputs["text"].encode(), ".png")
         prefix = inputs["text"] if inputs["text"].startswith("prefix:") else "prefix:shown"
         entry = {"staged": name, "prefix": prefix.removeprefix("prefix:"), "type": "output", "format": "png"}
         return {"images": [{**entry, "width": 8, "height": 8}], "text": [inputs["text"]]}
@@ -104,6 +103,7 @@ def main() -> None:
     """Work for the server that the command line names."""
     settings = Settings.from_arguments(sys.argv[1:])
     watch_lifeline()
+    kill_point.arm(settings.directories.base)
     (settings.directories.base / "worker.pid").write_text(str(os.getpid()))
     hello = Hello(
         specs=tuple(spec_to_json(spec) for spec in SPECS),

@@ -7,12 +7,14 @@ import sys
 from pathlib import Path
 
 from app.server.serve import serving
+from tests.server import kill_point
 from tests.server.support import fake_command, settings_for
 
 
 async def serve(base: Path) -> None:
     """Serve until killed."""
-    settings = settings_for(base)
+    kill_point.arm(base)
+    settings = settings_for(base, "--lease", "3")
     async with serving(settings, fake_command(settings)) as running:
         part = base / "address.part"
         part.write_text(running.url)

@@ -60,10 +60,14 @@ class Processes:
     """Which processes were killed."""
 
     killed: list[int] = field(default_factory=list)
+    well: list[int] = field(default_factory=list)
 
     def kill(self, process_id: int) -> bool:
         self.killed.append(process_id)
         return True
+
+    def joined(self, process_id: int) -> None:
+        self.well.append(process_id)
 
     async def ending(self, process_id: int) -> str:
         return f"ended, number {process_id}"
