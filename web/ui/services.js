@@ -15,6 +15,12 @@ export function editorServices(app) {
     menu: async (request) => (await import("./context_menu.js")).fieldMenu(app, request),
     rename: (key) => renameThing(app, key),
     setting: (name) => app.settings.get(/** @type {any} */ (name)),
+    embeddings: () => app.server.get("/embeddings").catch(() => []),
+    connect: () => app.commands.find((command) => command.id === "connect")?.run(),
+    inside: async (id) => {
+      const { lookInside } = await import("../view/inside.js");
+      if (app.session) lookInside(app.session, id, app.editor.services);
+    },
     moved() {
       app.shell.zoomed();
       if (app.session) app.journal.viewed(app.session);

@@ -6,17 +6,18 @@ import {
   drawGroup,
   drawGuides,
   drawHeld,
+  drawLinks,
+  drawLooseLink,
   drawMarquee,
   drawReroute,
   drawRing,
   readColours,
 } from "./draw.js";
-import { drawLinks, drawLooseLink } from "./draw_links.js";
 
 /**
  * The canvas under the nodes: grid, groups, links, and every node that has no element at the moment.
  *
- * @typedef {{marquee: import("../core/geometry/viewport.js").Bounds | null, loose: import("./draw_links.js").LooseLink | null,
+ * @typedef {{marquee: import("../core/geometry/viewport.js").Bounds | null, loose: import("./draw.js").LooseLink | null,
  *   hoverLink: number | null, dropLink: number | null, dropNode: string | null,
  *   held: import("../core/geometry/viewport.js").Point | null, guides: import("../core/geometry/guides.js").GuideLine[]}} Overlay
  *   marquee: the box of a selection; loose: the link in hand; hoverLink, dropLink, dropNode: what is under it; held: where

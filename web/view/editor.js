@@ -1,8 +1,7 @@
 import { toggleFlag } from "../core/graph/nodes.js";
 import { CanvasLayer } from "./canvas_layer.js";
 import { NodeLayer } from "./node_layer.js";
-import { listenPointer } from "./interact/pointer.js";
-import { listenWheel } from "./interact/wheel.js";
+import { listenPointer, listenWheel } from "./interact/pointer.js";
 
 const NARROW = 700;
 const READABLE = 0.62;
@@ -21,6 +20,9 @@ const READABLE = 0.62;
  *   menu: (request: import("./interact/pointer.js").MenuRequest) => void,
  *   rename: (key: string) => void,
  *   setting: (name: string) => any,
+ *   embeddings: () => Promise<string[]>,
+ *   connect: () => void,
+ *   inside: (id: string) => void,
  *   moved: () => void,
  * }} Services what the field asks of the rest of the page
  */
@@ -57,9 +59,12 @@ export class Editor {
     this.corner = null;
     this.insets = { top: 0, right: 0, bottom: 0, left: 0 };
     this.frames = { count: 0, milliseconds: 0 };
-    new ResizeObserver(() => this.#measure()).observe(stage);
+    this.closing = new AbortController();
+    this.sizes = new ResizeObserver(() => this.#measure());
+    this.sizes.observe(stage);
     listenPointer(this);
     listenWheel(this);
+    import("./interact/walk.js").then(({ listenWalk }) => listenWalk(this));
   }
 
   /** @param {Session | null} session */
@@ -85,6 +90,13 @@ export class Editor {
     this.stops.push(() => document.selectionListeners.delete(listener));
     this.#measure();
     if (!session.placed) this.fit();
+  }
+
+  /** Let go of the page: for an editor in a window of its own. */
+  close() {
+    this.show(null);
+    this.closing.abort();
+    this.sizes.disconnect();
   }
 
   invalidate() {
@@ -135,6 +147,27 @@ export class Editor {
     const viewport = /** @type {Session} */ (this.session).viewport;
     viewport.scale = READABLE;
     viewport.offset = [16 - left * READABLE, 24 - top * READABLE];
+  }
+
+  /**
+   * Bring a node into view and do something with its element.
+   * @param {string} id
+   * @param {(root: HTMLElement) => void} [act] else it gets the keyboard
+   */
+  reveal(id, act = (root) => root.focus({ preventScroll: true })) {
+    const { session } = this;
+    if (!session) return;
+    const [left, top, width, height] = session.viewport.visible(-20);
+    const [x, y, w, h] = session.scene.box(id);
+    const seen = x >= left && y >= top && x + w <= left + width && y + h <= top + height;
+    if (!seen || !this.nodes.has(id)) this.fit([id]);
+    let frames = 60; // elements are made a few a frame
+    const wait = () => {
+      const element = this.nodes.mounted.get(id);
+      if (element) act(element.root);
+      else if ((frames -= 1)) requestAnimationFrame(wait);
+    };
+    wait();
   }
 
   /** The view changed. */

@@ -26,6 +26,8 @@ export class Session {
     this.own = instanceDefinitions(document.graph, catalogue);
     this.viewport = new Viewport();
     this.placed = false;
+    /** Whether it can be looked at only. */
+    this.locked = false;
     /** @type {import("../core/run/jobs.js").Job | null} the newest run of this document */
     this.job = null;
     /** @type {Map<string, string>} node id to the address of a live picture; freed on close */
@@ -63,6 +65,11 @@ export class Session {
   /** Whether a class is known to be missing. Before the server has said what it has, none is. @param {string} type */
   missing(type) {
     return this.catalogue.size > EDITOR_CLASSES && !this.definition(type);
+  }
+
+  /** Whether a class is a graph of the workflow's own that one can look into. @param {string} type */
+  hasInside(type) {
+    return this.own.has(type) && !/^workflow[>/]/.test(type); // group nodes of old files have no graph
   }
 
   /** Every class that can be used here. */

@@ -2,6 +2,8 @@ import { groupGraph, groupInputs, groupNode, groupOutputs } from "../graph/group
 import { promotedSockets, subgraphsOf } from "../graph/subgraphs.js";
 import { typeName } from "../graph/slot_types.js";
 import { readDefinition } from "./definitions.js";
+import { statedValues } from "./values.js";
+import { widgetsOf, widgetValue } from "./widgets.js";
 
 /**
  * @typedef {import("./definitions.js").NodeDef} NodeDef
@@ -86,12 +88,14 @@ function outputOf({ name, type }) {
  */
 function promotedWidget({ node, slot }, port, definitionOf) {
   const name = node.inputs?.[slot]?.widget?.name;
-  const known = definitionOf(node.type)?.widgets.find((widget) => widget.name === name);
-  if (known) return { ...known, name: port.name, owner: null };
+  const known = widgetsOf(node, definitionOf(node.type)).find((widget) => widget.name === name);
+  // An instance that says nothing has what is stored inside.
+  const inside = known ? widgetValue(node, known) : statedValues(node)[String(name)];
+  if (known) return { ...known, name: port.name, owner: null, options: { ...known.options, default: inside } };
   const type = typeName(port.type) === "COMBO" ? "STRING" : typeName(port.type);
   const [widget] = readDefinition("", { input: { required: { value: [type, {}] } } }).widgets;
   const plain = widget ?? readDefinition("", { input: { required: { value: ["STRING", {}] } } }).widgets[0];
-  return { ...plain, name: port.name };
+  return { ...plain, name: port.name, options: inside === undefined ? {} : { default: inside } };
 }
 
 /**

@@ -43,20 +43,19 @@ export function readSocket(element) {
  * @returns {Gesture}
  */
 export function linkGesture(editor, down, element) {
-  const session = /** @type {Session} */ (editor.session);
+  const { graph } = /** @type {Session} */ (editor.session).document;
   const pressed = readSocket(element);
   const { pick } = editor;
   pick?.drop();
   editor.nodes.pinned.add(pressed.node);
-  const gesture = pull(editor, down, heldBy(session.document.graph, pressed, down.shiftKey));
+  const gesture = pull(editor, down, heldBy(graph, pressed, down.shiftKey));
   return {
     ...gesture,
     up(event) {
       const still = Math.hypot(event.clientX - down.clientX, event.clientY - down.clientY) <= CLICK_PIXELS;
       gesture.up(event);
       if (!still) return;
-      if (pick && admits(session, pick.held, pick.type)(pressed)) join(session, pick.held, pressed);
-      else pickUp(editor, pressed);
+      if (!pick || !joinPick(editor, pick, pressed)) pickUp(editor, pressed);
     },
   };
 }
@@ -128,6 +127,22 @@ export function pickUp(editor, socket) {
     },
   };
   editor.services.announce(`${typeName(type)} in hand. Choose ${held.from.length ? "an input" : "an output"}.`);
+}
+
+/**
+ * Join what is in hand to a second socket.
+ * @param {Editor} editor
+ * @param {Pick} pick
+ * @param {Socket & {side: string}} socket
+ * @returns {boolean} whether they fit
+ */
+export function joinPick(editor, pick, socket) {
+  const session = /** @type {Session} */ (editor.session);
+  pick.drop();
+  const fits = admits(session, pick.held, pick.type)(socket);
+  if (fits) join(session, pick.held, socket);
+  editor.services.announce(fits ? "Connected" : "These two do not fit");
+  return fits;
 }
 
 /**

@@ -5,7 +5,7 @@ import { cutGesture, moveGesture, resizeGroupGesture, resizeNodeGesture } from "
 
 /**
  * One machine for all presses: what is under the pointer decides which gesture begins, and the gesture gets all events
- * until it ends.
+ * until it ends. And the wheel, which needs no machine.
  *
  * @typedef {import("../editor.js").Editor} Editor
  * @typedef {{move: (event: PointerEvent) => void, up: (event: PointerEvent) => void, cancel: () => void, edges?: boolean}} Gesture
@@ -81,7 +81,7 @@ export function listenPointer(editor) {
       end(null);
       editor.pick?.drop();
     },
-    true,
+    { capture: true, signal: editor.closing.signal },
   );
   stage.addEventListener("dblclick", (event) => doubleClick(editor, event));
   stage.addEventListener("contextmenu", (event) => {
@@ -118,6 +118,7 @@ function begin(editor, event) {
   if (event.button === 1 || (event.button === 0 && editor.stage.classList.contains("hand")))
     return panGesture(editor, event, null);
   if (event.button !== 0) return null;
+  if (session.locked) return lookGesture(editor, event);
   const socket = /** @type {HTMLElement | null} */ (target.closest("[data-slot]"));
   if (socket) return linkGesture(editor, event, socket);
   const corner = /** @type {HTMLElement | null} */ (target.closest("[data-resize]"));
@@ -143,6 +144,19 @@ function begin(editor, event) {
   const box = event.shiftKey || event.ctrlKey || event.metaKey || editor.services.setting("drag") === "select";
   if (box && event.pointerType !== "touch") return marqueeGesture(editor, event);
   return panGesture(editor, event, () => clickField(editor, event, link));
+}
+
+/**
+ * Where nothing can be changed one selects and moves the view.
+ * @param {Editor} editor
+ * @param {PointerEvent} event
+ */
+function lookGesture(editor, event) {
+  const { document, scene } = /** @type {import("../session.js").Session} */ (editor.session);
+  return panGesture(editor, event, () => {
+    const node = scene.nodeAt(editor.graphPoint(event));
+    document.select(node ? [node] : []);
+  });
 }
 
 /**
@@ -317,9 +331,13 @@ function doubleClick(editor, event) {
   if (!session || target.closest("button, input, textarea, .field, .overlay")) return;
   const node = /** @type {HTMLElement | null} */ (target.closest("[data-node]"));
   if (node) {
-    if (target.closest(".node-head")) editor.services.rename(node.dataset.node ?? "");
+    const id = node.dataset.node ?? "";
+    const instance = session.hasInside(session.document.graph.node(id)?.type ?? "");
+    if (target.closest(".node-head") && !session.locked) editor.services.rename(id);
+    else if (instance) editor.services.inside(id);
     return;
   }
+  if (session.locked) return;
   const at = editor.graphPoint(event);
   const group = session.scene.groupAt(at);
   if (group) editor.services.rename(`group:${group.id}`);
@@ -397,4 +415,45 @@ function thingAt({ session }, at) {
   return Boolean(
     scene.nodeAt(at) || scene.rerouteAt(at) !== null || scene.groupAt(at) || scene.linkAt(at, LINK_REACH / viewport.scale),
   );
+}
+
+/**
+ * The wheel zooms; two fingers on a trackpad pan, and pinch to zoom.
+ * @param {Editor} editor
+ */
+export function listenWheel(editor) {
+  editor.stage.addEventListener(
+    "wheel",
+    (event) => {
+      const { session } = editor;
+      if (!session) return;
+      event.preventDefault();
+      const unit = event.deltaMode === 1 ? 18 : event.deltaMode === 2 ? 400 : 1;
+      const [dx, dy] = [event.deltaX * unit, event.deltaY * unit];
+      const pinch = event.ctrlKey || event.metaKey;
+      if (pinch || wheelZooms(editor, event, dx, dy)) {
+        const factor = Math.exp(-Math.max(-160, Math.min(160, dy)) * (pinch && Math.abs(dy) < 40 ? 0.01 : 0.0016));
+        session.viewport.zoomAt(factor, editor.local(event));
+      } else if (event.shiftKey && !dx) {
+        session.viewport.panBy(-dy, 0);
+      } else {
+        session.viewport.panBy(-dx, -dy);
+      }
+      editor.moved();
+    },
+    { passive: false },
+  );
+}
+
+/**
+ * A wheel turns in big steps and only one way; a trackpad gives small ones.
+ * @param {Editor} editor
+ * @param {WheelEvent} event
+ * @param {number} dx
+ * @param {number} dy
+ */
+function wheelZooms(editor, event, dx, dy) {
+  const choice = editor.services.setting("wheel");
+  if (choice === "zoom" || choice === "pan") return choice === "zoom";
+  return !event.shiftKey && dx === 0 && (event.deltaMode !== 0 || Math.abs(dy) >= 40);
 }

@@ -1,11 +1,11 @@
 import { MODE, pair } from "../../core/doc/schema.js";
 import { titleOf } from "../../core/graph/nodes.js";
-import { bare, TITLE } from "../../core/nodes/layout.js";
+import { bare, TITLE, WIDGET } from "../../core/nodes/layout.js";
 import { duration } from "../../core/run/eta.js";
 import { fill, h, icon } from "../dom.js";
 import { makeWidget } from "../widgets/registry.js";
 import { makeMedia } from "./media.js";
-import { makeSocket } from "./sockets.js";
+import { makeSocket, placeSocket } from "./sockets.js";
 
 /**
  * The element of one node. It is told when its record or its results changed and brings itself in line.
@@ -25,6 +25,8 @@ export class NodeElement {
     this.id = id;
     /** @type {WidgetView[]} */
     this.widgets = [];
+    /** @type {HTMLElement[]} inputs, outputs, and those that widgets offer */
+    this.sockets = [];
     this.shape = "";
     this.shown = { title: "", label: "", problems: "" };
     this.root = h("section", { class: "node", role: "group", tabindex: 0, data: { node: id } });
@@ -36,12 +38,18 @@ export class NodeElement {
       icon("down"),
     );
     this.bar = h("div", { class: "bar" });
+    this.enter = h(
+      "button",
+      { class: "fold enter", type: "button", hidden: true, on: { click: () => editor.services.inside(id) } },
+      icon("graph"),
+    );
     this.head = h(
       "header",
       { class: "node-head" },
       this.fold,
       this.name,
       this.badge,
+      this.enter,
       h("div", { class: "progress" }, this.bar),
     );
     this.body = h("div", { class: "node-body" });
@@ -86,24 +94,38 @@ export class NodeElement {
    */
   #build(node, layout, def) {
     this.widgets = layout.rows.map((row) => makeWidget(this.editor, this.session, this.id, row.widget));
-    const sockets = [
+    this.sockets = [
       ...layout.inputs.map((socket) => makeSocket(this.session, node, "in", socket, layout)),
       ...layout.outputs.map((socket) => makeSocket(this.session, node, "out", socket, layout)),
+      ...offered(layout, def).map((socket) => makeSocket(this.session, node, "in", socket, layout)),
     ];
-    const offers =
-      layout.collapsed || !def
-        ? []
-        : layout.rows.filter((row) => row.slot < 0 && row.widget.owner === null && !def.virtual);
-    const hidden = offers.map((row) =>
-      makeSocket(this.session, node, "in", { slot: -1, x: 0, y: row.y + 13, widget: row.widget.name }, layout),
-    );
+    const before = this.#focused();
     fill(
       this.body,
-      ...sockets,
-      ...hidden,
+      ...this.sockets,
       ...this.widgets.map((widget) => widget.root),
       this.session.missing(node.type) ? missing(node) : null,
     );
+    if (before) this.#focusAgain(before);
+  }
+
+  /** What has the keyboard in here, in words that outlive the elements. */
+  #focused() {
+    const active = document.activeElement;
+    if (!(active instanceof HTMLElement) || !this.body.contains(active)) return null;
+    const { slot = "", input = "" } = active.dataset;
+    const widget = /** @type {HTMLElement | null} */ (active.closest(".widget"))?.dataset.input ?? "";
+    return { slot: slot.split(":").slice(0, 2).join(":"), input, widget };
+  }
+
+  /** @param {{slot: string, input: string, widget: string}} before */
+  #focusAgain({ slot, input, widget }) {
+    const field = widget && this.body.querySelector(`.widget[data-input="${CSS.escape(widget)}"]`);
+    const socket = this.sockets.find((candidate) =>
+      input ? candidate.dataset.input === input : candidate.dataset.slot?.startsWith(`${slot}:`),
+    );
+    const next = field ? field.querySelector("input, textarea, button") : slot ? socket : null;
+    /** @type {HTMLElement | null | undefined} */ (next)?.focus({ preventScroll: true });
   }
 
   /**
@@ -116,6 +138,8 @@ export class NodeElement {
     style.transform = `translate(${x}px, ${y - (bare(node) ? 0 : TITLE)}px)`;
     style.width = `${layout.width}px`;
     style.height = `${layout.height + (bare(node) ? 0 : TITLE)}px`;
+    const places = [...layout.inputs, ...layout.outputs, ...offered(layout, this.session.definitionFor(node))];
+    for (const [index, { y: middle }] of places.entries()) placeSocket(this.sockets[index], middle);
     for (const [index, row] of layout.rows.entries()) {
       const widget = this.widgets[index];
       if (!widget) continue;
@@ -149,6 +173,9 @@ export class NodeElement {
     this.bar.style.width = run?.state === "running" && run.maximum ? `${(100 * run.value) / run.maximum}%` : "0";
     const label = ariaLabel(title, this.id, node, run);
     if (label !== this.shown.label) this.root.setAttribute("aria-label", (this.shown.label = label));
+    const instance = this.session.hasInside(node.type);
+    this.enter.hidden = !instance;
+    if (instance) this.enter.setAttribute("aria-label", (this.enter.title = `Look inside ${title}`));
     this.fold.setAttribute("aria-label", node.flags?.collapsed ? `Open ${title}` : `Fold ${title}`);
   }
 
@@ -199,6 +226,19 @@ function complaint({ input, message, details }, _node) {
 }
 
 /**
+ * The sockets that widgets offer but that are not made yet.
+ * @param {Layout} layout
+ * @param {import("../../core/nodes/definitions.js").NodeDef | undefined} def
+ * @returns {import("../../core/nodes/layout.js").Socket[]}
+ */
+function offered(layout, def) {
+  if (layout.collapsed || !def || def.virtual) return [];
+  return layout.rows
+    .filter((row) => row.slot < 0 && row.widget.owner === null && !row.widget.options.socketless)
+    .map((row) => ({ slot: -1, x: 0, y: row.y + WIDGET / 2, widget: row.widget.name }));
+}
+
+/**
  * What must be built anew when it changes; everything else is updated in place.
  * @param {import("../../core/doc/schema.js").NodeRecord} node
  * @param {Layout} layout
@@ -212,7 +252,7 @@ function shapeOf(node, layout, def) {
     output.links?.length ?? 0,
     output.label,
   ]);
-  const rows = layout.rows.map((row) => [row.widget.name, row.widget.choices?.length, Math.round(row.y)]);
+  const rows = layout.rows.map((row) => [row.widget.name, row.widget.kind, row.widget.choices?.length, row.slot < 0]);
   return JSON.stringify([
     node.type,
     def?.module,

@@ -45,9 +45,17 @@ export function makeSocket(session, node, side, socket, layout) {
     h("span", { class: "dot" }),
     socket.widget || layout.collapsed ? null : h("span", { class: "socket-name" }, name),
   );
-  button.style.top = `${socket.y - SLOT / 2}px`;
+  placeSocket(button, socket.y);
   button.style.setProperty("--type", typeColour(type));
   return button;
+}
+
+/**
+ * @param {HTMLElement} element
+ * @param {number} y its middle, in graph units from the top of the node's body
+ */
+export function placeSocket(element, y) {
+  element.style.top = `${y - SLOT / 2}px`;
 }
 
 /**

@@ -5,11 +5,19 @@ import { openPopup } from "../popup.js";
 const SHOWN = 400;
 
 /**
- * A list to choose from beside a field, with a search. File names are grouped by folder.
- * @param {{anchor: HTMLElement, label: string, choices: unknown[], value: unknown, choose: (choice: unknown) => void}} options
+ * A list to choose from beside a field, with a search. File names are grouped by folder. Where several can be chosen it
+ * stays open.
+ * @param {{anchor: HTMLElement, label: string, choices: unknown[], chosen: () => unknown[], several: boolean,
+ *   choose: (choice: unknown) => void}} options
  */
-export function openChooser({ anchor, label, choices, value, choose }) {
-  const list = h("div", { class: "chooser-list", role: "listbox", "aria-label": label, id: "chooser-list" });
+export function openChooser({ anchor, label, choices, chosen, several, choose }) {
+  const list = h("div", {
+    class: "chooser-list",
+    role: "listbox",
+    "aria-label": label,
+    "aria-multiselectable": several ? "true" : null,
+    id: "chooser-list",
+  });
   const search = h("input", {
     type: "text",
     class: "chooser-search",
@@ -22,15 +30,16 @@ export function openChooser({ anchor, label, choices, value, choose }) {
   });
   const root = h("div", { class: "chooser" }, choices.length > 8 ? search : null, list);
   let found = choices;
-  let active = Math.max(choices.indexOf(value), 0);
+  let active = Math.max(choices.indexOf(chosen()[0]), 0);
   const take = (/** @type {unknown} */ choice) => {
-    popup.close();
+    if (!several) popup.close();
     choose(choice);
+    if (several) draw();
   };
   const draw = () => {
     fill(
       list,
-      ...rows(found.slice(0, SHOWN), value, take),
+      ...rows(found.slice(0, SHOWN), { chosen: chosen(), several }, take),
       found.length ? null : h("div", { class: "chooser-none" }, "Nothing by that name"),
     );
     mark();
@@ -69,10 +78,10 @@ export function openChooser({ anchor, label, choices, value, choose }) {
 
 /**
  * @param {unknown[]} choices
- * @param {unknown} value
+ * @param {{chosen: unknown[], several: boolean}} state
  * @param {(choice: unknown) => void} take
  */
-function rows(choices, value, take) {
+function rows(choices, { chosen, several }, take) {
   let folder = "";
   return choices.flatMap((choice, index) => {
     const text = String(choice);
@@ -86,10 +95,11 @@ function rows(choices, value, take) {
         class: "chooser-option",
         role: "option",
         id: `choice-${index}`,
-        "aria-selected": String(choice === value),
+        "aria-selected": String(chosen.includes(choice)),
         title: text,
         on: { click: () => take(choice) },
       },
+      several ? h("span", { class: "tick" }, chosen.includes(choice) ? "✓" : "") : null,
       text.slice(cut + 1) || "(empty)",
     );
     return [...heading, option];

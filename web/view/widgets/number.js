@@ -4,17 +4,23 @@ import { fieldLabel, h, iconButton } from "../dom.js";
 
 const PIXELS_PER_STEP = 5;
 const SLIDER_STEPS = 2000;
+const ARROW_PIXELS = 18;
+const PAGE = 10;
 
 /**
- * A number: drag across it, turn the wheel while it has the focus, use the arrows, or type a value or a sum. A number
- * with near limits shows where it is between them.
+ * A number: drag across it, press its ends, turn the wheel while it has the focus, use the arrows, or type a value or a
+ * sum. A number with near limits shows where it is between them. Values past 2^53 are exact: they are bigints.
+ *
+ * @typedef {import("../../core/nodes/number.js").NumberOptions & {display?: string, control_after_generate?: unknown}} Options
+ * @typedef {{host: import("./registry.js").Host, options: Options, whole: boolean, input: HTMLInputElement,
+ *   range: {min: number, size: number, steps: number} | null}} Field
  * @param {import("./registry.js").Host} host
  * @returns {import("./registry.js").WidgetView}
  */
 export function numberWidget(host) {
   const whole = host.widget.kind === "int";
-  const options = host.widget.options;
-  const seed = options.control_after_generate || /(^|_)seed$/.test(host.widget.name);
+  const options = /** @type {Options} */ (host.widget.options);
+  const seed = Boolean(options.control_after_generate) || /(^|_)seed$/.test(host.widget.name);
   const input = h("input", {
     type: "text",
     inputmode: whole ? "numeric" : "decimal",
@@ -27,44 +33,32 @@ export function numberWidget(host) {
     "aria-valuemax": options.max,
   });
   const level = h("span", { class: "level" });
+  const drawn = { ...options, max: Math.min(options.max ?? SEED_LIMIT, SEED_LIMIT) };
   const dice = seed
-    ? iconButton(
-        "dice",
-        "Draw a new number",
-        () =>
-          host.set(nextNumber(0, "randomize", { ...options, max: Math.min(options.max ?? SEED_LIMIT, SEED_LIMIT) })),
-        { class: "dice", tabindex: -1 },
-      )
+    ? iconButton("dice", "Draw a new number", () => host.set(nextNumber(0, "randomize", drawn)), {
+        class: "dice",
+        tabindex: -1,
+      })
     : null;
-  const root = h("div", { class: `field number${seed ? " seed" : ""}` }, level, fieldLabel(host), input, dice);
-  const range = span(options, whole);
-  const write = (/** @type {number} */ value, done = true) => host.set(fit(value, options, whole), done);
+  const kind = seed ? " seed" : options.display === "slider" ? " slider" : "";
+  const root = h("div", { class: `field number${kind}` }, level, fieldLabel(host), input, dice);
+  const field = { host, options, whole, input, range: span(options, whole) };
+  listenKeys(field);
+  listenDrag(root, field, !seed);
   const update = () => {
-    const value = Number(host.get());
-    if (document.activeElement !== input) input.value = show(/** @type {any} */ (host.get()), options, whole);
+    const value = host.get();
+    if (document.activeElement !== input) input.value = show(value, options, whole);
     input.setAttribute("aria-valuenow", String(value));
     input.disabled = host.linked();
-    level.style.width = range ? `${(100 * (value - range.min)) / range.size}%` : "0";
+    const { range } = field;
+    level.style.width = range ? `${(100 * (Number(value) - range.min)) / range.size}%` : "0";
   };
-  listenKeys(input, host, options, whole, write, update);
-  listenDrag(
-    root,
-    input,
-    () => Number(host.get()),
-    (start, pixels, event) => {
-      const pace = event.ctrlKey || event.metaKey ? 0.1 : event.shiftKey ? 10 : 1;
-      const width = root.clientWidth || 200;
-      const steps = range ? (pixels / width) * range.steps : pixels / PIXELS_PER_STEP;
-      write(stepBy(start, Math.round(steps * pace), options, whole), false);
-    },
-    () => host.session.document.history.seal(),
-  );
   return { root, update, busy: () => root.classList.contains("dragging") };
 }
 
 /**
  * The range of a number whose limits are near enough to show a level.
- * @param {import("../../core/nodes/number.js").NumberOptions & {display?: string}} options
+ * @param {Options} options
  * @param {boolean} whole
  */
 function span(options, whole) {
@@ -75,39 +69,57 @@ function span(options, whole) {
 }
 
 /**
- * @param {HTMLInputElement} input
- * @param {import("./registry.js").Host} host
- * @param {any} options
- * @param {boolean} whole
- * @param {(value: number, done?: boolean) => void} write
- * @param {() => void} update
+ * Shift takes ten steps; Ctrl takes fine ones: a tenth of a step, or one where numbers are whole.
+ * @param {Field} field
+ * @param {{shiftKey: boolean, ctrlKey: boolean, metaKey: boolean}} keys
  */
-function listenKeys(input, host, options, whole, write, update) {
+function pace({ options, whole }, keys) {
+  if (keys.shiftKey) return { count: 10, options };
+  if (!keys.ctrlKey && !keys.metaKey) return { count: 1, options };
+  const { step = 0.1 } = options;
+  return { count: 1, options: { ...options, step: whole ? 1 : step / 10 } };
+}
+
+/**
+ * @param {Field} field
+ * @param {number} steps
+ * @param {{shiftKey: boolean, ctrlKey: boolean, metaKey: boolean}} keys
+ */
+function walk({ host, input, whole, ...field }, steps, keys) {
+  const { count, options } = pace({ host, input, whole, ...field }, keys);
+  host.set(stepBy(host.get(), steps * count, options, whole), false);
+  input.value = show(host.get(), field.options, whole);
+}
+
+/** @param {Field} field */
+function listenKeys(field) {
+  const { host, options, whole, input } = field;
+  const restore = () => {
+    input.value = show(host.get(), options, whole);
+  };
   const commit = () => {
     const value = evaluate(input.value);
-    if (value !== null && value !== Number(host.get())) write(value);
-    update();
+    if (value !== null && value !== host.get()) host.set(fit(value, options, whole));
   };
   input.addEventListener("focus", () => input.select());
   input.addEventListener("blur", () => {
     commit();
-    input.value = show(/** @type {any} */ (host.get()), options, whole);
+    restore();
   });
   input.addEventListener("keydown", (event) => {
-    const pace = event.shiftKey ? 10 : 1;
-    const steps = { ArrowUp: pace, ArrowDown: -pace, PageUp: 10, PageDown: -10 }[event.key];
-    if (steps) {
+    const steps = { ArrowUp: 1, ArrowDown: -1, PageUp: PAGE, PageDown: -PAGE }[event.key];
+    if (steps && !event.altKey) {
       commit();
-      write(stepBy(Number(host.get()), steps, options, whole), false);
-      input.value = show(/** @type {any} */ (host.get()), options, whole);
+      walk(field, steps, event);
       event.preventDefault();
-    } else if (event.key === "Enter" && !event.ctrlKey && !event.metaKey) {
-      input.blur();
-    } else if (event.key === "Escape") {
-      input.value = show(/** @type {any} */ (host.get()), options, whole);
-      input.blur();
     } else if (event.key === "Enter") {
       commit();
+      restore();
+      if (!event.ctrlKey && !event.metaKey) host.leave();
+    } else if (event.key === "Escape") {
+      restore();
+      host.leave();
+      event.stopPropagation();
     }
   });
   input.addEventListener(
@@ -116,46 +128,76 @@ function listenKeys(input, host, options, whole, write, update) {
       if (document.activeElement !== input) return;
       event.preventDefault();
       event.stopPropagation();
-      write(stepBy(Number(host.get()), event.deltaY < 0 ? 1 : -1, options, whole), false);
-      input.value = show(/** @type {any} */ (host.get()), options, whole);
+      commit();
+      walk(field, event.deltaY < 0 ? 1 : -1, event);
     },
     { passive: false },
   );
 }
 
 /**
- * Press and move to drag the value; press and let go to type.
+ * Press and move to drag the value; press an end for a step; press the middle to type.
  * @param {HTMLElement} root
- * @param {HTMLInputElement} input
- * @param {() => number} value
- * @param {(start: number, pixels: number, event: PointerEvent) => void} move
- * @param {() => void} done
+ * @param {Field} field
+ * @param {boolean} arrows whether its ends are arrows
  */
-function listenDrag(root, input, value, move, done) {
+function listenDrag(root, field, arrows) {
+  const { host, input } = field;
   root.addEventListener("pointerdown", (down) => {
     const target = /** @type {Element} */ (down.target);
     if (down.button !== 0 || input.disabled || document.activeElement === input || target.closest(".dice")) return;
     down.preventDefault();
-    const start = value();
+    const start = host.get();
+    const box = root.getBoundingClientRect();
     let moved = false;
     const onMove = (/** @type {PointerEvent} */ event) => {
-      const pixels = event.clientX - down.clientX;
-      if (!moved && Math.abs(pixels) < 4) return;
+      if (!moved && Math.abs(event.clientX - down.clientX) < 4) return;
       moved = true;
       root.classList.add("dragging");
-      move(start, pixels, event);
+      drag(field, start, event.clientX - down.clientX, (event.clientX - box.left) / box.width, event);
     };
-    const onUp = () => {
+    const onUp = (/** @type {PointerEvent} */ event) => {
       root.classList.remove("dragging");
       root.removeEventListener("pointermove", onMove);
       root.removeEventListener("pointerup", onUp);
       root.removeEventListener("pointercancel", onUp);
-      if (moved) done();
-      else input.focus();
+      if (moved) return host.session.document.history.seal();
+      if (event.type === "pointercancel") return undefined;
+      const end = arrows ? endAt((down.clientX - box.left) * (root.offsetWidth / box.width), root.offsetWidth) : 0;
+      if (!end) return input.focus();
+      walk(field, end, event);
+      return host.session.document.history.seal();
     };
     root.setPointerCapture(down.pointerId);
     root.addEventListener("pointermove", onMove);
     root.addEventListener("pointerup", onUp);
     root.addEventListener("pointercancel", onUp);
   });
+}
+
+/** @param {number} x @param {number} width in CSS pixels of the unscaled node @returns {-1 | 0 | 1} */
+function endAt(x, width) {
+  if (x < ARROW_PIXELS) return -1;
+  return x > width - ARROW_PIXELS ? 1 : 0;
+}
+
+/**
+ * A slider follows the pointer; any other number goes by steps from where it was.
+ * @param {Field} field
+ * @param {number | bigint} start
+ * @param {number} pixels since the press
+ * @param {number} part where the pointer is along the field, 0 to 1
+ * @param {PointerEvent} event
+ */
+function drag({ host, options, whole, input, range }, start, pixels, part, event) {
+  const fine = event.ctrlKey || event.metaKey || event.shiftKey;
+  if (options.display === "slider" && range && !fine) {
+    const steps = Math.round(Math.min(Math.max(part, 0), 1) * range.steps);
+    host.set(stepBy(range.min, steps, options, whole), false);
+    return;
+  }
+  const by = pace({ host, options, whole, input, range }, event);
+  const width = input.parentElement?.clientWidth || 200;
+  const steps = range && !fine ? (pixels / width) * range.steps : pixels / PIXELS_PER_STEP;
+  host.set(stepBy(start, Math.round(steps * by.count), by.options, whole), false);
 }

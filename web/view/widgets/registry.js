@@ -1,8 +1,9 @@
 import { setWidget, widgetLinked, widgetsOf, widgetValue } from "../../core/nodes/widgets.js";
-import { comboWidget } from "./combo.js";
-import { controlWidget } from "./control.js";
+import { pair } from "../../core/doc/schema.js";
+import { comboWidget, controlWidget } from "./choice.js";
+import { colourWidget } from "./colour.js";
 import { numberWidget } from "./number.js";
-import { stringWidget, textWidget } from "./text.js";
+import { markdownWidget, stringWidget, textWidget } from "./text.js";
 import { toggleWidget } from "./toggle.js";
 import { uploadWidget } from "./upload.js";
 
@@ -10,7 +11,8 @@ import { uploadWidget } from "./upload.js";
  * @typedef {{root: HTMLElement, update: () => void, busy?: () => boolean}} WidgetView
  * @typedef {{editor: import("../editor.js").Editor, session: import("../session.js").Session, id: string,
  *   widget: import("../../core/nodes/widgets.js").Widget, label: string, get: () => any,
- *   set: (value: unknown, done?: boolean) => void, sibling: (name: string) => any, linked: () => boolean}} Host
+ *   set: (value: unknown, done?: boolean) => void, linked: () => boolean, leave: () => void,
+ *   grow: (pixels: number) => void}} Host leave: give the keyboard back to the node; grow: make the node higher
  */
 
 /** @type {Record<string, (host: Host) => WidgetView>} */
@@ -23,7 +25,7 @@ const MAKERS = {
   combo: comboWidget,
   control: controlWidget,
   upload: uploadWidget,
-  colour: stringWidget,
+  colour: colourWidget,
 };
 
 /**
@@ -37,7 +39,10 @@ const MAKERS = {
 export function makeWidget(editor, session, id, widget) {
   const { document } = session;
   const node = () => /** @type {import("../../core/doc/schema.js").NodeRecord} */ (document.graph.node(id));
-  const port = session.definitionFor(node())?.inputs.find((input) => input.name === widget.name);
+  const definition = () => session.definitionFor(node());
+  // The place of a value can change while the node is open: a list that lacked it is written anew.
+  const now = () => widgetsOf(node(), definition()).find((other) => other.name === widget.name) ?? widget;
+  const port = definition()?.inputs.find((input) => input.name === widget.name);
   /** @type {Host} */
   const host = {
     editor,
@@ -47,23 +52,37 @@ export function makeWidget(editor, session, id, widget) {
     label: String(
       widget.options.label ?? node().inputs?.find((input) => input.widget?.name === widget.name)?.label ?? widget.name,
     ),
-    get: () => widgetValue(node(), widget),
+    get: () => widgetValue(node(), now()),
     set(value, done = true) {
-      document.transact(`Set ${widget.name}`, (tx) => setWidget(tx, id, widget, value, session.definitionFor(node())), {
+      document.transact(`Set ${widget.name}`, (tx) => setWidget(tx, id, now(), value, definition()), {
         key: `widget:${id}:${widget.name}`,
       });
       if (done) document.history.seal();
     },
-    sibling(name) {
-      const other = widgetsOf(node(), session.definitionFor(node())).find((candidate) => candidate.name === name);
-      return other && widgetValue(node(), other);
+    linked: () => session.locked || widgetLinked(node(), widget.name),
+    leave: () => editor.nodes.mounted.get(id)?.root.focus({ preventScroll: true }),
+    grow(pixels) {
+      const { width, height } = session.scene.layout(id);
+      const size = [pair(node().size, [width, height])[0], Math.round(height + pixels)];
+      document.transact(`Set ${widget.name}`, (tx) => tx.set("node", id, ["size"], size), {
+        key: `widget:${id}:${widget.name}`,
+      });
     },
-    linked: () => widgetLinked(node(), widget.name),
   };
-  const view = (MAKERS[widget.kind] ?? stringWidget)(host);
+  const view = makerOf(node().type, widget)(host);
   view.root.classList.add("widget");
   view.root.dataset.input = widget.name;
   const tooltip = port?.tooltip || widget.options.tooltip;
   if (tooltip) view.root.title = tooltip;
   return view;
+}
+
+/**
+ * @param {string} type the node's class
+ * @param {import("../../core/nodes/widgets.js").Widget} widget
+ */
+function makerOf(type, widget) {
+  if (type === "MarkdownNote" && widget.kind === "text") return markdownWidget;
+  if (widget.kind === "int" && widget.options.display === "color") return colourWidget;
+  return MAKERS[widget.kind] ?? stringWidget;
 }

@@ -1,6 +1,8 @@
 import { fieldLabel, h } from "../dom.js";
 
 const PAUSE_MS = 500;
+const TALLEST = 460;
+const EMBEDDING = /embedding:/i;
 
 /**
  * One line of text.
@@ -26,7 +28,21 @@ export function textWidget(host) {
     placeholder: host.widget.options.placeholder ?? host.label.replaceAll("_", " "),
   });
   const root = h("div", { class: "field text" }, area);
+  /** @type {import("./completion.js").Completion | null} */
+  let completion = null;
+  const complete = async () => {
+    if (!completion && EMBEDDING.test(area.value)) {
+      const { Completion } = await import("./completion.js");
+      completion ??= new Completion(area, host);
+    }
+    completion?.update();
+  };
   listen(area, host);
+  area.addEventListener("input", () => {
+    const missing = Math.min(area.scrollHeight, TALLEST) - area.clientHeight;
+    if (missing > 0) host.grow(missing);
+    complete();
+  });
   area.addEventListener("wheel", (event) => {
     if (document.activeElement === area && area.scrollHeight > area.clientHeight) event.stopPropagation();
   });
@@ -52,7 +68,11 @@ function listen(field, host) {
   });
   field.addEventListener("blur", () => host.session.document.history.seal());
   field.addEventListener("keydown", (event) => {
-    if (/** @type {KeyboardEvent} */ (event).key === "Escape") field.blur();
+    const { key, defaultPrevented } = /** @type {KeyboardEvent} */ (event);
+    const done = key === "Escape" || (key === "Enter" && field instanceof HTMLInputElement);
+    if (!done || defaultPrevented || /** @type {KeyboardEvent} */ (event).ctrlKey) return;
+    event.stopPropagation();
+    host.leave();
   });
 }
 
@@ -88,4 +108,43 @@ function weigh(area, change) {
   area.setRangeText(result, from, to, "preserve");
   const at = from + (weight === 1 ? 0 : 1);
   area.setSelectionRange(at, at + words.length);
+}
+
+/**
+ * Text of many lines that is shown as a page, and as its source while somebody writes.
+ * @param {import("./registry.js").Host} host
+ * @returns {import("./registry.js").WidgetView}
+ */
+export function markdownWidget(host) {
+  const source = textWidget(host);
+  const area = /** @type {HTMLTextAreaElement} */ (source.root.querySelector("textarea"));
+  const page = h("div", { class: "markdown", tabindex: 0, role: "document", "aria-label": `${host.label}, page` });
+  source.root.append(page);
+  source.root.classList.add("paged");
+  let shown = "\u0000";
+  const write = () => {
+    source.root.classList.add("writing");
+    area.focus();
+  };
+  page.addEventListener("dblclick", write);
+  page.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || event.target !== page) return;
+    event.preventDefault();
+    event.stopPropagation();
+    write();
+  });
+  page.addEventListener("wheel", (event) => {
+    if (page.contains(document.activeElement) && page.scrollHeight > page.clientHeight) event.stopPropagation();
+  });
+  area.addEventListener("blur", () => source.root.classList.remove("writing"));
+  return {
+    root: source.root,
+    update() {
+      source.update();
+      const text = String(host.get() ?? "");
+      if (text === shown) return;
+      shown = text;
+      import("./markdown.js").then(({ renderMarkdown }) => (text === shown ? renderMarkdown(page, text) : undefined));
+    },
+  };
 }
