@@ -68,8 +68,8 @@ def _parse(data: Mapping[str, Any]) -> _Group:
     nothing: Mapping[str, Any] = {}
     listed: list[Mapping[str, Any]] = [item if is_object(item) else nothing for item in data["nodes"]]
     config = data.get("config")
-    links = (_numbers(link, 4) for link in data.get("links") or ())
-    external = (_numbers(slot, 2) for slot in data.get("external") or ())
+    links = (_numbers(link, 4) for link in _listed(data.get("links")))
+    external = (_numbers(slot, 2) for slot in _listed(data.get("external")))
     return _Group(
         nodes=[replace(parse_ui_node(item), id=str(index)) for index, item in enumerate(listed)],
         labels=[_labels(item.get("inputs")) for item in listed],
@@ -81,6 +81,10 @@ def _parse(data: Mapping[str, Any]) -> _Group:
 
 def _labels(inputs: object) -> list[str]:
     return [str(port.get("label") or "") for port in inputs if is_object(port)] if is_list(inputs) else []
+
+
+def _listed(data: object) -> list[Any]:
+    return data if is_list(data) else []
 
 
 def _numbers(data: object, count: int) -> list[int] | None:

@@ -11,7 +11,7 @@ from app.graph.spec import NodeSpec
 
 Choose = Callable[[int], int]  # an index below the given number, such as `random.Random(seed).randrange`
 
-_COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
+_COMMENT = re.compile(r"/\*.*?\*/|(?<!:)//[^\n]*", re.DOTALL)  # the slashes of an address are none
 _TOKEN = re.compile(r"\\[{}|]|[{}|]")
 
 

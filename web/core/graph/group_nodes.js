@@ -8,7 +8,7 @@ import { typeName } from "./slot_types.js";
  *
  * @typedef {import("../doc/schema.js").NodeRecord} NodeRecord
  * @typedef {import("../nodes/definitions.js").NodeDef} NodeDef
- * @typedef {{nodes: NodeRecord[], links?: unknown[][], external?: unknown[][], config?: Record<string, any>}} GroupNode
+ * @typedef {{nodes: NodeRecord[], links: number[][], external: number[][], config: Record<string, any>}} GroupNode
  * @typedef {{name: string, type: string, node: number, slot: number}} Port
  * @typedef {{widget: import("../nodes/definitions.js").WidgetDef, node: NodeRecord}} Shown
  */
@@ -21,7 +21,23 @@ import { typeName } from "./slot_types.js";
 export function groupNode(extra, type) {
   const name = /^workflow[>/](.+)$/s.exec(type)?.[1];
   const found = name === undefined ? undefined : extra?.groupNodes?.[name];
-  return isObject(found) && Array.isArray(found.nodes) ? /** @type {any} */ (found) : null;
+  if (!isObject(found) || !Array.isArray(found.nodes)) return null;
+  return {
+    nodes: found.nodes.map((node) => (isObject(node) ? /** @type {NodeRecord} */ (node) : { id: 0, type: "", pos: [0, 0] })),
+    links: rows(found.links, 4),
+    external: rows(found.external, 2),
+    config: isObject(found.config) ? found.config : {},
+  };
+}
+
+/**
+ * @param {unknown} list
+ * @param {number} length
+ * @returns {any[][]} its rows that are long enough and begin with that many numbers
+ */
+function rows(list, length) {
+  if (!Array.isArray(list)) return [];
+  return list.filter((row) => Array.isArray(row) && row.length >= length && row.slice(0, length).every(Number.isInteger));
 }
 
 /**
@@ -29,13 +45,13 @@ export function groupNode(extra, type) {
  * @param {GroupNode} group
  * @returns {Port[]}
  */
-export function groupInputs({ nodes, links = [], config }) {
+export function groupInputs({ nodes, links, config }) {
   const fed = new Set(links.map(([, , node, slot]) => `${node}:${slot}`));
   /** @type {Map<string, number>} */
   const seen = new Map();
   return nodes.flatMap((inner, node) =>
     (inner.inputs ?? []).flatMap((input, slot) => {
-      const asked = config?.[node]?.input?.[input.name];
+      const asked = config[node]?.input?.[input.name];
       if (fed.has(`${node}:${slot}`) || asked?.visible === false) return [];
       const plain = asked?.name ?? input.label ?? input.name;
       const key = seen.has(plain) ? `${inner.title ?? inner.type} ${plain}` : plain;
@@ -52,12 +68,12 @@ export function groupInputs({ nodes, links = [], config }) {
  * @param {GroupNode} group
  * @returns {Port[]}
  */
-export function groupOutputs({ nodes, links = [], external = [], config }) {
+export function groupOutputs({ nodes, links, external, config }) {
   const used = new Set(links.map(([node, slot]) => `${node}:${slot}`));
   for (const [node, slot] of external) used.delete(`${node}:${slot}`);
   return nodes.flatMap((inner, node) =>
     (inner.outputs ?? []).flatMap((output, slot) => {
-      const asked = config?.[node]?.output?.[slot];
+      const asked = config[node]?.output?.[slot];
       if (used.has(`${node}:${slot}`) || asked?.visible === false) return [];
       return [{ name: asked?.name ?? output.name, type: typeName(output.type), node, slot }];
     }),
@@ -91,7 +107,7 @@ export function groupGraph(group, outer, definitionOf) {
     const input = nodes[target_id]?.inputs[target_slot];
     if (input) input.link = id;
   };
-  for (const [from, output, to, input] of group.links ?? []) join(from, output, to, input);
+  for (const [from, output, to, input] of group.links) join(from, output, to, input);
   const inputs = groupInputs(group);
   for (const [slot, port] of inputs.entries()) join(SUBGRAPH_INPUT, slot, port.node, port.slot);
   for (const [slot, port] of groupOutputs(group).entries()) join(port.node, port.slot, SUBGRAPH_OUTPUT, slot);
@@ -111,15 +127,16 @@ function dealValues(group, nodes, outer, definitionOf) {
   const values = Array.isArray(outer.widgets_values) ? outer.widgets_values : [];
   /** @type {Shown[]} */
   const shown = [];
-  const fed = new Set((group.links ?? []).map(([, , node, slot]) => `${node}:${slot}`));
+  const fed = new Set(group.links.map(([, , node, slot]) => `${node}:${slot}`));
   let at = 0;
   for (const [index, node] of nodes.entries()) {
     const own = Array.isArray(node.widgets_values) ? node.widgets_values : [];
-    const widgets = definitionOf(node.type)?.widgets ?? own.map((_, slot) => plainWidget(String(slot)));
+    const def = definitionOf(node.type);
+    const widgets = def && !def.virtual ? def.widgets : own.map((_, slot) => plainWidget(String(slot)));
     node.widgets_values = widgets.map((widget, place) => {
       const name = widget.owner ?? widget.name;
       const slot = (node.inputs ?? []).findIndex((input) => input.widget?.name === name);
-      const hidden = group.config?.[index]?.input?.[name]?.visible === false;
+      const hidden = group.config[index]?.input?.[name]?.visible === false;
       if (fed.has(`${index}:${slot}`) || hidden) return own[place];
       shown.push({ widget, node });
       return values[at++] ?? own[place];

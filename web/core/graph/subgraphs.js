@@ -41,3 +41,20 @@ export function promotedSockets(inner) {
   const inputs = inner.record.inputs ?? [];
   return new Map([...found].filter(([slot]) => slot < inputs.length).sort(([a], [b]) => a - b));
 }
+
+/**
+ * Where each definition is in the workflow's record.
+ * @param {Record<string, any>} record
+ * @param {(string | number)[]} [above]
+ * @returns {Map<string, (string | number)[]>} by id
+ */
+export function definitionPaths(record, above = []) {
+  const found = new Map();
+  for (const [index, definition] of (record.definitions?.subgraphs ?? []).entries()) {
+    if (!definition) continue;
+    const path = [...above, "definitions", "subgraphs", index];
+    for (const [id, place] of [[definition.id, path], ...definitionPaths(definition, path)])
+      if (!found.has(id)) found.set(id, place);
+  }
+  return found;
+}

@@ -2,30 +2,37 @@
  * What is written into text fields for the moment of a run: alternatives, comments, dates, values of other nodes.
  */
 
+const COMMENT = /\/\*[^]*?\*\/|(?<!:)\/\/[^\n]*/g;
+const TOKEN = /\\[{}|]|[{}|]/g;
+
 /**
- * Take comments out and pick one of each {a|b|c}; \{ \} and \| stand for themselves.
+ * Take comments out and pick one of each {a|b|c}, which may nest; \{ \} and \| stand for themselves. Braces that are
+ * never closed stay, and so do the slashes of an address.
  * @param {string} text
  * @param {() => number} [random]
  * @returns {string}
  */
 export function drawWords(text, random = Math.random) {
-  const bare = text.replace(/\/\*[\s\S]*?\*\//g, "").replace(/(^|[^:])\/\/[^\n]*/g, "$1");
-  const marks = ["\uE000", "\uE001", "\uE002"];
-  let result = bare.replace(/\\([{}|])/g, (_, mark) => marks["{}|".indexOf(mark)]);
-  for (let depth = 0; depth < 64; depth += 1) {
-    const next = result.replace(/\{([^{}]*)\}/g, (_, body) => pick(body.split("|"), random));
-    if (next === result) break;
-    result = next;
+  const bare = text.replace(COMMENT, "");
+  /** @type {string[][]} for each open brace the alternatives so far, the last one growing */
+  const open = [[""]];
+  const add = (/** @type {string} */ words) => {
+    const group = open[open.length - 1];
+    group[group.length - 1] += words;
+  };
+  let at = 0;
+  for (const { 0: token, index } of bare.matchAll(TOKEN)) {
+    add(bare.slice(at, index));
+    at = index + token.length;
+    if (token === "{") open.push([""]);
+    else if (open.length > 1 && token === "|") open[open.length - 1].push("");
+    else if (open.length > 1 && token === "}") {
+      const choices = /** @type {string[]} */ (open.pop());
+      add(choices[Math.floor(random() * choices.length)]);
+    } else add(token[token.length - 1]);
   }
-  return result.replace(/[\uE000-\uE002]/g, (mark) => "{}|"[marks.indexOf(mark)]);
-}
-
-/**
- * @param {string[]} choices
- * @param {() => number} random
- */
-function pick(choices, random) {
-  return choices[Math.floor(random() * choices.length)];
+  add(bare.slice(at));
+  return open[0][0] + open.slice(1).map((choices) => `{${choices.join("|")}`).join("");
 }
 
 /**
