@@ -18,6 +18,7 @@ from app.weights.checkpoint import save_checkpoint
 def save_tiny_checkpoint(path: Path) -> None:
     """Random weights: four latent channels, eight pixels per latent pixel, flow matching."""
     tokenizer = Tokenizer(learn_merges(["red", "circle"]))
+    text = ClipTextConfig(vocabulary=len(tokenizer), width=16, layers=2, heads=2, length=16)
     family = Family(
         "tiny",
         UNetConfig(
@@ -30,13 +31,13 @@ def save_tiny_checkpoint(path: Path) -> None:
             groups=8,
         ),
         AutoencoderConfig(channels=8, channel_mult=(1, 2, 2, 2), num_res_blocks=1, groups=4),
-        ClipTextConfig(vocabulary=len(tokenizer), width=16, layers=2, heads=2, length=16),
+        text,
         LatentFormat(4, 8, 1.5, 0.1),
         SamplingConfig("flow", 1.0),
     )
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        parts = UNet(family.unet), AutoencoderKL(family.first_stage), ClipText(family.text)
+        parts = UNet(family.unet), AutoencoderKL(family.first_stage), ClipText(text)
         # A fresh network ends in zeros; a test could not see whether its input counts.
         for parameter in parts[0].parameters():
             torch.nn.init.normal_(parameter, std=0.05)

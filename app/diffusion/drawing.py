@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from app.diffusion.denoiser import Denoiser, Step
 from app.diffusion.guidance.compose import guided_denoiser
-from app.diffusion.guidance.conditions import Entry, conditions_of
+from app.diffusion.guidance.conditions import Condition, Entry, conditions_of
 from app.diffusion.latent_format import LatentFormat
 from app.diffusion.model import DiffusionModel
 from app.diffusion.samplers import SamplerSpec
@@ -45,6 +45,15 @@ class Recipe:
 def empty_latent(width: int, height: int, count: int = 1, channels: int = 4) -> dict[str, Any]:
     """A LATENT of zeros, (count, channels, height / 8, width / 8); whoever samples it fits it to the model."""
     return {"samples": torch.zeros(count, channels, height // GRID, width // GRID), RATIO: GRID}
+
+
+@runtime_checkable
+class Guiding(Protocol):
+    """A model that brings guidance of its own, such as one that a pack has changed."""
+
+    def guided(self, positive: Sequence[Entry], negative: Sequence[Entry], cfg: float, like: Tensor) -> Denoiser:
+        """A guided denoiser for latents shaped as `like`, in the model's scale."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +93,16 @@ def guider(
     """Follows the positive conditioning, away from the negative one; a cfg of 1 needs no negative one."""
 
     def denoiser(like: Tensor, keep_unconditional: bool) -> Denoiser:
-        yes, no = (conditions_of(side, model.sampling, like, _arguments) for side in (positive, negative))
+        if isinstance(model, Guiding):
+            return model.guided(positive, negative, cfg, like)
+
+        def said_to(entries: Sequence[Entry], *, negative: bool) -> list[Condition]:
+            def arguments(features: Tensor, said: Mapping[str, Any]) -> Mapping[str, Any]:
+                return model.inputs(features, said, like, negative=negative)
+
+            return conditions_of(entries, model.sampling, like, arguments)
+
+        yes, no = said_to(positive, negative=False), said_to(negative, negative=True)
         keep = keep_unconditional and bool(negative)
         return guided_denoiser(model.denoiser(), yes, no, cfg, keep_unconditional=keep)
 
@@ -213,11 +231,6 @@ class Drawing:
             f"Step {step.index + 1} of {self.total} gave values that are not numbers ({self.told}).",
             remedy="Lower cfg, or choose another sampler or scheduler.",
         )
-
-
-def _arguments(features: Tensor, said: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What the network takes of a conditioning entry."""
-    return {"context": features}
 
 
 def _device(model: DiffusionModel) -> torch.device:

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from app.diffusion.families import Family
+from app.diffusion.inputs import NetworkInputs, text_alone
 from app.diffusion.latent_format import LatentFormat
-from app.diffusion.models.unet import UNet
 from app.diffusion.parameterization import ModelSampling, NetworkDenoiser, denoiser_of
 from app.errors import InvalidRequest
 
@@ -20,14 +21,17 @@ Preview = Callable[[Tensor], Tensor]
 class DiffusionModel:
     """Everything a sampler needs of a model.
 
-    `preview` turns a clean latent in the model's scale (1, C, h, w) into a picture (H, W, 3) in 0..1.
+    `preview` turns a clean latent in the model's scale (1, C, h, w) into a picture (H, W, 3) in 0..1; `inputs` turns
+    a conditioning entry into arguments of the network. `source` is the row of the family that it was built from.
     """
 
-    network: UNet
+    network: nn.Module
     sampling: ModelSampling
     latent: LatentFormat
     preview: Preview
     family: str
+    inputs: NetworkInputs = text_alone
+    source: Family | None = None
 
     @property
     def dtype(self) -> torch.dtype:

@@ -1,7 +1,7 @@
-"""A whole model in one safetensors file, in Stable Diffusion's layout.
+"""A whole model in one file: our own, with its description in the header, or a published one, told by its tensors.
 
-The U-Net follows `model.diffusion_model.`, the first stage `first_stage_model.`, the text tower
-`cond_stage_model.transformer.`. Architecture, merge table and provenance of our own models are in the header.
+In Stable Diffusion's layout the U-Net follows `model.diffusion_model.`, the first stage `first_stage_model.`, the text
+tower `cond_stage_model.transformer.`.
 """
 
 from __future__ import annotations
@@ -11,25 +11,32 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
-from safetensors import SafetensorError
-from torch import Tensor, nn
+from torch import Tensor
 
-from app.diffusion.conditioning.text_encoder import TextEncoder
+from app.diffusion.conditioning.text_encoder import PromptEncoder, TextEncoder
 from app.diffusion.conditioning.tokenizer import Tokenizer
 from app.diffusion.families import Family, family_from_json, family_to_json
-from app.diffusion.first_stage import FirstStage
+from app.diffusion.first_stage import FirstStage, autoencoder_of
 from app.diffusion.model import DiffusionModel
 from app.diffusion.models.autoencoder_kl import AutoencoderKL
-from app.diffusion.models.clip_text import ClipText
+from app.diffusion.models.clip_text import ClipText, ClipTextConfig
 from app.diffusion.models.unet import UNet
 from app.diffusion.preview import DecodedPreview
-from app.errors import UnknownFamily, UnusableFile
+from app.errors import UnusableFile
+from app.weights.absent import Absent
 from app.weights.blank import blank
-from app.weights.header import Header, read_header
-from app.weights.tensor_file import TensorFile, open_tensors, save_tensors
+from app.weights.fill import fill
+from app.weights.identify import identify
+from app.weights.network import model_of
+from app.weights.opening import open_weights
+from app.weights.parts import Parts, parts_of
+from app.weights.shapes import autoencoder_of_shapes
+from app.weights.stored import WeightsFile, below, shapes_of
+from app.weights.tensor_file import save_tensors
+from app.weights.towers import text_encoder_in
 
 UNET, FIRST_STAGE, TEXT = "model.diffusion_model.", "first_stage_model.", "cond_stage_model.transformer."
 FAMILY_KEY, MERGES_KEY, PROVENANCE_KEY = "loom.family", "loom.merges", "loom.provenance"
@@ -37,56 +44,65 @@ FAMILY_KEY, MERGES_KEY, PROVENANCE_KEY = "loom.family", "loom.merges", "loom.pro
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """The three parts of a model, the name of its family and the file's metadata."""
+    """The three parts of a model, the name of its family and the file's metadata.
+
+    A part that the file does not hold is `Absent`: it says so when it is used.
+    """
 
     model: DiffusionModel
-    clip: TextEncoder
+    clip: PromptEncoder
     vae: FirstStage
     family: Family
     metadata: Mapping[str, str]
 
 
-def load_checkpoint(path: Path, dtype: torch.dtype = torch.float32) -> Checkpoint:
-    """Build the model that the file holds, with its weights in `dtype`.
+def load_checkpoint(path: Path, dtype: torch.dtype = torch.float32, *, ema: bool = False) -> Checkpoint:
+    """Build the model that the file holds, with its weights in `dtype`; with `ema` the averaged ones.
 
     Raises:
         Missing, UnusableFile: no file, a damaged or foreign one.
-        UnknownFamily: a safetensors file of no architecture that is known.
+        UnknownFamily: a file of no architecture that is known.
+        InvalidRequest: averaged weights are asked for, and there are none.
     """
-    header = read_header(path)
-    family = detect(header, path.name)
-    merges = _merges(header, path.name)
-    with blank():
-        unet, vae, text = UNet(family.unet), AutoencoderKL(family.first_stage), ClipText(family.text)
-    try:
-        with open_tensors(path) as file:
-            for module, prefix in ((unet, UNET), (vae, FIRST_STAGE), (text, TEXT)):
-                _fill(module, prefix, header, file, dtype, path.name)
-    except SafetensorError as error:
-        raise UnusableFile(f"The file {path.name!r} cannot be read: {error}.", remedy="Copy it again.") from error
-    first_stage = FirstStage(vae)
-    model = DiffusionModel(
-        unet, family.sampling.build(), family.latent, DecodedPreview(first_stage, family.latent), family.name
+    return checkpoint_of(open_weights(path), dtype, ema=ema)
+
+
+def checkpoint_of(file: WeightsFile, dtype: torch.dtype = torch.float32, *, ema: bool = False) -> Checkpoint:
+    """As `load_checkpoint`, from an open file."""
+    parts = parts_of(file.tensors, ema=ema, name=file.name)
+    own = described(file.metadata, file.name)
+    family = own or identify(parts, file.tensors, file.metadata, file.name)
+    model = model_of(family, parts, file.name, dtype)
+    vae = _first_stage(family, parts, file.name, dtype, ours=own is not None)
+    if own is not None and vae is not None:
+        model = DiffusionModel(
+            model.network,
+            model.sampling,
+            family.latent,
+            DecodedPreview(vae, family.latent),
+            family.name,
+            model.inputs,
+            family,
+        )
+    return Checkpoint(
+        model,
+        _text_encoder(family, parts, file, dtype),
+        vae or cast("FirstStage", Absent("VAE", file.name, "Load one with Load VAE and link that.")),
+        family,
+        file.metadata,
     )
-    return Checkpoint(model, TextEncoder(text, Tokenizer(merges)), first_stage, family, header.metadata)
 
 
-def detect(header: Header, name: str) -> Family:
-    """The family of the model in a file, from its header.
+def described(metadata: Mapping[str, str], name: str) -> Family | None:
+    """The family that a header of ours describes, None without such a description.
 
     Raises:
-        UnknownFamily: nothing that is known; says what was looked for.
-        UnusableFile: a configuration in the header that cannot be understood.
+        UnusableFile: a description that cannot be understood.
     """
-    if FAMILY_KEY not in header.metadata:
-        first = ", ".join(sorted(header.tensors)[:3]) or "none"
-        raise UnknownFamily(
-            f"The file {name!r} holds no model that is known: its header has no {FAMILY_KEY!r} entry, "
-            f"and its first tensors are {first}.",
-            remedy="Choose a checkpoint that Latent Loom has written, such as the one that it ships with.",
-        )
+    if FAMILY_KEY not in metadata:
+        return None
     try:
-        return family_from_json(json.loads(header.metadata[FAMILY_KEY]))
+        return family_from_json(json.loads(metadata[FAMILY_KEY]))
     except (ValueError, RecursionError) as error:
         raise UnusableFile(
             f"The file {name!r} describes a model that cannot be built: {error}.",
@@ -94,34 +110,36 @@ def detect(header: Header, name: str) -> Family:
         ) from error
 
 
-def _merges(header: Header, name: str) -> list[tuple[str, str]]:
+def _first_stage(family: Family, parts: Parts, name: str, dtype: torch.dtype, *, ours: bool) -> FirstStage | None:
+    """The first stage in its own shape, which for a published family may differ from the row's."""
+    config = family.first_stage if ours else autoencoder_of_shapes(shapes_of(parts.first_stage))
+    if config is None or not parts.first_stage:
+        return None
+    with blank():
+        vae = autoencoder_of(config)
+    fill(vae, parts.first_stage, name, dtype=dtype, told=parts.first_stage_prefix)
+    return FirstStage(vae)
+
+
+def _text_encoder(family: Family, parts: Parts, file: WeightsFile, dtype: torch.dtype) -> PromptEncoder:
+    if isinstance(family.text, ClipTextConfig):
+        merges = _merges(file)
+        with blank():
+            text = ClipText(family.text)
+        fill(text, below(TEXT, parts.rest), file.name, dtype=dtype, told=TEXT)
+        return TextEncoder(text, Tokenizer(merges))
+    encoder = text_encoder_in(family.text, parts.rest, file.name, dtype)
+    absent = Absent("text encoder", file.name, "Load one with Load CLIP and link that.")
+    return encoder or cast("PromptEncoder", absent)
+
+
+def _merges(file: WeightsFile) -> list[tuple[str, str]]:
     try:
-        return [(str(left), str(right)) for left, right in json.loads(header.metadata[MERGES_KEY])]
+        return [(str(left), str(right)) for left, right in json.loads(file.metadata[MERGES_KEY])]
     except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise UnusableFile(
-            f"The file {name!r} has no usable merge table under {MERGES_KEY!r}.", remedy="Choose another file."
+            f"The file {file.name!r} has no usable merge table under {MERGES_KEY!r}.", remedy="Choose another file."
         ) from error
-
-
-def _fill(module: nn.Module, prefix: str, header: Header, file: TensorFile, dtype: torch.dtype, name: str) -> None:
-    """Put the file's tensors in place of the meta tensors of a module, after comparing names and shapes."""
-    tensors: dict[str, Tensor] = {}
-    for key, expected in module.state_dict().items():
-        entry = header.tensors.get(prefix + key)
-        if entry is None:
-            raise UnusableFile(
-                f"The file {name!r} lacks the tensor {prefix + key!r}.",
-                remedy="It was saved incompletely; use another copy.",
-            )
-        if entry.shape != tuple(expected.shape):
-            raise UnusableFile(
-                f"In {name!r} the tensor {prefix + key!r} has the shape {list(entry.shape)} "
-                f"where {list(expected.shape)} is expected.",
-                remedy="It belongs to another architecture; use another file.",
-            )
-        tensors[key] = file.get_tensor(prefix + key).to(dtype)
-    module.load_state_dict(tensors, assign=True)
-    module.eval().requires_grad_(False)
 
 
 def save_checkpoint(

@@ -138,8 +138,7 @@ def _call(denoise: ConditionedDenoiser, jobs: Sequence[_Job], sigma: Tensor) -> 
     x = torch.cat([job.x for job in jobs])
     length = _common_length(jobs)
     arguments = {
-        key: _stacked([_lengthened(key, job.condition.arguments[key], length) for job in jobs], count)
-        for key in jobs[0].condition.arguments
+        key: _stacked([_fitted(key, job, length) for job in jobs], count) for key in jobs[0].condition.arguments
     }
     adjust = jobs[0].condition.adjust
     extra: Mapping[str, Any] = adjust(x, sigma, arguments) if adjust else {}
@@ -148,6 +147,14 @@ def _call(denoise: ConditionedDenoiser, jobs: Sequence[_Job], sigma: Tensor) -> 
 
 def _stacked(values: Sequence[Any], count: int) -> Any:
     return torch.cat([rows(v, count) for v in values]) if isinstance(values[0], Tensor) else values[0]
+
+
+def _fitted(key: str, job: _Job, length: int | None) -> Any:
+    """An argument as the job's call takes it: channels beside the latent are cut to the area as it is."""
+    value, area = job.condition.arguments[key], job.condition.area
+    if key == "concat":
+        return value if area is None else area.of(value)
+    return _lengthened(key, value, length)
 
 
 def _lengthened(key: str, value: Any, length: int | None) -> Any:

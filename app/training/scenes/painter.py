@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from app.diffusion.conditioning.text_encoder import TextEncoder
+from app.diffusion.conditioning.text_encoder import PromptEncoder
 from app.diffusion.first_stage import FirstStage
 from app.diffusion.guidance.classifier_free import Guided, batched, blend
 from app.diffusion.model import DiffusionModel
@@ -23,7 +23,7 @@ class Painter:
     """Draws many prompts at once; the settings are those of the default graph."""
 
     model: DiffusionModel
-    clip: TextEncoder
+    clip: PromptEncoder
     vae: FirstStage
     steps: int = 20
     guidance: float = 3.0

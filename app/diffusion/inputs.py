@@ -1,0 +1,172 @@
+"""What a U-Net takes of a conditioning entry besides the noisy latent: text, sizes, labels, further channels.
+
+B latents, T tokens, D context width, h × w latent pixels, H × W pixels. Options that are read, in users' spelling:
+pooled_output (B, 1280); width, height, crop_w, crop_h, target_width, target_height, aesthetic_score;
+concat_latent_image (B, C, h, w) as the first stage gives it; concat_mask (B, 1, H, W), 1 where to draw;
+concat_image (B, E, h, w), taken as it is; noise_augmentation; class_label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from app.diffusion.latent_format import LatentFormat
+from app.diffusion.models.unet import UNetConfig, timestep_embedding
+from app.diffusion.parameterization.betas import linear, signal_of
+from app.errors import InvalidRequest
+
+SIZE_WIDTH = 256  # channels of sinusoids for each number (arXiv:2307.01952, section 2.2)
+POOLED_WIDTH = 1280
+NUMBERS = {2816: 6, 2560: 5}  # vector widths of SDXL and its refiner, and how many numbers follow the pooled text
+SCORES = {False: 6.0, True: 2.5}  # the refiner's aesthetic score of the positive and the negative side
+# What the first stage makes of an all grey image, for inpainting without an image.
+GREY = (0.8223, -0.6876, 0.6364, 0.1380)
+
+
+class NetworkInputs(Protocol):
+    """Keyword arguments of a network for one conditioning entry.
+
+    `features` (B, T, D); `like` (B, C, h, w) has the shape of the latents to come; `negative` tells the side. Raises
+    InvalidRequest for an entry that the network cannot take.
+    """
+
+    def __call__(
+        self, features: Tensor, said: Mapping[str, Any], like: Tensor, *, negative: bool = False
+    ) -> Mapping[str, Any]: ...
+
+
+def text_alone(features: Tensor, said: Mapping[str, Any], like: Tensor, *, negative: bool = False) -> Mapping[str, Any]:
+    """Nothing but the text."""
+    return {"context": features}
+
+
+@dataclass(frozen=True, slots=True)
+class UNetInputs:
+    """See `NetworkInputs`; by the channels and widths of a U-Net and the format of its latents.
+
+    `scales_image` says whether an image to be edited is scaled as latents are (CosXL Edit), or left as the first stage
+    gives it (InstructPix2Pix). `signed` is the order of latent diffusion's own inpainting: image before mask, and both
+    in −1..1.
+    """
+
+    config: UNetConfig
+    latent: LatentFormat
+    scales_image: bool = False
+    signed: bool = False
+
+    def __call__(
+        self, features: Tensor, said: Mapping[str, Any], like: Tensor, *, negative: bool = False
+    ) -> Mapping[str, Any]:
+        config = self.config
+        inputs: dict[str, Any] = {}
+        if config.context_width is not None:
+            inputs["context"] = _fitting(features, config.context_width)
+        if config.vector_width:
+            inputs["vector"] = self._vector(said, like, negative)
+        if config.classes:
+            level = float(said.get("noise_augmentation", 0.0))
+            inputs["classes"] = torch.full((1,), noise_level(level))
+        if config.in_channels > self.latent.channels:
+            inputs["concat"] = self._further_channels(said, like)
+        return inputs
+
+    def _vector(self, said: Mapping[str, Any], like: Tensor, negative: bool) -> Tensor:
+        width = self.config.vector_width
+        if width not in NUMBERS:
+            given = said.get("vector")
+            return torch.zeros(1, width) if given is None else given
+        pooled = said.get("pooled_output")
+        pooled = torch.zeros(1, POOLED_WIDTH) if pooled is None else pooled.float().cpu()
+        if pooled.shape[-1] != POOLED_WIDTH:
+            raise InvalidRequest(
+                f"This prompt comes with pooled features of width {pooled.shape[-1]}; the model takes {POOLED_WIDTH}.",
+                remedy="Encode it with the CLIP of the same checkpoint.",
+            )
+        numbers = self._numbers(said, like, refiner=NUMBERS[width] == 5, negative=negative)
+        waves = timestep_embedding(torch.tensor(numbers), SIZE_WIDTH).flatten()[None]
+        return torch.cat([pooled, waves.expand(len(pooled), -1)], dim=1)
+
+    def _numbers(self, said: Mapping[str, Any], like: Tensor, *, refiner: bool, negative: bool) -> list[float]:
+        """Sizes in pixels, height first; of a picture that says nothing, the picture's own."""
+        height, width = (side * self.latent.factor for side in like.shape[-2:])
+        height, width = said.get("height", height), said.get("width", width)
+        first = [height, width, said.get("crop_h", 0), said.get("crop_w", 0)]
+        if refiner:
+            return [*map(float, first), float(said.get("aesthetic_score", SCORES[negative]))]
+        return [float(n) for n in (*first, said.get("target_height", height), said.get("target_width", width))]
+
+    def _further_channels(self, said: Mapping[str, Any], like: Tensor) -> Tensor:
+        channels = self.latent.channels
+        wanted = self.config.in_channels - channels
+        if wanted == channels + 1:
+            return self._masked(said, like)
+        if "concat_latent_image" in said and wanted == channels:
+            image = _sized(said["concat_latent_image"], like)
+            return self.latent.to_model(image) if self.scales_image else image
+        image = said.get("concat_image")
+        if image is None:
+            return torch.zeros(1, wanted, *like.shape[-2:])
+        if image.shape[1] != wanted:
+            raise InvalidRequest(
+                f"This conditioning brings {image.shape[1]} channels; the model takes {wanted} beside the latent.",
+                remedy="Use the conditioning node that belongs to the model.",
+            )
+        return _sized(image, like)
+
+    def _masked(self, said: Mapping[str, Any], like: Tensor) -> Tensor:
+        """The mask, and the image with the part to be drawn covered."""
+        image, mask = said.get("concat_latent_image"), said.get("concat_mask")
+        if mask is None:
+            area = torch.ones(1, 1, *like.shape[-2:])
+        else:
+            area = _sized(mask.reshape(-1, 1, *mask.shape[-2:]).float(), like).round()
+        if image is None:
+            grey = torch.tensor(GREY[: self.latent.channels]).view(1, -1, 1, 1)
+            latent = grey.expand(1, -1, *like.shape[-2:])
+        else:
+            latent = self.latent.to_model(_sized(image, like))
+        count = max(len(area), len(latent))
+        area, latent = _repeated(area.to(latent), count), _repeated(latent, count)
+        return torch.cat([latent, area * 2 - 1] if self.signed else [area, latent], dim=1)
+
+
+MOST_NOISE = 350  # the upscaler has seen images with noise of these levels; x4-upscaling.yaml
+
+
+def noise_level(strength: float) -> int:
+    """The step of the forward process that the upscaler's image is noised to; `strength` 0..1."""
+    return round(strength * MOST_NOISE)
+
+
+def noised_image(image: Tensor, strength: float, seed: int = 0) -> Tensor:
+    """An image (B, 3, h, w) in −1..1 at the level of `strength`, on the upscaler's own schedule."""
+    signal = signal_of(linear(1000, 1e-4, 0.02))[noise_level(strength)]
+    noise = torch.randn(image.shape, generator=torch.Generator().manual_seed(seed))
+    return signal.sqrt().float() * image + (1 - signal).sqrt().float() * noise
+
+
+def _fitting(features: Tensor, width: int) -> Tensor:
+    if features.shape[-1] != width:
+        raise InvalidRequest(
+            f"This prompt has features of width {features.shape[-1]}; the model reads {width}.",
+            remedy="Encode it with the CLIP of the same checkpoint as the model.",
+        )
+    return features
+
+
+def _sized(value: Tensor, like: Tensor) -> Tensor:
+    """(B, E, …, …) in the height and width of `like`."""
+    value = value.float().cpu()
+    if value.shape[-2:] == like.shape[-2:]:
+        return value
+    return F.interpolate(value, size=tuple(like.shape[-2:]), mode="bilinear")
+
+
+def _repeated(value: Tensor, count: int) -> Tensor:
+    return value.repeat(-(-count // len(value)), 1, 1, 1)[:count]

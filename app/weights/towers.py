@@ -1,0 +1,88 @@
+"""Text towers of published checkpoints: where they lie, in which layout, and what they make together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+
+from app.diffusion.conditioning.encoders import (
+    CLIP_G,
+    CLIP_H,
+    CLIP_L,
+    refiner_encoder,
+    sd1_encoder,
+    sd2_encoder,
+    sdxl_encoder,
+)
+from app.diffusion.conditioning.text_encoder import PromptEncoder
+from app.diffusion.models.clip_text import ClipText, ClipTextConfig
+from app.diffusion.models.open_clip_text import from_open_clip
+from app.weights.blank import blank
+from app.weights.fill import fill
+from app.weights.stored import Tensors, below, held
+
+# The tower, its shape, and what may stand before its names in a checkpoint.
+TOWERS: Mapping[str, tuple[ClipTextConfig, tuple[str, ...]]] = {
+    "l": (
+        CLIP_L,
+        (
+            "cond_stage_model.transformer.",
+            "conditioner.embedders.0.transformer.",
+            "text_encoders.clip_l.transformer.",
+        ),
+    ),
+    "h": (CLIP_H, ("cond_stage_model.model.", "text_encoders.clip_h.transformer.")),
+    "g": (
+        CLIP_G,
+        ("conditioner.embedders.1.model.", "conditioner.embedders.0.model.", "text_encoders.clip_g.transformer."),
+    ),
+}
+NEEDED: Mapping[str, tuple[str, ...]] = {"sd1": ("l",), "sd2": ("h",), "sdxl": ("l", "g"), "refiner": ("g",)}
+
+
+def text_encoder_in(kind: str, rest: Tensors, name: str, dtype: torch.dtype) -> PromptEncoder | None:
+    """What encodes prompts for a family of that kind, from a checkpoint's tensors; None if towers are missing.
+
+    Raises:
+        UnusableFile: a tower that is incomplete or damaged.
+    """
+    found = {tower: _tensors(tower, rest) for tower in NEEDED.get(kind, ())}
+    if not found or not all(found.values()):
+        return None
+    towers = {tower: clip_tower(tower, tensors, name, dtype) for tower, tensors in found.items()}
+    return encoder_of(kind, towers)
+
+
+def encoder_of(kind: str, towers: Mapping[str, ClipText]) -> PromptEncoder:
+    """Towers as one encoder; `kind` is one of `NEEDED`."""
+    if kind == "sdxl":
+        return sdxl_encoder(towers["l"], towers["g"])
+    if kind == "refiner":
+        return refiner_encoder(towers["g"])
+    return sd1_encoder(towers["l"]) if kind == "sd1" else sd2_encoder(towers["h"])
+
+
+def clip_tower(tower: str, tensors: Tensors, name: str, dtype: torch.dtype, told: str = "") -> ClipText:
+    """A CLIP tower from tensors in transformers' or OpenCLIP's names, without a prefix. Raises UnusableFile."""
+    config = TOWERS[tower][0]
+    if "transformer.resblocks.0.ln_1.weight" in tensors:
+        tensors = held(from_open_clip({key: stored.read() for key, stored in tensors.items()}))
+    elif not any(key.startswith("text_model.") for key in tensors):  # the oldest files of SD 1
+        tensors = {f"text_model.{key}": stored for key, stored in tensors.items()}
+    if config.projection and "text_projection.weight" not in tensors:
+        config = replace(config, projection=None)
+    with blank():
+        module = ClipText(config)
+    fill(module, tensors, name, dtype=dtype, told=told)
+    return module
+
+
+def _tensors(tower: str, rest: Tensors) -> Tensors:
+    """The tower's tensors without their prefix; empty if it is not there."""
+    for prefix in TOWERS[tower][1]:
+        tensors = below(prefix, rest)
+        if tensors:
+            return tensors
+    return {}
