@@ -15,7 +15,9 @@ import uuid
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 from app.errors import InvalidPrompt, InvalidRequest, Missing
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from app.extend.registry import Registry
     from app.graph.prompt import Prompt
     from app.link.messages import Job
+    from app.memory.meter import Meter
     from app.store.folders import Folders
     from app.store.outputs import OutputFolders
 
@@ -152,6 +155,7 @@ class Workshop:
     models: LoadedModels
     files: NodeFiles
     pace: PreviewPace
+    meter: Meter
 
     @classmethod
     def build(cls, settings: Settings) -> Workshop:
@@ -163,6 +167,7 @@ class Workshop:
         from app.engine.cache import Cache
         from app.extend.registry import Registry
         from app.memory.devices import choose_device, use_all_cores
+        from app.memory.meter import meter_for
         from app.memory.residency import Residency
         from app.memory.sizes import size_of
         from app.store.outputs import OutputFolders
@@ -184,6 +189,7 @@ class Workshop:
             models=LoadedModels(folders, Residency(device)),
             files=NodeFiles(folders, outputs),
             pace=PreviewPace(previews),
+            meter=meter_for(device),
         )
 
     def evaluate(
@@ -199,9 +205,8 @@ class Workshop:
 
         from app.engine.run import run as run_prompt
         from app.engine.site import RunExtras
-        from app.memory.meter import meter_for
 
-        extra = RunExtras(extra_pnginfo=extra_data.get("extra_pnginfo"), meter=meter_for(self.device))
+        extra = RunExtras(extra_pnginfo=extra_data.get("extra_pnginfo"), meter=self.meter)
 
         shown = extra_data.get("preview_method") != "none"
 
@@ -282,6 +287,7 @@ def _asked(settings: Settings, workshop: Workshop) -> tuple[Prompt, list[str]]:
     """The prompt of the file with the command line's changes, validated, and its output nodes."""
     from app.graph.prompt import Prompt, parse_prompt
     from app.graph.validate import validate
+    from app.graph.wildcards import resolve_prompt
     from app.graph.workflow import is_workflow, workflow_to_prompt
     from app.store.folders import FileNames
     from app.terminal import error_text
@@ -289,7 +295,10 @@ def _asked(settings: Settings, workshop: Workshop) -> tuple[Prompt, list[str]]:
     data = _read_graph(_prompt_file(settings))
     specs = {name: node.spec for name, node in workshop.nodes.items()}
     files = FileNames(workshop.folders)
-    prompt = workflow_to_prompt(data, specs, files) if is_workflow(data) else parse_prompt(data)
+    prompt = workflow_to_prompt(data, specs, files, datetime.now()) if is_workflow(data) else parse_prompt(data)
+    if is_workflow(data):
+        # A saved workflow has its texts as a person wrote them; one seed gives one choice of words.
+        prompt = resolve_prompt(prompt, specs, Random(settings.run.seed).randrange)
     nodes = {name: replace(node, inputs=dict(node.inputs)) for name, node in prompt.nodes.items()}
     for (node_id, name), value in settings.run.changes.items():
         if node_id not in nodes or name not in nodes[node_id].inputs:

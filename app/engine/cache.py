@@ -7,8 +7,11 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from app.engine.signatures import Signatures
 from app.engine.sizes import size_of
 from app.graph.fingerprint import NodeKey
+
+MOST_PREVIOUS = 20_000  # nodes of earlier prompts that reasons are told from
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,8 @@ class Cache:
         self.max_bytes = max_bytes
         self.max_entries = max_entries
         self.latest_only = latest_only
-        self.previous: dict[tuple[str, str], NodeKey] = {}  # (node id, class) → key in the latest prompt that had it
+        self.signatures = Signatures()
+        self._previous: OrderedDict[tuple[str, str], NodeKey] = OrderedDict()  # the latest prompt's come last
         self._size_of = size_of
         self._entries: OrderedDict[str, tuple[Entry, int]] = OrderedDict()
         self._bytes = 0
@@ -62,6 +66,15 @@ class Cache:
             if key in self._entries:
                 self._entries.move_to_end(key)
 
+    def earlier(self, keys: Mapping[tuple[str, str], NodeKey]) -> dict[tuple[str, str], NodeKey]:
+        """The key that each (node id, class) had in the latest prompt that held it; `keys` are the ones of now."""
+        known = self._previous
+        before = {name: known.pop(name) for name in keys if name in known}
+        known.update(keys)
+        while len(known) > max(MOST_PREVIOUS, len(keys)):
+            known.popitem(last=False)
+        return before
+
     def get(self, key: str) -> Entry | None:
         """The entry, now the most recently used, or None."""
         if key not in self._entries:
@@ -69,10 +82,14 @@ class Cache:
         self._entries.move_to_end(key)
         return self._entries[key][0]
 
-    def put(self, key: str, entry: Entry) -> None:
+    def size(self, entry: Entry) -> int:
+        """Bytes that an entry holds."""
+        return self._size_of((entry.values, entry.ui))
+
+    def put(self, key: str, entry: Entry, size: int | None = None) -> None:
         """Stores an entry, and lets older ones go until the limits hold; one that can never fit is not stored."""
         self.drop(key)
-        size = self._size_of((entry.values, entry.ui))
+        size = self.size(entry) if size is None else size
         if self.max_entries == 0 or (self.max_bytes is not None and size > self.max_bytes):
             return
         self._entries[key] = (entry, size)

@@ -56,8 +56,9 @@ class Preview(Event):
 class NodeFinished(Event):
     """A node is done, by running or from the cache.
 
-    `ui` is what clients are shown, None when there is nothing. `seconds` and `peak_bytes` are 0 for cached nodes.
-    `reason` says why the node ran, naming the input that changed ("" when cached).
+    `ui` is what clients are shown, None when there is nothing. `seconds` and `peak_bytes` are 0 for cached nodes;
+    `result_bytes` is what the result holds. `reason` says why the node ran, naming the input that changed, and
+    `signature` which runs ought to cost the same (see `graph.signature`); both are empty when cached.
     """
 
     name = "node_finished"
@@ -69,6 +70,8 @@ class NodeFinished(Event):
     seconds: float = 0.0
     peak_bytes: int = 0
     reason: str = ""
+    result_bytes: int = 0
+    signature: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +134,7 @@ def event_from_json(data: Mapping[str, Any], image: bytes = b"") -> Event:
     return kind(**fields, image=image) if kind is Preview else kind(**fields)
 
 
-_TUPLES = {"nodes", "executed", "traceback"}
+_TUPLES = {"nodes", "executed", "traceback", "signature"}
 _EVENTS: Mapping[str, type[Event]] = {
     kind.name: kind
     for kind in (

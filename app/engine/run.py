@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from asyncio import Task
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from app.engine.arguments import Arguments, constants
+from app.engine.arguments import Arguments
 from app.engine.cache import Cache, Entry
 from app.engine.dynamic import DynamicPrompt
 from app.engine.events import (
@@ -28,15 +27,16 @@ from app.engine.held import Values
 from app.engine.lists import blocker_in, calls, expansion_links, merged_ui, slots
 from app.engine.loop import CallLoop
 from app.engine.node import Blocker, LoopState, Node, Returned
+from app.engine.reasons import Reasons, fingerprint_of
 from app.engine.rounds import LoopRun, Rounds
 from app.engine.schedule import Schedule
 from app.engine.site import CallSite, RunExtras
 from app.engine.validators import custom_complaints
 from app.errors import Cancelled, InvalidPrompt
-from app.graph.fingerprint import NodeKey, difference, node_key, node_keys
+from app.graph.fingerprint import NodeKey, node_key, node_keys
 from app.graph.loops import LOOP, LoopPlan, plan_loops
 from app.graph.order import ancestors, topological
-from app.graph.prompt import Prompt, PromptNode
+from app.graph.prompt import Prompt
 from app.graph.spec import NodeSpec
 
 
@@ -102,7 +102,7 @@ class _Run:
         self.rounds = Rounds(self.graph)
         self.arguments = Arguments(self.graph, self.values, extra)
         self.keys: dict[str, NodeKey] = {}
-        self.earlier: dict[tuple[str, str], NodeKey] = {}
+        self.reasons = Reasons({}, self.keys, self.graph.node)
         self.work: dict[str, _Work] = {}
         self.executed: dict[str, None] = {}
         self.current = ""  # the node to blame, and what it was called with
@@ -127,8 +127,8 @@ class _Run:
         self._ask_validators(order)
         specs = {self.graph.node(node_id).class_type: self._class_of(node_id).spec for node_id in order}
         self.keys = node_keys(self.graph.prompt, order, specs, self._fingerprints(order))
-        self.earlier = self.cache.previous
-        self.cache.previous = {(i, self.graph.node(i).class_type): key for i, key in self.keys.items()}
+        named = {(i, self.graph.node(i).class_type): key for i, key in self.keys.items()}
+        self.reasons = Reasons(self.cache.earlier(named), self.keys, self.graph.node)
         self.cache.begin({key.key for key in self.keys.values()})
         stored = {node_id: entry for node_id in order if (entry := self._stored(node_id)) is not None}
         yield NodesCached(tuple(stored))
@@ -147,7 +147,7 @@ class _Run:
         return plan.roots, ancestors(self.graph.prompt, [*self.outputs, *plan.ends]).order
 
     def _loops(self, outputs: Sequence[str]) -> LoopPlan:
-        plan = plan_loops(self.graph.prompt.nodes, lambda node_id: self._class_of(node_id).spec, outputs)
+        plan = plan_loops(self.graph.prompt.nodes, self._spec_of, outputs)
         for self.current, (first, *_) in plan.complaints.items():
             raise InvalidPrompt(first.details, kind=first.type, remedy=str(first.extra_info["remedy"]))
         self.rounds.add(plan.loops)
@@ -167,7 +167,7 @@ class _Run:
         for node_id in order:
             node = self._class_of(node_id)
             if node.spec.has_fingerprint:
-                changed[node_id] = _fingerprint(node, self.graph.node(node_id))
+                changed[node_id] = fingerprint_of(node, self.graph.node(node_id))
         return changed
 
     def _enlist(self, roots: Iterable[str]) -> None:
@@ -340,7 +340,7 @@ class _Run:
         yield Progress(self.graph.known_id(end), loop.round + 1, state.total or loop.round + 1)
         self.work.pop(end, None)
         self.arguments.carried[end] = carried
-        over = self.rounds.advance(end, lambda node_id: self._class_of(node_id).spec)
+        over = self.rounds.advance(end, self._spec_of)
         begin = loop.names[loop.loop.begin]
         self._key_expansion(loop.names.values())
         self.values.expect(self._parents(end))
@@ -369,8 +369,9 @@ class _Run:
         spec = self._class_of(node_id).spec
         entry = Entry(slots(work.results, spec, self.values.read), merged_ui(work.results))
         key = self.keys[node_id]
+        size = self.cache.size(entry)
         if key.repeatable and not work.blocked:
-            self.cache.put(key.key, entry)
+            self.cache.put(key.key, entry, size)
         self.executed[self.graph.known_id(node_id)] = None
         yield NodeFinished(
             self.graph.known_id(node_id),
@@ -381,6 +382,8 @@ class _Run:
             seconds=work.seconds,
             peak_bytes=work.peak_bytes,
             reason=work.reason,
+            result_bytes=size,
+            signature=self.cache.signatures.of(node_id, self.keys, self.graph.node, self._spec_of),
         )
         self.values.release(work.links)
         self._complete(node_id, entry)
@@ -401,11 +404,10 @@ class _Run:
         if self.graph.is_copy(node_id):
             (_, number), *_ = self.rounds.rounds_of(node_id) or [("", self.graph.node(node_id).round)]
             return f"round {number + 1} of its loop"
-        node = self.graph.node(node_id)
-        before = self.earlier.get((node_id, node.class_type))
-        if before is None:
-            return "it has not run before"
-        return difference(before, self.keys[node_id], dict(node.links()))
+        return self.reasons.why(node_id)
+
+    def _spec_of(self, node_id: str) -> NodeSpec:
+        return self._class_of(node_id).spec
 
     def _stop_if_interrupted(self) -> None:
         if self.interrupted():
@@ -428,14 +430,6 @@ class _Run:
             for end, number in self.rounds.rounds_of(self.current)
         )
         return replace(failed, remedy=f"{failed.remedy}{where}".strip()) if where else failed
-
-
-def _fingerprint(node: Node, asked: PromptNode) -> Any:
-    try:
-        return node.fingerprint(constants(asked, node.spec))
-    except Exception as error:  # a pack's own code; NaN makes the node run, which tells what is wrong
-        logging.getLogger(__name__).warning("Node %s could not say whether it changed: %s", asked.id, error)
-        return float("nan")
 
 
 def _roots(loop: LoopRun, inputs: Mapping[str, list[Any]]) -> list[str]:

@@ -82,20 +82,27 @@ def token(value: object) -> str:
     return "#" + hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
+def changed_input(before: NodeKey, after: NodeKey) -> str | None:
+    """The first part in which two keys differ, an input's name or one of the words above; None if they are equal."""
+    for name in sorted({*before.parts, *after.parts}):
+        new = after.parts.get(name)
+        if new == UNEQUAL or before.parts.get(name) != new:
+            return name
+    return None
+
+
 def difference(before: NodeKey, after: NodeKey, linked: Mapping[str, Link]) -> str:
     """Why `after` is not served by the result of `before`, for people: names the input that changed."""
-    for name in sorted({*before.parts, *after.parts}):
-        old, new = before.parts.get(name), after.parts.get(name)
-        if new == UNEQUAL:
-            return "it is new in every run" if name == CHANGED else f"{name} is never equal to itself"
-        if old == new:
-            continue
-        if name in (CHANGED, IDENTITY):
-            return "what it reads has changed"
-        if name in linked:
-            return f"{name} changed upstream"
-        return f"{name} changed{_from_to(old, new)}"
-    return "it has no stored result"
+    name = changed_input(before, after)
+    if name is None:
+        return "it has no stored result"
+    if after.parts.get(name) == UNEQUAL:
+        return "it is new in every run" if name == CHANGED else f"{name} is never equal to itself"
+    if name in (CHANGED, IDENTITY):
+        return "what it reads has changed"
+    if name in linked:
+        return f"{name} changed upstream"
+    return f"{name} changed{_from_to(before.parts.get(name), after.parts.get(name))}"
 
 
 class _Unequal(Exception):
@@ -139,7 +146,13 @@ def _number(value: float) -> str:
 
 
 def _from_to(old: str | None, new: str | None) -> str:
-    """Both values where they are numbers; texts would be too long to read."""
-    if old and new and old.startswith("number ") and new.startswith("number "):
-        return f" from {old[7:]} to {new[7:]}"
-    return ""
+    """Both values where they are numbers or short texts."""
+    values = [_told(part) for part in (old, new)]
+    return "" if None in values else f" from {values[0]} to {values[1]}"
+
+
+def _told(part: str | None) -> str | None:
+    kind, _, rest = (part or "").partition(" ")
+    if kind == "number":
+        return rest
+    return f"“{rest.partition(':')[2]}”" if kind == "text" else None

@@ -105,8 +105,8 @@ def test_changing_only_the_seed_runs_sampler_decoder_and_saver(bench: Any, decla
     assert bench.cached() == ("model", "text")
     assert bench.reasons() == {
         "sample": "seed changed from 7 to 8",
-        "decode": "a changed upstream",
-        "save": "value changed upstream",
+        "decode": "a changed upstream: seed changed from 7 to 8 at node sample (Sample)",
+        "save": "value changed upstream: seed changed from 7 to 8 at node sample (Sample)",
     }
     bench.run(with_seed(7))
     assert bench.reasons() == {}

@@ -161,7 +161,8 @@ def told(before: dict[str, Any], after: dict[str, Any]) -> str:
     ("before", "after", "reason"),
     [
         ({"x": 7}, {"x": 8}, "x changed from 7 to 8"),
-        ({"x": "a"}, {"x": "b"}, "x changed"),
+        ({"x": "a"}, {"x": "b"}, "x changed from “a” to “b”"),
+        ({"x": "a" * 99}, {"x": "b"}, "x changed"),
         ({"x": 7}, {"x": 7, "y": 1}, "y changed"),
         ({"x": 7, "y": 1}, {"x": 7}, "y changed"),
         ({"x": ["a", 0]}, {"x": ["a", 0], "up": 2}, "x changed upstream"),
