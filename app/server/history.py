@@ -10,7 +10,7 @@ from aiohttp import web
 from app.server.queue import item
 from app.server.replies import flag, read_object, reply, reply_text, text_list, to_json, whole_number
 from app.server.services import services_of
-from app.store import job_queries
+from app.store import job_queries, records
 from app.store.job_records import JobRecord
 
 
@@ -37,8 +37,13 @@ async def get_history(request: web.Request) -> web.Response:
 async def get_history_entry(request: web.Request) -> web.Response:
     """One entry by its id; an empty object while there is none."""
     name = request.match_info["prompt_id"]
-    job = await services_of(request).database.read(lambda connection: job_queries.finished(connection, name))
-    return reply({} if job is None else {job.id: entry(job)})
+
+    def read(connection: sqlite3.Connection) -> dict[str, Any]:
+        job = job_queries.finished(connection, name)
+        nodes = records.of_jobs(connection, [name]).get(name, {})
+        return {} if job is None else {job.id: {**entry(job), "nodes": nodes}}
+
+    return reply(await services_of(request).database.read(read))
 
 
 async def post_history(request: web.Request) -> web.Response:

@@ -12,7 +12,7 @@ from app.graph.json_values import is_dict, is_list
 from app.server.prompts import urgency
 from app.server.replies import read_object, reply, shorten, text_list, whole_number
 from app.server.services import services_of
-from app.store import job_queries, queue_order
+from app.store import job_queries, queue_order, records
 from app.store.database import Work
 from app.store.job_queries import JobFilter, Sort
 from app.store.job_records import JobRecord, State
@@ -56,6 +56,7 @@ async def list_jobs(request: web.Request) -> web.Response:
 async def get_job(request: web.Request) -> web.Response:
     """One job with its prompt and outputs."""
     job = await job_of(request)
+    nodes = await services_of(request).database.read(lambda connection: records.of_jobs(connection, [job.id]))
     status = {"status_str": "success" if job.state == "succeeded" else "error", "messages": list(job.messages)}
     return reply(
         {
@@ -65,6 +66,7 @@ async def get_job(request: web.Request) -> web.Response:
             "workflow": {"prompt": job.prompt, "extra_data": job.extra_data},
             "update_time": _milliseconds(job.finished or job.started or job.created),
             "losses": job.losses,
+            "nodes": nodes.get(job.id, {}),
         }
     )
 

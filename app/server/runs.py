@@ -14,7 +14,7 @@ from app.server.event_log import EventLog
 from app.server.hub import Hub
 from app.server.publisher import Publisher
 from app.server.wire import Picture, RunTranslator, Said
-from app.store import jobs, queue_order
+from app.store import jobs, queue_order, records
 from app.store.database import Database
 from app.store.job_records import JobRecord, Outcome
 from app.store.queue_order import QueueState
@@ -103,6 +103,8 @@ class ActiveRun:
 
         def write(connection: sqlite3.Connection) -> QueueState | None:
             ended = jobs.finish(connection, record.id, record.token, outcome, now)
+            if ended:
+                records.write(connection, record.id, self.translator.nodes.values(), now)
             return queue_order.state(connection) if ended else None
 
         queue = await self.services.log.save_with(write)

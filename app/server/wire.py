@@ -19,6 +19,7 @@ from app.engine.events import (
     RunSucceeded,
 )
 from app.store.job_records import Outcome
+from app.store.records import NodeRun
 
 _PROGRESS_SECONDS = 0.03
 _STATE_SECONDS = 0.05
@@ -62,7 +63,8 @@ class RunTranslator:
     running: str | None = None
     last_node: tuple[str, str] = ("", "")
     outcome: Outcome | None = None
-    _executed: list[str] = field(default_factory=list[str])
+    nodes: dict[str, NodeRun] = field(default_factory=dict[str, NodeRun])
+    _executed: dict[str, None] = field(default_factory=dict[str, None])
     _displays: dict[str, str] = field(default_factory=dict[str, str])
     _state_told: float = 0.0
     _state_changed: bool = False
@@ -122,7 +124,7 @@ class RunTranslator:
 
     def _finished(self, event: NodeFinished) -> list[Said | Picture]:
         self._displays[event.node_id] = event.display_id
-        self._executed.append(event.node_id)
+        self._record(event)
         if self.running == event.display_id:
             self.running = None
         said: list[Said | Picture] = []
@@ -132,13 +134,31 @@ class RunTranslator:
             data = {"node": event.node_id, "display_node": event.display_id, "output": shown, "prompt_id": self.job_id}
             said.append(Said("executed", data))
         if event.ui:
-            self.results[event.display_id] = dict(event.ui)
+            self.results[event.display_id] = _joined(self.results.get(event.display_id, {}), event.ui)
             self.meta[event.display_id] = self._meta(event.node_id, event.display_id)
         if event.cached and not is_output:
             return said
         maximum = self.state.get(event.node_id, {}).get("max", 1.0)
         self._enter(event.node_id, maximum, maximum, "finished")
         return [*said, *self._state_if_due()]
+
+    def _record(self, event: NodeFinished) -> None:
+        """Adds up what a node did: rounds of a loop and the nodes of an expansion count for the node that is shown."""
+        own = event.node_id == event.display_id
+        run = NodeRun(
+            event.display_id,
+            event.class_type,
+            runs=int(own and not event.cached),
+            cached=int(own and event.cached),
+            seconds=event.seconds,
+            peak_bytes=event.peak_bytes,
+            result_bytes=event.result_bytes,
+            reason=event.reason if own else "",
+            signature=event.signature if own else (),
+        )
+        before = self.nodes.get(event.display_id)
+        self.nodes[event.display_id] = run if before is None else before.plus(run)
+        self._executed[event.node_id] = None
 
     def _blocked(self, event: NodeBlocked) -> Said:
         data = {
@@ -217,3 +237,8 @@ class RunTranslator:
     def _meta(self, node_id: str, display_id: str) -> dict[str, Any]:
         parent = display_id if display_id != node_id else None
         return {"node_id": node_id, "display_node": display_id, "parent_node": parent, "real_node_id": display_id}
+
+
+def _joined(before: Mapping[str, Any], ui: Mapping[str, Any]) -> dict[str, Any]:
+    """What a node shows, after what it has shown in earlier rounds of a loop."""
+    return {**before, **{key: [*before.get(key, ()), *items] for key, items in ui.items()}}

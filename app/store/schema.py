@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from app.errors import Unavailable
+from app.store import records
 
 _STEPS = (
     """
@@ -83,6 +84,7 @@ _STEPS = (
     CREATE INDEX jobs_client ON jobs (client_id) WHERE client_id IS NOT NULL;
     INSERT OR REPLACE INTO counters (name, value) SELECT 'event', coalesce(max(seq), 0) FROM events;
     """,
+    records.SCHEMA,
 )
 
 

@@ -25,6 +25,8 @@ async def test_a_job_is_told_of_in_every_state(site: Site) -> None:
     }
     assert job["workflow"]["prompt"]["1"]["class_type"] == "Show"
     assert job["outputs"]["1"]["text"] == ["x"]
+    assert (job["nodes"]["1"]["runs"], job["nodes"]["1"]["seconds"]) == (1, 0.1)
+    assert (await site.get(f"/history/{job_id}"))[job_id]["nodes"] == job["nodes"]
 
 
 async def test_lists_have_pages(site: Site) -> None:

@@ -172,3 +172,21 @@ def test_what_goes_by_is_not_stored(kind: str) -> None:
     made.translate(NodeStarted("1", "A", "1"))
     said = [*made.translate(Progress("1", 1, 1)), made.progress_state()]
     assert all(item.to_all and not item.stored for item in said if isinstance(item, Said) and item.type == kind)
+
+
+def test_what_nodes_did_is_added_up() -> None:
+    made = translator()
+    for seconds in (1.0, 2.0):
+        made.translate(NodeFinished("4", "A", "4", False, None, seconds, 50, "why", 7, ("s", "a")))
+    made.translate(NodeFinished("4.1", "Inner", "4", False, None, 5.0, 90))
+    made.translate(finished("9", cached=True))
+    node = made.nodes["4"]
+    assert (node.runs, node.seconds, node.peak_bytes, node.result_bytes, node.reason) == (2, 8.0, 90, 7, "why")
+    assert (made.nodes["9"].runs, made.nodes["9"].cached) == (0, 1)
+
+
+def test_what_each_round_of_a_loop_shows_is_kept() -> None:
+    made = translator()
+    for name in ("a", "b"):
+        made.translate(finished("9", ui={"images": [{"filename": name}]}))
+    assert made.results["9"] == {"images": [{"filename": "a"}, {"filename": "b"}]}
