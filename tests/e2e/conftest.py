@@ -1,15 +1,18 @@
-"""A real browser on a scripted server."""
+"""A real browser on the real program: one server for all tests, a fresh browser profile for each."""
 
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.e2e.editor import Editor
 from tests.e2e.fake_server import FakeServer
+from tests.system.conftest import Program
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -20,44 +23,65 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+PATIENCE_MS = 60_000
+
+
+class Studio(Program):
+    """`main.py serve` with the checkpoint that ships, and the way back to an empty desk."""
+
+    def tidy(self) -> None:
+        """Nothing runs, nothing waits, nothing is remembered: not even results, so that every run draws."""
+        self.post("/queue", {"clear": True})
+        self.post("/interrupt", {})
+        deadline = time.monotonic() + 60
+        while self.get("/queue")["queue_running"]:
+            assert time.monotonic() < deadline, "a job does not end"
+            time.sleep(0.02)
+        self.post("/history", {"clear": True})
+        self.post("/free", {"free_memory": True})
+        shutil.rmtree(self.workflows, ignore_errors=True)
+
+    @property
+    def workflows(self) -> Path:
+        """Where saved workflows lie."""
+        return self.base / "user" / "default" / "workflows"
+
+    def waiting(self) -> list[str]:
+        """Ids of the jobs that wait, the next one first."""
+        pending = self.get("/queue")["queue_pending"]
+        return [item[1] for item in sorted(pending, key=lambda item: item[0])]
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    running = Studio(tmp_path_factory.mktemp("base"))
+    yield running
+    running.stop()
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """A browser for one module: while it is open, an event loop runs, and other modules want their own."""
     with sync_playwright() as playwright:
+        expect.set_options(timeout=PATIENCE_MS)
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
         yield browser
         browser.close()
 
 
 @pytest.fixture
-def server() -> Iterator[FakeServer]:
-    server = FakeServer().start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
     context = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme="dark")
+    context.set_default_timeout(PATIENCE_MS)
     yield context
     context.close()
 
 
 @pytest.fixture
-def page(context: BrowserContext, server: FakeServer) -> Iterator[Page]:
+def page(context: BrowserContext, program: Studio) -> Iterator[Page]:
     """An open editor. At the end there must have been no errors and no requests to foreign hosts."""
-    page = context.new_page()
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("console", lambda message: errors.append(message.text) if "Content Security" in message.text else None)
-    page.on("request", lambda request: server.foreign.append(request.url) if _foreign(request.url, server) else None)
-    page.goto(server.url)
-    page.locator("[data-node='3'] .widget").first.wait_for()
-    yield page
-    assert errors == []
-    assert server.foreign == []
+    program.tidy()
+    yield from opened(context, program.url)
 
 
 @pytest.fixture
@@ -65,5 +89,29 @@ def editor(page: Page) -> Editor:
     return Editor(page)
 
 
-def _foreign(url: str, server: FakeServer) -> bool:
-    return not url.startswith((server.url, server.url.replace("http", "ws"), "blob:", "data:"))
+@pytest.fixture
+def server() -> Iterator[FakeServer]:
+    """A scripted server, for what the real one cannot be made to do on demand."""
+    server = FakeServer().start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def scripted_page(context: BrowserContext, server: FakeServer) -> Iterator[Page]:
+    """An open editor on the scripted server."""
+    yield from opened(context, server.url)
+
+
+def opened(context: BrowserContext, url: str) -> Iterator[Page]:
+    """A page that is watched while it is used."""
+    page = context.new_page()
+    errors: list[str] = []
+    own = (url, url.replace("http", "ws"), "blob:", "data:")
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: errors.append(message.text) if "Content Security" in message.text else None)
+    page.on("request", lambda request: None if request.url.startswith(own) else errors.append(request.url))
+    page.goto(url)
+    page.locator("[data-node='3'] .widget").first.wait_for()
+    yield page
+    assert errors == []

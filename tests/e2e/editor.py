@@ -17,7 +17,7 @@ def script(name: str) -> str:
     return (SCRIPTS / name).read_text()
 
 
-def until(page: Page, expression: str, seconds: float = 10.0) -> None:
+def until(page: Page, expression: str, seconds: float = 30.0) -> None:
     """Wait until an expression in the page holds. The browser tool's own wait needs eval, which the page forbids."""
     end = time.monotonic() + seconds
     while not page.evaluate(f"Boolean({expression})"):
@@ -54,6 +54,12 @@ class Editor:
     def widget(self, node_id: int, name: str) -> Locator:
         """The field of a widget."""
         return self.page.locator(f"[data-node='{node_id}'] .widget[data-input='{name}']")
+
+    def type_number(self, node_id: int, name: str, value: float) -> None:
+        """Put a number into a field as a person does."""
+        self.widget(node_id, name).click()
+        self.page.keyboard.type(str(value))
+        self.page.keyboard.press("Enter")
 
     @staticmethod
     def middle(locator: Locator) -> Point:

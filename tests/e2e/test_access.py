@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.e2e.conftest import Studio
 from tests.e2e.editor import Editor, script, until
-from tests.e2e.fake_server import FakeServer
 
 
 def test_nodes_and_sockets_have_names(page: Page) -> None:
@@ -63,10 +63,10 @@ def test_words_can_be_read_in_both_themes(page: Page, theme: str) -> None:
     assert min(ratios) >= 4.5, ratios
 
 
-def test_two_fingers_zoom_on_a_phone(browser: Browser, server: FakeServer) -> None:
+def test_two_fingers_zoom_on_a_phone(browser: Browser, program: Studio) -> None:
     context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     page = context.new_page()
-    page.goto(server.url)
+    page.goto(program.url)
     until(page, "window.loom?.session && loom.ready")
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     expect(page.get_by_role("button", name="Run", exact=True)).to_be_visible()

@@ -6,8 +6,8 @@ import json
 
 from playwright.sync_api import BrowserContext, Page, expect
 
+from tests.e2e.conftest import Studio
 from tests.e2e.editor import Editor, until
-from tests.e2e.fake_server import FakeServer
 
 
 def test_a_reload_brings_everything_back(page: Page, editor: Editor) -> None:
@@ -25,7 +25,7 @@ def test_a_reload_brings_everything_back(page: Page, editor: Editor) -> None:
     assert page.evaluate("[loom.session.viewport.scale, ...loom.session.viewport.offset]") == view
 
 
-def test_a_crash_loses_no_change(page: Page, editor: Editor, context: BrowserContext, server: FakeServer) -> None:
+def test_a_crash_loses_no_change(page: Page, editor: Editor, context: BrowserContext, program: Studio) -> None:
     page.evaluate("window.addEventListener('pagehide', (event) => event.stopImmediatePropagation(), true)")
     page.evaluate("loom.journal.snapshotAll = () => {}")
     editor.head(8).click()
@@ -34,20 +34,20 @@ def test_a_crash_loses_no_change(page: Page, editor: Editor, context: BrowserCon
     record = editor.record()
     page.close()
     second = context.new_page()
-    second.goto(server.url)
+    second.goto(program.url)
     until(second, "window.loom?.session && loom.ready")
     assert Editor(second).record() == record
 
 
-def test_two_windows_do_not_share_a_document(page: Page, context: BrowserContext, server: FakeServer) -> None:
+def test_two_windows_do_not_share_a_document(page: Page, context: BrowserContext, program: Studio) -> None:
     second = context.new_page()
-    second.goto(server.url)
+    second.goto(program.url)
     until(second, "window.loom?.session && loom.ready")
     assert second.evaluate("loom.session.document.uid") != page.evaluate("loom.session.document.uid")
 
 
-def test_tabs_are_separate_and_runs_stay_with_theirs(page: Page, editor: Editor, server: FakeServer) -> None:
-    server.step_seconds = 0.1
+def test_tabs_are_separate_and_runs_stay_with_theirs(page: Page, editor: Editor, program: Studio) -> None:
+    editor.type_number(3, "steps", 200)
     page.keyboard.press("Control+Enter")
     page.get_by_role("button", name="New workflow").click()
     expect(page.get_by_text("An empty graph")).to_be_visible()
@@ -75,13 +75,13 @@ def test_undo_is_named(page: Page, editor: Editor) -> None:
     expect(page.get_by_role("button", name="Undo", exact=True)).to_have_attribute("title", "Undo: Delete (Ctrl+Z)")
 
 
-def test_save_and_open(page: Page, editor: Editor, server: FakeServer) -> None:
+def test_save_and_open(page: Page, editor: Editor, program: Studio) -> None:
     page.keyboard.press("Control+s")
     page.get_by_role("dialog", name="Save workflow as").wait_for()
     page.keyboard.type("mine")
     page.keyboard.press("Enter")
     expect(page.get_by_role("tab")).to_contain_text("mine")
-    saved = json.loads(server.userdata["workflows/mine.json"])
+    saved = json.loads((program.workflows / "mine.json").read_text())
     assert saved["nodes"] == editor.record()["nodes"]
     page.get_by_role("button", name="Close mine").click()
     page.keyboard.press("w")

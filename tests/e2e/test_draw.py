@@ -1,118 +1,141 @@
-"""From opening to the picture, and everything that can go wrong on the way."""
+"""From opening to the picture: the real server, a real worker, the checkpoint that ships."""
 
 from __future__ import annotations
 
 import base64
+import io
+from typing import Any
 
+from PIL import Image
 from playwright.sync_api import Page, expect
 
+from tests.e2e.conftest import Studio
 from tests.e2e.editor import Editor, script, until
-from tests.e2e.fake_server import FakeServer, picture
+from tests.e2e.fake_server import picture
 
 DROP = script("drop.js")
+WATCH = script("watch_states.js")
 
 
-def _drop(page: Page, content: bytes, name: str, at: tuple[float, float], kind: str = "image/png") -> None:
+def drop(page: Page, content: bytes, name: str, at: tuple[float, float], kind: str = "image/png") -> None:
     page.evaluate(DROP, [base64.b64encode(content).decode(), name, kind, *at])
 
 
-def test_ctrl_enter_draws_the_default_graph(page: Page, editor: Editor, server: FakeServer) -> None:
-    server.step_seconds = 0.05
+def ran(program: Studio) -> list[dict[str, Any]]:
+    """The prompts that have run, in their order."""
+    return [entry["prompt"][2] for entry in program.get("/history").values()]
+
+
+def test_ctrl_enter_draws_what_the_prompt_says(page: Page, editor: Editor, program: Studio) -> None:
+    page.get_by_role("textbox", name="text").first.fill("a large green square on a black background")
     page.keyboard.press("Control+Enter")
-    expect(page.locator("[data-node='3'][data-state='running']")).to_be_visible()
-    expect(page.locator("[data-node='3'] .badge")).to_contain_text("left")
-    expect(page.locator("[data-node='3'] .media.hanging img")).to_be_visible()
-    expect(page.get_by_role("button", name="Cancel")).to_be_visible()
     expect(page.locator("[data-node='9'] .media img")).to_be_visible()
     expect(page.locator(".strip .thumb img")).to_have_count(1)
+    (prompt,) = ran(program)
+    assert prompt["6"]["inputs"]["text"] == "a large green square on a black background"
+    source = page.locator("[data-node='9'] .media img").get_attribute("src")
+    assert source
+    drawn = Image.open(io.BytesIO(page.request.get(program.url + source).body())).convert("RGB")
+    pixels = [drawn.getpixel((x, y)) for x in range(64) for y in range(64)]
+    green = [p for p in pixels if isinstance(p, tuple) and p[1] > 90 and p[1] > 1.5 * p[0] and p[1] > 1.5 * p[2]]
+    assert len(green) > 200, "the picture shows no large green thing"
+
+
+def test_nodes_light_up_in_the_order_in_which_they_run(page: Page, editor: Editor) -> None:
+    page.evaluate(WATCH)
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("[data-node='9'] .media img")).to_be_visible()
+    seen = page.evaluate("window.watchedStates")
+    assert next(node for node, state in seen if state == "running") == "4"
+    finished = [node for node, state in seen if state == "done"]
+    assert sorted(finished) == ["3", "4", "5", "6", "7", "8", "9"]
+    for before, after in [("4", "6"), ("6", "3"), ("5", "3"), ("3", "8"), ("8", "9")]:
+        assert finished.index(before) < finished.index(after), finished
+
+
+def test_the_sampler_shows_steps_time_left_and_a_preview(page: Page, editor: Editor, program: Studio) -> None:
+    editor.type_number(3, "steps", 2000)
+    page.keyboard.press("Control+Enter")
+    sampler = page.get_by_role("group", name="KSampler, node 3, running")
+    expect(sampler.locator(".badge")).to_contain_text("/2000 · ")
+    expect(sampler.locator(".badge")).to_contain_text("left")
+    expect(sampler.locator(".media.hanging img")).to_be_visible()
+    expect(page.locator(".run-label")).to_contain_text("/2000")
+    assert " % · " in page.title()
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_text("Run cancelled").first).to_be_visible()
     expect(page.locator("[data-node='3'] .media")).to_be_hidden()
-    assert server.submitted[0]["prompt"]["3"]["inputs"]["seed"] == 7
-    assert server.submitted[0]["extra_data"]["extra_pnginfo"]["workflow"]["nodes"]
+    assert not program.get("/queue")["queue_running"]
+    assert page.locator(".strip .thumb").count() == 0
 
 
-def test_the_seed_on_screen_is_the_seed_that_ran(page: Page, editor: Editor, server: FakeServer) -> None:
+def test_the_seed_on_screen_is_the_seed_that_ran(page: Page, editor: Editor, program: Studio) -> None:
+    seeds = []
     for run in range(3):
         page.keyboard.press("Control+Enter")
-        until(page, f"Object.keys([...loom.runner.jobs.all]).length > {run}")
         expect(page.locator(".strip .thumb")).to_have_count(run + 1)
         node = editor.node(3)
-        assert node and node["widgets_values"][0] == server.submitted[run]["prompt"]["3"]["inputs"]["seed"]
-    seeds = [body["prompt"]["3"]["inputs"]["seed"] for body in server.submitted]
+        assert node
+        seeds.append(node["widgets_values"][0])
+    assert [prompt["3"]["inputs"]["seed"] for prompt in ran(program)] == seeds
     assert seeds[0] == 7
     assert len(set(seeds)) == 3
 
 
-def test_cancel_stops_the_run(page: Page, server: FakeServer) -> None:
-    server.step_seconds = 0.2
-    page.keyboard.press("Control+Enter")
-    page.get_by_role("button", name="Cancel").click()
-    expect(page.get_by_text("Run cancelled").first).to_be_visible()
-    assert server.interrupted == [server.submitted[0]["prompt_id"]]
+def test_several_runs_at_once(page: Page, program: Studio) -> None:
+    page.get_by_role("button", name="Run options").click()
+    page.get_by_role("menuitemcheckbox", name="4 runs").click()
+    page.get_by_role("button", name="Run ×4").click()
+    expect(page.locator(".strip .thumb")).to_have_count(4)
+    assert len({prompt["3"]["inputs"]["seed"] for prompt in ran(program)}) == 4
 
 
-def test_a_refused_prompt_is_explained_on_the_field(page: Page, editor: Editor, server: FakeServer) -> None:
-    problem = {
-        "type": "value_smaller_than_min",
-        "message": "Value 0 smaller than min of 1",
-        "details": "steps",
-        "extra_info": {"input_name": "steps", "received_value": 0},
-    }
-    errors = {"3": {"errors": [problem], "dependent_outputs": ["9"], "class_type": "KSampler"}}
-    server.refusal = {"error": {"type": "prompt_outputs_failed_validation", "message": "x"}, "node_errors": errors}
-    page.keyboard.press("Control+Enter")
-    expect(page.locator("[data-node='3'] .callout")).to_contain_text("Value 0 smaller than min of 1")
-    expect(editor.widget(3, "steps").locator("input")).to_have_attribute("aria-invalid", "true")
-    page.get_by_role("button", name="Show", exact=True).click()
-    expect(page.locator("[data-node='3']")).to_be_focused()
-    page.locator("[data-node='3']").get_by_role("button", name="Dismiss").click()
-    expect(page.locator("[data-node='3'] .callout")).to_be_hidden()
-
-
-def test_a_failing_node_says_why(page: Page, server: FakeServer) -> None:
-    server.failure = "The model wants 16 channels."
-    page.keyboard.press("Control+Enter")
-    expect(page.locator("[data-node='3'] .callout")).to_contain_text("16 channels")
-    expect(page.locator(".problem-bar")).to_contain_text("KSampler failed")
-
-
-def test_a_lost_worker_is_told_on_its_node(page: Page, server: FakeServer) -> None:
-    server.step_seconds = 0.2
-    page.keyboard.press("Control+Enter")
-    page.locator("[data-node='3'][data-state='running']").wait_for()
-    server.say("job_requeued", {"prompt_id": server.submitted[0]["prompt_id"], "reason": "was killed", "losses": 1})
-    expect(page.locator(".problem-bar")).to_contain_text("was killed")
-
-
-def test_a_run_that_ended_while_the_line_was_cut_is_looked_up(page: Page, server: FakeServer) -> None:
-    page.keyboard.press("Control+Enter")
-    expect(page.locator(".strip .thumb")).to_have_count(1)
-    page.evaluate("Object.assign([...loom.runner.jobs.all.values()][0], { state: 'running' })")
-    server.drop_sockets()
-    until(page, "[...loom.runner.jobs.all.values()][0].state === 'succeeded'")
-
-
-def test_large_view_and_its_graph(page: Page, editor: Editor) -> None:
-    page.keyboard.press("Control+Enter")
+def test_a_picture_is_opened_large_and_walked_through(page: Page, editor: Editor) -> None:
+    for count in (1, 2):
+        page.keyboard.press("Control+Enter")
+        expect(page.locator(".strip .thumb")).to_have_count(count)
     page.locator(".strip .thumb").first.click()
-    viewer = page.get_by_role("dialog")
+    viewer = page.get_by_role("dialog", name="Picture")
     expect(viewer).to_contain_text("a large red circle")
+    expect(viewer).to_contain_text("1 of 2")
+    page.keyboard.press("ArrowRight")
+    expect(viewer).to_contain_text("2 of 2")
+    expect(viewer).to_contain_text("seed 7")
     viewer.get_by_role("button", name="Open its graph").click()
     expect(page.get_by_role("tab")).to_have_count(2)
     assert len(editor.record()["nodes"]) == 7
 
 
-def test_a_dropped_picture_opens_its_graph(page: Page, editor: Editor) -> None:
-    record = editor.record()
-    record["nodes"] = [node for node in record["nodes"] if node["id"] == 5]
-    record["links"] = []
-    _drop(page, picture(1, {"workflow": record}), "made.png", (600, 700))
-    expect(page.get_by_role("tab", selected=True)).to_contain_text("made")
-    assert [node["id"] for node in editor.record()["nodes"]] == [5]
+def test_a_picture_made_here_brings_its_graph_back(page: Page, editor: Editor, program: Studio) -> None:
+    page.get_by_role("textbox", name="text").first.fill("a small blue ring on a white background")
+    page.keyboard.press("Control+Enter")
+    thumb = page.locator(".strip .thumb img")
+    source = thumb.get_attribute("src")
+    assert source
+    nodes = editor.record()["nodes"]
+    drop(page, page.request.get(program.url + source).body(), "ring.png", (600, 700))
+    expect(page.get_by_role("tab", selected=True)).to_contain_text("ring")
+    assert editor.record()["nodes"] == nodes
 
 
-def test_a_foreign_picture_becomes_an_input(page: Page, editor: Editor, server: FakeServer) -> None:
-    _drop(page, picture(2), "photo.png", (600, 700))
+def test_a_foreign_picture_becomes_an_input(page: Page, editor: Editor, program: Studio) -> None:
+    content = picture(2)
+    drop(page, content, "photo.png", (600, 700))
     editor.settled("loom.session.document.graph.nodes.size === 8")
     until(page, "loom.session.document.graph.node(10).widgets_values[0] === 'photo.png'")
-    assert server.files["photo.png"] == picture(2)
+    assert (program.base / "input" / "photo.png").read_bytes() == content
     expect(page.locator("[data-node='10'] .media img")).to_be_visible()
+
+
+def test_a_reload_in_the_middle_of_a_run_keeps_it_in_sight(page: Page, editor: Editor) -> None:
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("[data-node='9'] .media img")).to_be_visible()
+    editor.type_number(3, "steps", 9000)
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("[data-node='3'][data-state='running']")).to_be_visible()
+    page.reload()
+    expect(page.locator("[data-node='3'] .badge")).to_contain_text("/9000")
+    expect(page.locator("[data-node='4'][data-state]")).to_be_visible()
+    expect(page.locator(".strip .thumb img")).to_have_count(1)
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_text("Run cancelled").first).to_be_visible()

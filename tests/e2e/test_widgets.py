@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import FilePayload, Page, expect
 
+from tests.e2e.conftest import Studio
 from tests.e2e.editor import Editor
-from tests.e2e.fake_server import WEB
+from tests.e2e.fake_server import picture
 
 
 def _value(editor: Editor, node_id: int, index: int) -> object:
@@ -45,7 +46,7 @@ def test_a_choice_is_found_by_typing(page: Page, editor: Editor) -> None:
     page.get_by_role("option", name="karras").click()
     assert _value(editor, 3, 5) == "karras"
     editor.widget(3, "scheduler").get_by_role("button").press("ArrowDown")
-    assert _value(editor, 3, 5) == "normal"
+    assert _value(editor, 3, 5) == "exponential"
 
 
 def test_text_keeps_words_and_weights_them(page: Page, editor: Editor) -> None:
@@ -74,11 +75,13 @@ def test_a_switch(page: Page, editor: Editor) -> None:
     assert _value(editor, 10, 1) is False
 
 
-def test_a_picture_is_sent_and_shown(page: Page, editor: Editor) -> None:
+def test_a_picture_is_sent_and_shown(page: Page, editor: Editor, program: Studio) -> None:
     page.evaluate("loom.editor.services.search({ at: [400, 620], screen: [600, 500] })")
     editor.choose("load image")
-    expect(page.locator("[data-node='10'] .media img")).to_have_attribute(
-        "src", "/api/view?filename=cat.png&subfolder=&type=input"
-    )
-    page.locator("[data-node='10'] input[type=file]").set_input_files(WEB / "icon.svg")
-    editor.settled("loom.session.document.graph.node(10).widgets_values[0] === 'icon.svg'")
+    content = picture(120)
+    chosen: FilePayload = {"name": "chosen.png", "mimeType": "image/png", "buffer": content}
+    page.locator("[data-node='10'] input[type=file]").set_input_files(chosen)
+    editor.settled("loom.session.document.graph.node(10).widgets_values[0] === 'chosen.png'")
+    assert (program.base / "input" / "chosen.png").read_bytes() == content
+    source = "/api/view?filename=chosen.png&subfolder=&type=input"
+    expect(page.locator("[data-node='10'] .media img")).to_have_attribute("src", source)

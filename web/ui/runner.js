@@ -84,16 +84,39 @@ export class Runner {
   }
 
   /**
-   * After the connection came back: what ended meanwhile is looked up.
+   * The connection is there (again), or documents were opened: runs of ours that the server knows are taken up where
+   * they are, and what ended meanwhile is looked up.
    */
   async catchUp() {
-    const open = [...this.jobs.all.values()].filter((job) => job.state === "running" || job.state === "queued");
-    if (!open.length) return;
     const queue = await this.server.get("/queue").catch(() => null);
     if (!queue) return;
-    const alive = new Set([...queue.queue_running, ...queue.queue_pending].map((/** @type {any[]} */ item) => item[1]));
-    for (const job of open) if (!alive.has(job.id)) await this.#lookUp(job);
+    const alive = new Set();
+    for (const item of [...queue.queue_running, ...queue.queue_pending]) {
+      const [, id, prompt, extra] = item;
+      const document = extra?.metadata?.document;
+      alive.add(id);
+      if (!this.jobs.all.has(id) && !this.listener.sessions().some((session) => session.document.uid === document))
+        continue;
+      const job = this.jobs.open(id, { document, total: Object.keys(prompt ?? {}).length });
+      if (queue.queue_running.includes(item)) await this.#replay(job);
+    }
+    for (const job of [...this.jobs.all.values()])
+      if ((job.state === "running" || job.state === "queued") && !alive.has(job.id)) await this.#lookUp(job);
     this.listener.changed();
+  }
+
+  /** Bring a run that goes on to where it is, from the messages that the server keeps. @param {Job} job */
+  async #replay(job) {
+    const { events } = await this.server.get(`/jobs/${encodeURIComponent(job.id)}/events`).catch(() => ({ events: [] }));
+    const session = this.#sessionOf(job);
+    const touched = new Set(session?.job?.nodes.keys());
+    for (const { type, data } of events)
+      for (const node of this.jobs.receive(type, data, data?.timestamp).nodes) touched.add(node);
+    for (const run of job.nodes.values()) if (run.state === "done") run.seconds = null; // nobody held the watch
+    if (!session) return;
+    session.job = job;
+    for (const [node, output] of job.outputs) this.#pictures(session, job, node, output);
+    this.listener.refresh(session, touched);
   }
 
   /** @param {Job} job */
