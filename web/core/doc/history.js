@@ -6,7 +6,7 @@ import { ABSENT, invertAll } from "./patch.js";
  */
 
 const COALESCE_MS = 800;
-const LIMIT = 1000;
+const LIMIT = 20_000;
 
 /**
  * Two lists of changes as one. Where the second sets just what the first set, as each move of a drag does, the first's
