@@ -8,7 +8,8 @@
     RunEvent*, Heartbeat* ───────────────────▶            previews as binary frames
           ◀─────────────────────────────────── Cancel     perhaps
     Done ────────────────────────────────────▶            and Ready again
-          ◀─────────────────────────────────── Free, Stop at any time
+          ◀─────────────────────────────────── Free, Ask, Stop at any time
+    Answer ──────────────────────────────────▶            to an Ask
 
 A lost connection is a lost job: the server queues it again, the worker stops working on it and dials again. Whatever
 a worker says of a job carries the token of its claim, and the server ignores words under an outdated one.
@@ -132,6 +133,26 @@ class Free(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class Ask(Message):
+    """The server wants to know something, whether or not a job runs. `about` is the word for what."""
+
+    kind = "ask"
+    ask_id: str
+    about: str
+    data: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Message):
+    """The worker's answer to a question; `problem` says why there is none."""
+
+    kind = "answer"
+    ask_id: str
+    data: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Stop(Message):
     """End the worker."""
 
@@ -202,5 +223,5 @@ def _open_frame(frame: bytes) -> tuple[str, int, dict[str, Any], bytes]:
 
 _TUPLES = {"specs", "devices", "failures", "outputs"}
 _MESSAGES: Mapping[str, type[Message]] = {
-    kind.kind: kind for kind in (Hello, Welcome, Ready, Job, RunEvent, Done, Heartbeat, Cancel, Free, Stop)
+    kind.kind: kind for kind in (Hello, Welcome, Ready, Job, RunEvent, Done, Heartbeat, Cancel, Free, Ask, Answer, Stop)
 }

@@ -23,7 +23,21 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 
 from app.engine.events import Event, NodeStarted, Preview, Progress, RunFailed, RunInterrupted, RunSucceeded
 from app.errors import AppError, Cancelled
-from app.link.messages import Cancel, Done, Free, Heartbeat, Hello, Job, Ready, Stop, Welcome, decode, encode
+from app.link.messages import (
+    Answer,
+    Ask,
+    Cancel,
+    Done,
+    Free,
+    Heartbeat,
+    Hello,
+    Job,
+    Ready,
+    Stop,
+    Welcome,
+    decode,
+    encode,
+)
 from app.link.messages import encode_event as encode_run_event
 
 log = logging.getLogger(__name__)
@@ -31,6 +45,7 @@ log = logging.getLogger(__name__)
 Emit = Callable[[Event], None]
 Interrupted = Callable[[], bool]
 Evaluate = Callable[[Job, Emit, Interrupted], None]
+Asked = Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
 Devices = Callable[[], Sequence[Mapping[str, Any]]]
 
 _TERMINAL = (RunSucceeded, RunFailed, RunInterrupted)
@@ -99,6 +114,7 @@ class WorkerLoop:
             What it raises becomes a `RunFailed`, so it may just raise.
         free: gives memory back (unload models, free results); called between jobs in the thread of `run`.
         devices: fresh figures for heartbeats; called in the talking thread, so it must be quick.
+        asked: answers the server's questions (about what, with which data) in a thread of its own, beside a job.
     """
 
     def __init__(
@@ -110,6 +126,7 @@ class WorkerLoop:
         *,
         free: Callable[[bool, bool], None] = lambda unload_models, free_memory: None,
         devices: Devices = tuple,
+        asked: Asked | None = None,
     ) -> None:
         self._url = url
         self._secret = secret
@@ -117,6 +134,8 @@ class WorkerLoop:
         self._evaluate = evaluate
         self._free = free
         self._devices = devices
+        self._asked = asked
+        self._answering: set[asyncio.Task[None]] = set()
         self._outbox = _Outbox()
         self._inbox: queue.Queue[Job | Free | Stop] = queue.Queue()
         self._current: _Current | None = None
@@ -267,8 +286,22 @@ class WorkerLoop:
                 current.stop.set()
         elif isinstance(message, Free):
             self._inbox.put(message)
+        elif isinstance(message, Ask):
+            task = self._loop.create_task(self._answer(message))
+            self._answering.add(task)
+            task.add_done_callback(self._answering.discard)
         elif isinstance(message, Stop):
             self.stop()
+
+    async def _answer(self, question: Ask) -> None:
+        """Answers in another thread: what is asked may take its time, and heartbeats must go on."""
+        try:
+            if self._asked is None:
+                raise AppError(f"This worker knows nothing about {question.about}.")
+            answer = Answer(question.ask_id, await asyncio.to_thread(self._asked, question.about, question.data))
+        except Exception as error:
+            answer = Answer(question.ask_id, problem=f"{type(error).__name__}: {error}"[:1000])
+        self._send(encode(answer))
 
     async def _say(self, connection: ClientConnection) -> None:
         while True:

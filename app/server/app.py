@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from app.server import (
+    estimate,
     events,
     features,
     free,
@@ -42,6 +43,7 @@ def build_app(services: Services) -> web.Application:
     app.on_response_prepare.append(add_headers)
     for resource in (
         prompts,
+        estimate,
         queue,
         history,
         interrupt,

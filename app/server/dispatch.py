@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from app.engine.events import Event, RunFailed, RunInterrupted, RunSucceeded
-from app.errors import AppError
-from app.link.messages import Cancel, Done, Free, Heartbeat, Hello, Job, Message, Ready, RunEvent, decode_event
+from app.errors import AppError, Unavailable
+from app.link.messages import Answer, Cancel, Done, Free, Heartbeat, Hello, Job, Message, Ready, RunEvent, decode_event
+from app.server.questions import Questions
 from app.server.runs import ActiveRun, RunServices, open_run, status_data, worker_lost
 from app.store import events as stored_events
 from app.store import job_queries, jobs, queue_order
@@ -69,6 +70,7 @@ class Worker:
     run: ActiveRun | None = None
     devices: tuple[Mapping[str, Any], ...] = ()
     heard_at: float = field(default_factory=time.monotonic)
+    questions: Questions = field(default_factory=Questions)
 
 
 @dataclass(slots=True)
@@ -190,6 +192,13 @@ class Dispatcher:
         queue = await self.services.database.read(queue_order.state)
         self.services.hub.send("status", status_data(queue))
 
+    async def ask(self, about: str, data: Mapping[str, Any], seconds: float) -> Mapping[str, Any]:
+        """Ask a worker, one without a job if there is one, and give its answer. Raises Unavailable."""
+        worker = min(self.workers.values(), key=lambda worker: worker.run is not None, default=None)
+        if worker is None:
+            raise Unavailable("No worker is connected.", remedy="Wait until one has started; see the log if none does.")
+        return await worker.questions.ask(worker.channel.send, about, data, seconds)
+
     # ------------------------------------------------------------ workers
 
     def joined(self, channel: Channel, hello: Hello) -> Worker:
@@ -213,6 +222,8 @@ class Dispatcher:
             worker.devices = said.devices or worker.devices
             if said.job_id is not None:
                 await self._renew(said.job_id, said.token)
+        elif isinstance(said, Answer):
+            worker.questions.take(said)
         elif isinstance(said, Done):
             run = worker.run
             if run is not None and (run.record.id, run.record.token) == (said.job_id, said.token):
@@ -223,6 +234,7 @@ class Dispatcher:
         """A worker's connection is gone, and with it the claim on its job."""
         if self.workers.pop(worker.id, None) is None:
             return
+        worker.questions.fail()
         run, worker.run = worker.run, None
         if run is not None and not run.ended:
             await run.lost(reason or await self._ending(worker), counts=not self._closing)

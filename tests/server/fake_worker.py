@@ -1,8 +1,8 @@
 """A worker without torch, for tests: real process, real link, nodes that do what a test needs.
 
 Nodes: Number(value) → INT; Work(steps, seconds) shows progress and previews; Show(text) is an output and publishes a
-file; Crash(times, file) kills its own process while `file` holds fewer than `times` lines; Stubborn(seconds) does not
-yield; Fail(message).
+file; Say(text) is an output without one; Crash(times, file) kills its own process while `file` holds fewer than `times`
+lines; Stubborn(seconds) does not yield; Fail(message).
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ SPECS = (
     NodeSpec("Number", (number("value", 1, min=0, max=1000),), OUT),
     NodeSpec("Work", (number("steps", 3), number("seconds", 0.0, "FLOAT"), ANY), OUT),
     NodeSpec("Show", (ANY, TEXT), output_node=True),
+    NodeSpec("Say", (ANY, TEXT), output_node=True),
     NodeSpec("Crash", (number("times", 1), InputSpec("file", "STRING"), ANY), OUT),
     NodeSpec("Stubborn", (number("seconds", 60.0, "FLOAT"),), OUT),
     NodeSpec("Fail", (InputSpec("message", "STRING"),), OUT),
@@ -87,6 +88,9 @@ class FakeEvaluate:
         prefix = inputs["text"] if inputs["text"].startswith("prefix:") else "prefix:shown"
         entry = {"staged": name, "prefix": prefix.removeprefix("prefix:"), "type": "output", "format": "png"}
         return {"images": [{**entry, "width": 8, "height": 8}], "text": [inputs["text"]]}
+
+    def do_say(self, node_id: str, inputs: dict[str, Any], *_: Any) -> dict[str, Any]:
+        return {"text": [inputs["text"]]}
 
     def do_crash(self, _: str, inputs: dict[str, Any], *__: Any) -> None:
         path = Path(inputs["file"])

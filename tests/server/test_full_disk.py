@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from app.errors import Unavailable
+from app.graph.spec import spec_to_json
+from app.link.messages import Hello, Ready
+from app.store.outputs import OutputFolders
+from tests.server.fake_worker import SPECS
 from tests.server.support import Site, ear, eventually, opened, show
+from tests.server.test_workers import Channel
 
 
 async def allow(site: Site, pages: Callable[[int], int]) -> None:
@@ -62,3 +71,44 @@ async def test_settings_that_cannot_be_written(site: Site) -> None:
 
 async def _workers(site: Site) -> int:
     return len(site.running.services.dispatcher.workers)
+
+
+async def test_a_claim_that_cannot_be_written_is_made_later(quiet_site: Site) -> None:
+    services = quiet_site.running.services
+    services.catalogue.learn(tuple(spec_to_json(spec) for spec in SPECS))
+    job_id = await quiet_site.submit({"1": show("x" * 20_000)})
+    disk = {"full": False}
+    await services.database.write(lambda connection: connection.set_progress_handler(lambda: disk["full"], 1))
+    disk["full"] = True  # every statement that writes fails from now on
+    channel = Channel()
+    worker = services.dispatcher.joined(channel, Hello(process_id=1))
+    with pytest.raises(Unavailable):
+        await services.dispatcher.heard(worker, Ready())
+    assert channel.jobs() == []
+    assert (await quiet_site.get(f"/api/jobs/{job_id}"))["status"] == "pending"
+    for path in (f"/api/jobs/{job_id}/cancel", f"/api/jobs/{job_id}/reorder", "/queue/pause", "/queue"):
+        told = await quiet_site.post(path, {"to": "front", "clear": True}, status=503)
+        assert told["error"]["remedy"]
+    disk["full"] = False
+    await eventually(lambda: _given(channel), lambda given: given == [job_id])  # without anybody asking again
+    assert await quiet_site.post(f"/api/jobs/{job_id}/cancel") == {"cancelled": True}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limits of this kind")
+def test_half_a_picture_is_not_left_behind(tmp_path: Path) -> None:
+    import resource
+
+    outputs = OutputFolders(tmp_path / "output", tmp_path / "temp")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    try:
+        with pytest.raises(OSError, match="large"):
+            outputs.stage(b"x" * 50_000, ".png")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(outputs.staging.iterdir()) == []
+    assert outputs.stage(b"x" * 50_000, ".png")
+
+
+async def _given(channel: Channel) -> list[str]:
+    return [job.job_id for job in channel.jobs()]

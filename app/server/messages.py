@@ -1,0 +1,231 @@
+"""What clients are told, as types: messages of the socket, node classes, and the answer that says no.
+
+The editor's own types are made from these (`python -m tests.web.generate_types`), and tests hold real messages against
+them. A message may carry more keys than are named here.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NotRequired, TypedDict
+
+
+class ExecInfo(TypedDict):
+    """The queue in numbers."""
+
+    queue_remaining: int
+    paused: bool
+
+
+class QueueStatus(TypedDict):
+    """What `status` holds."""
+
+    exec_info: ExecInfo
+
+
+class Status(TypedDict):
+    """How long the queue is; `sid` is the client's id, told on connection."""
+
+    status: QueueStatus
+    sid: NotRequired[str]
+
+
+class ExecutionStart(TypedDict):
+    """A worker took the job. Times are in milliseconds since 1970."""
+
+    prompt_id: str
+    timestamp: int
+
+
+class ExecutionCached(TypedDict):
+    """The nodes of the prompt that have a stored result."""
+
+    prompt_id: str
+    nodes: list[str]
+    timestamp: int
+
+
+class Executing(TypedDict):
+    """A node begins; null when the run is over."""
+
+    prompt_id: str
+    node: str | None
+    display_node: NotRequired[str]
+
+
+class ProgressData(TypedDict):
+    """A node has done `value` of `max` units."""
+
+    prompt_id: str
+    node: str
+    value: float
+    max: float
+
+
+class NodeProgress(TypedDict):
+    """A node in the table of all that have begun."""
+
+    value: float
+    max: float
+    state: Literal["running", "finished", "pending", "error"]
+    node_id: str
+    prompt_id: str
+    display_node_id: str
+    parent_node_id: str | None
+    real_node_id: str
+
+
+class ProgressState(TypedDict):
+    """Every node that has begun, by id."""
+
+    prompt_id: str
+    nodes: dict[str, NodeProgress]
+
+
+class Executed(TypedDict):
+    """What a node shows; null where it comes from the cache and shows nothing new."""
+
+    prompt_id: str
+    node: str
+    display_node: str
+    output: dict[str, list[Any]] | None
+
+
+class ExecutionSuccess(TypedDict):
+    """The run is over and good."""
+
+    prompt_id: str
+    timestamp: int
+
+
+class ExecutionInterrupted(TypedDict):
+    """Somebody stopped the run while this node ran."""
+
+    prompt_id: str
+    timestamp: int
+    node_id: str
+    node_type: str
+    executed: list[str]
+
+
+class ExecutionError(TypedDict):
+    """A node failed, or was not run because its input is blocked (then `exception_type` is ExecutionBlocked)."""
+
+    prompt_id: str
+    timestamp: NotRequired[int]
+    node_id: str
+    node_type: str
+    executed: list[str]
+    exception_message: str
+    exception_type: str
+    traceback: list[str]
+    current_inputs: dict[str, list[Any]] | list[Any]
+    current_outputs: list[str]
+    remedy: NotRequired[str]
+
+
+class JobRequeued(TypedDict):
+    """The worker was lost; the run starts again by itself."""
+
+    prompt_id: str
+    reason: str
+    losses: int
+    timestamp: int
+
+
+class FeatureFlags(TypedDict):
+    """What the server can do."""
+
+    supports_preview_metadata: bool
+    max_upload_size: int
+    latent_loom: dict[str, bool]
+
+
+class Messages(TypedDict):
+    """The data of each message by its type."""
+
+    status: Status
+    feature_flags: FeatureFlags
+    execution_start: ExecutionStart
+    execution_cached: ExecutionCached
+    executing: Executing
+    progress: ProgressData
+    progress_state: ProgressState
+    executed: Executed
+    execution_success: ExecutionSuccess
+    execution_interrupted: ExecutionInterrupted
+    execution_error: ExecutionError
+    job_requeued: JobRequeued
+
+
+class PreviewMetadata(TypedDict):
+    """What is told beside a picture of a node's work."""
+
+    node_id: str
+    prompt_id: str
+    display_node_id: str
+    parent_node_id: str | None
+    real_node_id: str
+    image_type: Literal["image/jpeg", "image/png"]
+
+
+class NodeInputs(TypedDict):
+    """The inputs of a class by section and name: [type, options]; a list as type holds a combo's options."""
+
+    required: dict[str, list[Any]]
+    optional: NotRequired[dict[str, list[Any]]]
+    hidden: NotRequired[dict[str, str]]
+
+
+class NodeInfo(TypedDict):
+    """A node class as `GET /object_info` tells it."""
+
+    input: NodeInputs
+    input_order: dict[str, list[str]]
+    is_input_list: bool
+    output: list[str | list[Any]]
+    output_is_list: list[bool]
+    output_name: list[str]
+    output_tooltips: list[str]
+    name: str
+    display_name: str
+    description: str
+    python_module: str
+    category: str
+    output_node: bool
+    deprecated: bool
+    experimental: bool
+    search_aliases: list[str]
+
+
+class Refusal(TypedDict):
+    """Why a request was refused, and the way out."""
+
+    type: str
+    message: str
+    details: str
+    extra_info: dict[str, Any]
+    remedy: str
+
+
+class Complaint(TypedDict):
+    """What is wrong with an input of a node."""
+
+    type: str
+    message: str
+    details: str
+    extra_info: dict[str, Any]
+
+
+class NodeErrors(TypedDict):
+    """What is wrong with a node, and which outputs do not run because of it."""
+
+    errors: list[Complaint]
+    dependent_outputs: list[str]
+    class_type: str
+
+
+class ErrorBody(TypedDict):
+    """The body of every answer that says no."""
+
+    error: Refusal
+    node_errors: dict[str, NodeErrors]
