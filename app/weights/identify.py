@@ -55,7 +55,7 @@ def refined(family: Family, parts: Parts, metadata: Mapping[str, str]) -> Family
         return replace(family, sampling=replace(sampling, prediction="v", zero_terminal_snr="ztsnr" in rest))
     if metadata.get(PREDICTION_KEY, "").startswith("v") and sampling.prediction == "eps":
         return replace(family, sampling=replace(sampling, prediction="v"))
-    if family.name == "sd2" and V_BIAS in parts.network:
+    if family.name == "sd2" and V_BIAS in parts.network and "eps_pred" not in rest:
         spread = float(parts.network[V_BIAS].read().float().std())
         return replace(family, sampling=replace(sampling, prediction="v" if spread > V_SPREAD else "eps"))
     return family
