@@ -4,7 +4,7 @@ import { fieldLabel, h, iconButton } from "../dom.js";
 
 const PIXELS_PER_STEP = 5;
 const SLIDER_STEPS = 2000;
-const ARROW_PIXELS = 18;
+const ARROW_PIXELS = 22;
 const PAGE = 10;
 
 /**
