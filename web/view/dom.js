@@ -75,6 +75,12 @@ const ICONS = Object.freeze({
   graph: "M4 10a2 2 0 1 0 .01 0M14 3.5a2 2 0 1 0 .01 0M14 12.5a2 2 0 1 0 .01 0M6 11l6-5M6 12.5l6 2",
   warning: "M10 3l7.5 13h-15zM10 8v4M10 14h.01",
   check: "M4 10.5l4 4 8-9",
+  pause: "M6.5 4v12M13.5 4v12",
+  grip: "M7 5h.01M13 5h.01M7 10h.01M13 10h.01M7 15h.01M13 15h.01",
+  clear: "M3 5h9M3 10h6M3 15h6M12 10l5 5M17 10l-5 5",
+  settings: "M3 6h7M14 6h3M3 14h3M10 14h7M12 4a2 2 0 1 0 .01 0M8 12a2 2 0 1 0 .01 0",
+  map: "M3 5l5-2 4 2 5-2v12l-5 2-4-2-5 2zM8 3v12M12 5v12",
+  clock: "M10 3a7 7 0 1 0 .01 0M10 6v4l3 2",
 });
 
 /**
