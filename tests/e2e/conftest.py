@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.e2e.editor import Editor
 from tests.e2e.fake_server import FakeServer
-from tests.system.conftest import Program
+from tests.system.conftest import ROOT, Program
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -23,7 +25,7 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-PATIENCE_MS = 60_000
+PATIENCE_MS = 30_000
 
 
 class Studio(Program):
@@ -32,6 +34,7 @@ class Studio(Program):
     def tidy(self) -> None:
         """Nothing runs, nothing waits, nothing is remembered: not even results, so that every run draws."""
         self.post("/queue", {"clear": True})
+        self.post("/queue/resume", {})
         self.post("/interrupt", {})
         deadline = time.monotonic() + 60
         while self.get("/queue")["queue_running"]:
@@ -46,10 +49,9 @@ class Studio(Program):
         """Where saved workflows lie."""
         return self.base / "user" / "default" / "workflows"
 
-    def waiting(self) -> list[str]:
-        """Ids of the jobs that wait, the next one first."""
-        pending = self.get("/queue")["queue_pending"]
-        return [item[1] for item in sorted(pending, key=lambda item: item[0])]
+    def launch(self) -> None:
+        """Start again after an end, on the same directories."""
+        self._launch()
 
 
 @pytest.fixture(scope="session")
@@ -87,6 +89,12 @@ def page(context: BrowserContext, program: Studio) -> Iterator[Page]:
 @pytest.fixture
 def editor(page: Page) -> Editor:
     return Editor(page)
+
+
+@pytest.fixture
+def graph() -> dict[str, Any]:
+    """The default graph as an API prompt."""
+    return json.loads((ROOT / "web" / "templates" / "default.api.json").read_text())
 
 
 @pytest.fixture

@@ -77,7 +77,10 @@ export class App {
     this.runner = new Runner(this.server, {
       sessions: () => this.tabs.sessions,
       refresh: (session, nodes) => (session === this.session ? this.editor.refresh(nodes) : undefined),
-      changed: () => this.shell.update(),
+      changed: () => {
+        this.shell.update();
+        this.panels.progress();
+      },
       made: (file) => this.gallery?.add(file),
       problem: (session, text, nodes) => this.shell.problem(session, text, nodes),
       say: (text, tone) => this.toasts.show(text, { tone }),
@@ -124,6 +127,7 @@ export class App {
 
   /** @param {string} name */
   #setting(name) {
+    if (name === "links") this.editor.restyle();
     if (name === "theme") {
       applyTheme(this.settings);
       this.editor.recolour();

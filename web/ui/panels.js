@@ -3,7 +3,7 @@ import { fill, h, iconButton } from "../view/dom.js";
 /**
  * The panels at the side; each is fetched when it is first opened.
  *
- * @typedef {{root: HTMLElement, update: () => void}} Panel
+ * @typedef {{root: HTMLElement, update: () => void, progress?: () => void}} Panel
  */
 
 /** @type {Record<string, {icon: string, title: string, keys: string, load: () => Promise<{makePanel: (app: import("./app.js").App) => Panel}>}>} */
@@ -70,5 +70,10 @@ export class Panels {
   /** Draw a panel anew if it is open. @param {string} name */
   update(name) {
     if (this.shown === name) this.made.get(name)?.update();
+  }
+
+  /** A run went on. */
+  progress() {
+    this.made.get(this.shown)?.progress?.();
   }
 }

@@ -28,6 +28,7 @@ export class Runner {
     this.server = server;
     this.listener = listener;
     this.jobs = new Jobs();
+    this.paused = false;
   }
 
   /**
@@ -64,12 +65,21 @@ export class Runner {
     return mine.find((job) => job.state === "running") ?? mine.find((job) => job.state === "queued");
   }
 
+  /** How much of a run is done, from 0 to 1: its nodes, and the steps of the present one. @param {Job | undefined} job */
+  part(job) {
+    if (!job || job.state !== "running" || !job.total) return 0;
+    const done = [...job.nodes.values()].filter((run) => run.state === "done" || run.state === "cached").length;
+    const run = job.current === null ? undefined : job.nodes.get(job.current);
+    return Math.min(1, (done + (run?.maximum ? run.value / run.maximum : 0)) / job.total);
+  }
+
   /**
    * @param {string} type
    * @param {any} data
    */
   receive(type, data) {
     if (type === "frame") return this.#frame(data);
+    if (type === "status") this.paused = Boolean(data?.status?.exec_info?.paused);
     const node = this.jobs.all.get(String(data?.prompt_id))?.current;
     const { job, nodes } = this.jobs.receive(type, data);
     const session = job && this.#sessionOf(job);

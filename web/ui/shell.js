@@ -108,13 +108,13 @@ export class Shell {
     this.run.classList.toggle("busy", Boolean(job));
     this.run.disabled = !app.session;
     this.runLabel.textContent = job
-      ? progressWords(job, waiting)
+      ? progressWords(job, waiting, app.runner.paused)
       : waiting
         ? `Run · ${waiting} waiting`
         : this.count > 1
           ? `Run ×${this.count}`
           : "Run";
-    const part = progressPart(job);
+    const part = app.runner.part(job);
     this.runBar.style.width = `${100 * part}%`;
     app.tabs.entitle(part);
     if (!this.offline) this.link.textContent = app.ready ? "" : "Starting the engine…";
@@ -274,19 +274,13 @@ export class Shell {
 /**
  * @param {import("../core/run/jobs.js").Job} job
  * @param {number} waiting
+ * @param {boolean} paused
  */
-function progressWords(job, waiting) {
+function progressWords(job, waiting, paused) {
+  if (job.state === "queued" && paused) return "Queue paused";
   if (job.state === "queued") return waiting > 1 ? `Waiting · ${waiting} in line` : "Waiting";
   const run = job.current === null ? undefined : job.nodes.get(job.current);
   if (!run || run.maximum <= 1) return "Running";
   const left = duration(run.pace.seconds);
   return `${run.value}/${run.maximum}${left ? ` · ${left}` : ""}`;
-}
-
-/** How much of a run is done, by nodes and the steps of the present one. @param {import("../core/run/jobs.js").Job | undefined} job */
-function progressPart(job) {
-  if (!job || job.state !== "running" || !job.total) return 0;
-  const done = [...job.nodes.values()].filter((run) => run.state === "done" || run.state === "cached").length;
-  const run = job.current === null ? undefined : job.nodes.get(job.current);
-  return Math.min(1, (done + (run?.maximum ? run.value / run.maximum : 0)) / job.total);
 }
