@@ -138,6 +138,7 @@ def worker(settings: Settings) -> int:
         evaluate,
         free=workshop.free,
         devices=workshop.devices,
+        asked=workshop.asked,
     ).run()
     return 0
 
@@ -223,6 +224,19 @@ class Workshop:
 
         pace = self.pace if previews else PreviewPace(0)
         return NodeContext(site.node_id, self.models, self.files, emit, interrupted, pace, site.list_index)
+
+    def asked(self, about: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The answer to a question of the server; "forecast" of a prompt and outputs gives what is expected of nodes.
+
+        Called beside a run, from another thread.
+        """
+        from app.engine.forecast import forecast
+        from app.graph.prompt import parse_prompt
+
+        if about != "forecast":
+            raise InvalidRequest(f"This worker knows nothing about {about}.")
+        expected = forecast(parse_prompt(data["prompt"]), list(data["outputs"]), self.nodes, self.cache)
+        return {"nodes": [each.to_json() for each in expected]}
 
     def free(self, unload_models: bool, free_memory: bool) -> None:
         """Give memory back. Results go too: they hold the models."""

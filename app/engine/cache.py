@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,6 +74,11 @@ class Cache:
         while len(known) > max(MOST_PREVIOUS, len(keys)):
             known.popitem(last=False)
         return before
+
+    def known_keys(self, names: Iterable[tuple[str, str]]) -> dict[tuple[str, str], NodeKey]:
+        """What `earlier` would give, without taking note of anything."""
+        found = {name: self._previous.get(name) for name in names}
+        return {name: key for name, key in found.items() if key is not None}
 
     def get(self, key: str) -> Entry | None:
         """The entry, now the most recently used, or None."""
