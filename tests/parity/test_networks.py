@@ -80,6 +80,7 @@ def diffusers_unet(config: UNetConfig, state: dict[str, Tensor]) -> Any:
         "transformer_layers_per_block": [max(layers, 1) for layers in depth],
         "cross_attention_dim": config.context_width,
         "use_linear_projection": config.linear_projection,
+        "norm_num_groups": config.groups,
         "class_embed_type": "projection" if config.vector_width else None,
         "projection_class_embeddings_input_dim": config.vector_width or None,
     }
@@ -110,12 +111,11 @@ def test_unet_equals_diffusers(name: str, size: tuple[int, int]) -> None:
         assert relative_error(ours(x, t, context, vector), expected) < TOLERANCE
 
 
-@pytest.mark.parametrize("config", [AutoencoderConfig(channels=32), AutoencoderConfig(8, 32, (1, 2, 2), 1)])
-def test_first_stage_equals_diffusers(config: AutoencoderConfig) -> None:
+def diffusers_vae(config: AutoencoderConfig, state: dict[str, Tensor]) -> Any:
+    """The same first stage in diffusers."""
     from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL as Theirs
 
-    ours = randomise(AutoencoderKL(config), 5)
     levels = len(config.channel_mult)
     shape: dict[str, Any] = {
         "latent_channels": config.latent_channels,
@@ -126,8 +126,15 @@ def test_first_stage_equals_diffusers(config: AutoencoderConfig) -> None:
         "norm_num_groups": config.groups,
     }
     theirs: Any = Theirs(**shape).eval()
-    prefixed = {f"first_stage_model.{name}": value for name, value in ours.state_dict().items()}
+    prefixed = {f"first_stage_model.{name}": value for name, value in state.items()}
     theirs.load_state_dict(convert_ldm_vae_checkpoint(prefixed, dict(theirs.config)))
+    return theirs
+
+
+@pytest.mark.parametrize("config", [AutoencoderConfig(channels=32), AutoencoderConfig(8, 32, (1, 2, 2), 1)])
+def test_first_stage_equals_diffusers(config: AutoencoderConfig) -> None:
+    ours = randomise(AutoencoderKL(config), 5)
+    theirs = diffusers_vae(config, ours.state_dict())
     image = torch.rand(2, 3, 32, 48, generator=torch.Generator().manual_seed(6)) * 2 - 1
     with torch.inference_mode():
         posterior = ours.encode(image)

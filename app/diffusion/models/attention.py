@@ -9,6 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from app.diffusion.kernels.attention import attend
+from app.diffusion.models.convolution import Conv1x1
+
 
 class CrossAttention(nn.Module):
     """softmax(QKᵀ/√d)V with queries from `x` and keys and values from `context`; without a context, self-attention."""
@@ -25,7 +28,7 @@ class CrossAttention(nn.Module):
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:  # (B, P, C), (B, T, D)
         context = x if context is None else context
         q, k, v = (self._split(part) for part in (self.to_q(x), self.to_k(context), self.to_v(context)))
-        x = F.scaled_dot_product_attention(q, k, v)  # (B, N, P, C/N)
+        x = attend(q, k, v)  # (B, N, P, C/N)
         return self.to_out(x.transpose(1, 2).flatten(2))  # (B, P, C)
 
     def _split(self, x: Tensor) -> Tensor:
@@ -98,11 +101,11 @@ class SpatialTransformer(nn.Module):
         inner = heads * head_width
         self.linear = linear
         self.norm = nn.GroupNorm(groups, width, eps=1e-6)
-        self.proj_in = nn.Linear(width, inner) if linear else nn.Conv2d(width, inner, 1)
+        self.proj_in = nn.Linear(width, inner) if linear else Conv1x1(width, inner)
         self.transformer_blocks = nn.ModuleList(
             BasicTransformerBlock(inner, heads, head_width, context_width, cross_only=cross_only) for _ in range(depth)
         )
-        self.proj_out = nn.Linear(inner, width) if linear else nn.Conv2d(inner, width, 1)
+        self.proj_out = nn.Linear(inner, width) if linear else Conv1x1(inner, width)
 
     def forward(self, x: Tensor, context: Tensor | None) -> Tensor:  # (B, C, H, W), (B, T, D)
         height, skip = x.shape[2], x
@@ -139,5 +142,5 @@ class PixelAttention(nn.Module):
         pixels = x.flatten(2)  # (B, C, P)
         parts = self.qkv(self.norm(pixels)).unflatten(1, (self.heads, -1)).transpose(2, 3)  # (B, N, P, 3·C/N)
         q, k, v = parts.chunk(3, dim=-1)
-        h = F.scaled_dot_product_attention(q, k, v).transpose(2, 3).flatten(1, 2)  # (B, C, P)
+        h = attend(q, k, v).transpose(2, 3).flatten(1, 2)  # (B, C, P)
         return x + self.proj_out(h).view_as(x)

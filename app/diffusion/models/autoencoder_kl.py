@@ -12,6 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from app.diffusion.kernels.attention import attend
+from app.diffusion.models.convolution import Conv1x1, Conv3x3
+
 
 @dataclass(frozen=True, slots=True)
 class AutoencoderConfig:
@@ -71,14 +74,14 @@ class ResnetBlock(nn.Module):
     def __init__(self, width: int, out: int, groups: int) -> None:
         super().__init__()
         self.norm1 = nn.GroupNorm(groups, width, eps=1e-6)
-        self.conv1 = nn.Conv2d(width, out, 3, padding=1)
+        self.conv1 = Conv3x3(width, out)
         self.norm2 = nn.GroupNorm(groups, out, eps=1e-6)
-        self.conv2 = nn.Conv2d(out, out, 3, padding=1)
-        self.nin_shortcut = nn.Conv2d(width, out, 1) if width != out else nn.Identity()
+        self.conv2 = Conv3x3(out, out)
+        self.nin_shortcut = Conv1x1(width, out) if width != out else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.conv1(F.silu(self.norm1(x)))
-        h = self.conv2(F.silu(self.norm2(h)))
+        h = self.conv1(F.silu(self.norm1(x), inplace=True))
+        h = self.conv2(F.silu(self.norm2(h), inplace=True))
         return self.nin_shortcut(x) + h
 
 
@@ -88,15 +91,15 @@ class AttnBlock(nn.Module):
     def __init__(self, width: int, groups: int) -> None:
         super().__init__()
         self.norm = nn.GroupNorm(groups, width, eps=1e-6)
-        self.q = nn.Conv2d(width, width, 1)
-        self.k = nn.Conv2d(width, width, 1)
-        self.v = nn.Conv2d(width, width, 1)
-        self.proj_out = nn.Conv2d(width, width, 1)
+        self.q = Conv1x1(width, width)
+        self.k = Conv1x1(width, width)
+        self.v = Conv1x1(width, width)
+        self.proj_out = Conv1x1(width, width)
 
     def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W)
         h = self.norm(x)
         q, k, v = (layer(h).flatten(2).transpose(1, 2)[:, None] for layer in (self.q, self.k, self.v))
-        h = F.scaled_dot_product_attention(q, k, v)[:, 0]  # (B, H·W, C)
+        h = attend(q, k, v)[:, 0]  # (B, H·W, C)
         return x + self.proj_out(h.transpose(1, 2).unflatten(2, x.shape[2:]))
 
 
@@ -116,7 +119,7 @@ class Upsample(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(width, width, 3, padding=1)
+        self.conv = Conv3x3(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
@@ -173,7 +176,7 @@ class Encoder(nn.Module):
         self.conv_out = nn.Conv2d(width, out_channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.conv_in(x)
+        x = self.conv_in(x.contiguous(memory_format=torch.channels_last))
         for stage in self.down:
             x = stage(x)
         return self.conv_out(F.silu(self.norm_out(self.mid(x))))
@@ -199,7 +202,7 @@ class Decoder(nn.Module):
         self.conv_out = nn.Conv2d(width, config.image_channels, 3, padding=1)
 
     def forward(self, z: Tensor) -> Tensor:
-        x = self.mid(self.conv_in(z))
+        x = self.mid(self.conv_in(z.contiguous(memory_format=torch.channels_last)))
         for level in range(len(self.up) - 1, -1, -1):
             x = self.up[level](x)
         return self.conv_out(F.silu(self.norm_out(x)))

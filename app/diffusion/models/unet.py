@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from app.diffusion.models.attention import PixelAttention, SpatialTransformer
+from app.diffusion.models.convolution import Conv1x1, Conv3x3
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +92,12 @@ class ResBlock(nn.Module):
         super().__init__()
         self.scale_shift = scale_shift
         self.resample = resample
-        self.in_layers = nn.Sequential(nn.GroupNorm(groups, width), nn.SiLU(), nn.Conv2d(width, out, 3, padding=1))
+        self.in_layers = nn.Sequential(nn.GroupNorm(groups, width), nn.SiLU(inplace=True), Conv3x3(width, out))
         self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(emb_width, 2 * out if scale_shift else out))
         self.out_layers = nn.Sequential(
-            nn.GroupNorm(groups, out), nn.SiLU(), nn.Dropout(0.0), nn.Conv2d(out, out, 3, padding=1)
+            nn.GroupNorm(groups, out), nn.SiLU(inplace=True), nn.Dropout(0.0), Conv3x3(out, out)
         )
-        self.skip_connection = nn.Conv2d(width, out, 1) if width != out else nn.Identity()
+        self.skip_connection = Conv1x1(width, out) if width != out else nn.Identity()
 
     def forward(self, x: Tensor, emb: Tensor, size: torch.Size | None = None) -> Tensor:  # (B, C, H, W), (B, E)
         if self.resample:
@@ -132,7 +133,7 @@ class Upsample(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(width, width, 3, padding=1)
+        self.conv = Conv3x3(width, width)
 
     def forward(self, x: Tensor, size: torch.Size) -> Tensor:
         return self.conv(F.interpolate(x, size=size, mode="nearest"))
@@ -273,6 +274,7 @@ class UNet(nn.Module):
             emb = emb + self.label_emb(classes)
         if concat is not None:
             x = torch.cat([x, concat], dim=1)
+        x = x.contiguous(memory_format=torch.channels_last)
         skips: list[Tensor] = []
         for index, stage in enumerate(_stages(self.input_blocks)):
             x = stage.run(x, emb, context)

