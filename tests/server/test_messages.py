@@ -75,10 +75,10 @@ def test_node_classes() -> None:
 
 
 def test_refusals() -> None:
-    refused = validate(parse_prompt({"3": {"class_type": "KSampler", "inputs": {"steps": "x"}}}), node_specs(), {})
-    errors = [InvalidPrompt("No.", node_errors=refused.node_errors), Missing("Gone.", remedy="Look elsewhere.")]
-    assert refused.node_errors
-    for error in errors:
+    with pytest.raises(InvalidPrompt) as refused:
+        validate(parse_prompt({"9": {"class_type": "SaveImage", "inputs": {"images": 5}}}), node_specs(), {})
+    assert refused.value.node_errors
+    for error in (refused.value, Missing("Gone.", remedy="Look elsewhere.")):
         assert faults(as_json(error_body(error)), ErrorBody) == []
 
 

@@ -20,7 +20,7 @@ const OUTPUTS = "subgraph outputs";
 
 /** A document that cannot be changed. */
 class Glass extends Document {
-  /** Changes nothing. @returns {any} */
+  /** Changes nothing. @override @returns {any} */
   transact() {
     return undefined;
   }
@@ -106,6 +106,7 @@ function levelOf(outer, id) {
   const instance = graph.node(id);
   const inner = instance && subgraphsOf(graph).get(instance.type);
   if (!instance || !inner) return null;
+  /** @type {import("../core/doc/schema.js").WorkflowRecord} */
   const record = structuredClone({ ...inner.record, definitions: graph.record.definitions });
   record.nodes = [...(record.nodes ?? []), ...borders(record)];
   const document = new Glass(record, { name: String(inner.record.name ?? "Subgraph") });

@@ -1,9 +1,45 @@
 /**
- * The shape of links: cubic curves that leave and enter level.
+ * The shape of links: cubic curves that leave and enter level, or straight lines, which are cubic curves too.
  *
  * @typedef {import("./viewport.js").Point} Point
  * @typedef {[Point, Point, Point, Point]} Curve start, two handles, end
+ * @typedef {"spline" | "straight" | "square" | "hidden"} LinkStyle hidden ones are splines that are mostly not drawn
  */
+
+const STUB = 16;
+
+/**
+ * @param {Point} from
+ * @param {Point} to
+ * @param {LinkStyle} style
+ * @returns {Curve[]} one after the other
+ */
+export function linkCurves(from, to, style) {
+  if (style === "straight") return [line(from, to)];
+  if (style !== "square") return [linkCurve(from, to)];
+  const corners = squareCorners(from, to);
+  return corners.slice(1).map((corner, index) => line(corners[index], corner));
+}
+
+/**
+ * Level and upright pieces: over the middle, or round both ends where the target lies behind.
+ * @param {Point} from
+ * @param {Point} to
+ * @returns {Point[]}
+ */
+function squareCorners(from, to) {
+  if (to[0] - from[0] >= 2 * STUB) {
+    const x = (from[0] + to[0]) / 2;
+    return [from, [x, from[1]], [x, to[1]], to];
+  }
+  const [out, back, y] = [from[0] + STUB, to[0] - STUB, (from[1] + to[1]) / 2];
+  return [from, [out, from[1]], [out, y], [back, y], [back, to[1]], to];
+}
+
+/** @param {Point} from @param {Point} to @returns {Curve} */
+function line(from, to) {
+  return [from, from, to, to];
+}
 
 /**
  * @param {Point} from

@@ -2,7 +2,7 @@ import { pair } from "../doc/schema.js";
 import { pointsOf } from "../graph/reroutes.js";
 import { typeColour } from "../graph/slot_types.js";
 import { bare, layoutNode, nodeBox, TITLE } from "../nodes/layout.js";
-import { curveBounds, distanceTo, linkCurve } from "./curves.js";
+import { curveBounds, distanceTo, linkCurves } from "./curves.js";
 import { SpatialGrid } from "./spatial.js";
 import { overlap } from "./viewport.js";
 
@@ -14,7 +14,8 @@ import { overlap } from "./viewport.js";
  * @typedef {import("../nodes/layout.js").Layout} Layout
  * @typedef {import("../doc/schema.js").NodeRecord} NodeRecord
  * @typedef {import("../nodes/definitions.js").NodeDef} NodeDef
- * @typedef {{curves: import("./curves.js").Curve[], bounds: Bounds, colour: string}} LinkPath
+ * @typedef {{curves: import("./curves.js").Curve[], gaps: number[], bounds: Bounds, colour: string}} LinkPath gaps: for each
+ *   curve, after how many reroute points it comes
  */
 
 const REROUTE_RADIUS = 9;
@@ -38,7 +39,16 @@ export class Scene {
     /** @type {Map<number, LinkPath>} */
     this.paths = new Map();
     this.links = new SpatialGrid();
+    /** @type {import("./curves.js").LinkStyle} */
+    this.style = "spline";
     this.rebuild();
+  }
+
+  /** Draw links in another way. @param {import("./curves.js").LinkStyle} style */
+  restyle(style) {
+    if (style === this.style) return;
+    this.style = style;
+    for (const id of this.graph.links.keys()) this.#placeLink(id);
   }
 
   rebuild() {
@@ -133,9 +143,10 @@ export class Scene {
     let least = reach;
     for (const key of this.links.query([at[0] - reach, at[1] - reach, 2 * reach, 2 * reach])) {
       const id = Number(key);
-      for (const [segment, curve] of (this.paths.get(id)?.curves ?? []).entries()) {
+      const path = this.paths.get(id);
+      for (const [index, curve] of (path?.curves ?? []).entries()) {
         const distance = distanceTo(curve, at);
-        if (distance < least) [least, best] = [distance, { id, segment }];
+        if (distance < least) [least, best] = [distance, { id, segment: path?.gaps[index] ?? 0 }];
       }
     }
     return best;
@@ -231,10 +242,12 @@ export class Scene {
       ...pointsOf(this.graph, link).map((point) => pair(point.pos, [0, 0])),
       this.socket(link.target_id, "in", link.target_slot),
     ];
-    const curves = stops.slice(1).map((stop, index) => linkCurve(stops[index], stop));
+    const pieces = stops.slice(1).map((stop, index) => linkCurves(stops[index], stop, this.style));
+    const curves = pieces.flat();
+    const gaps = pieces.flatMap((piece, gap) => piece.map(() => gap));
     const bounds = joined(curves.map(curveBounds));
     const output = this.graph.node(link.origin_id)?.outputs?.[link.origin_slot];
-    this.paths.set(id, { curves, bounds, colour: typeColour(link.type ?? output?.type) });
+    this.paths.set(id, { curves, gaps, bounds, colour: typeColour(link.type ?? output?.type) });
     this.links.set(String(id), bounds);
   }
 

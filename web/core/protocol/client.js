@@ -13,7 +13,7 @@ const RETRY_MS = [300, 600, 1000, 2000, 3000];
 export class ServerError extends Error {
   /**
    * @param {number} status
-   * @param {any} body
+   * @param {import("./types.d.ts").ErrorBody | null} body
    * @param {string} path
    */
   constructor(status, body, path) {

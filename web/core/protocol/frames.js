@@ -29,6 +29,7 @@ export function readFrame(buffer) {
   if (code === 3)
     return { kind: "text", nodeId: head, text: new TextDecoder().decode(new Uint8Array(buffer, 8 + length)) };
   if (code !== 4) return { kind: "unknown", code };
+  /** @type {import("./types.d.ts").PreviewMetadata} */
   const meta = JSON.parse(head);
   return {
     kind: "preview",

@@ -6,10 +6,11 @@ import { Pace } from "./eta.js";
  *
  * @typedef {{state: "waiting" | "running" | "done" | "cached" | "failed" | "blocked", value: number, maximum: number,
  *   started: number, seconds: number | null, pace: Pace, message: string, text: string}} NodeRun
+ * @typedef {import("../protocol/types.d.ts").Messages} Messages
  * @typedef {"queued" | "running" | "succeeded" | "failed" | "cancelled"} JobState
  * @typedef {{filename: string, subfolder: string, type: string, [key: string]: unknown}} FileRef
  * @typedef {{id: string, document: string | null, state: JobState, nodes: Map<string, NodeRun>, current: string | null,
- *   outputs: Map<string, Record<string, any[]>>, error: any, queued: number, started: number, ended: number, total: number}} Job
+ *   outputs: Map<string, Record<string, any[]>>, error: Messages["execution_error"] | null, queued: number, started: number, ended: number, total: number}} Job
  */
 
 const KEPT = 200;
@@ -141,7 +142,7 @@ function end(job, state, now) {
   return nodes;
 }
 
-/** @type {Record<string, (job: Job, data: any, now: number) => string[]>} */
+/** @type {{[K in keyof Messages]?: (job: Job, data: Messages[K], now: number) => string[]}} */
 const HANDLERS = {
   execution_start(job, _data, now) {
     const touched = [...job.nodes.keys()];

@@ -8,6 +8,7 @@ import { alignTo } from "../../core/geometry/guides.js";
  * Dragging nodes, groups and reroute points, changing sizes, cutting links.
  *
  * @typedef {import("../editor.js").Editor} Editor
+ * @typedef {import("../session.js").Session} Session
  * @typedef {import("./pointer.js").Gesture} Gesture
  */
 
