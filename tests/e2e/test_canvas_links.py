@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from playwright.sync_api import Page, expect
 
 from tests.e2e.editor import Editor, Point
@@ -98,17 +97,46 @@ def test_a_dragged_node_comes_to_rest_in_line_with_another(page: Page, editor: E
     assert page.evaluate("loom.editor.overlay.guides.length") == 0
 
 
-@pytest.mark.parametrize("style", ["spline", "straight", "square", "hidden"])
-def test_links_are_found_where_they_are_drawn(page: Page, style: str) -> None:
-    page.evaluate("style => { loom.settings.values.links = style; loom.editor.restyle(); }", style)
-    curves = page.evaluate("loom.session.scene.paths.values().next().value.curves")
-    on_line = page.evaluate(
-        """style => { const { scene, document } = loom.session; const id = [...document.graph.links.keys()][3];
-          const [[a, b, c, d]] = scene.paths.get(id).curves;
-          const mid = [a, d].map((p) => p); const t = [0.125, 0.375, 0.375, 0.125];
-          const at = [0, 1].map((k) => a[k] * t[0] + b[k] * t[1] + c[k] * t[2] + d[k] * t[3]);
-          return scene.linkAt(at, 3) !== null; }""",
-        style,
+def test_links_are_found_where_they_are_drawn_in_every_style(page: Page) -> None:
+    pieces: dict[str, int] = {}
+    for _ in range(4):
+        page.keyboard.press("l")
+        style = page.evaluate("loom.session.scene.style")
+        pieces[style] = page.evaluate("loom.session.scene.paths.get(6).curves.length")
+        assert page.evaluate(
+            """(() => { const { scene } = loom.session; const [a, b, c, d] = scene.paths.get(6).curves[0];
+              const at = [0, 1].map((k) => (a[k] + 3 * b[k] + 3 * c[k] + d[k]) / 8);
+              return scene.linkAt(at, 3) !== null; })()"""
+        ), style
+    assert pieces == {"straight": 1, "square": 3, "hidden": 1, "spline": 1}
+
+
+def test_a_link_that_hangs_free_is_kept_and_shown(page: Page, editor: Editor) -> None:
+    floating = {
+        "id": 40,
+        "origin_id": 4,
+        "origin_slot": 2,
+        "target_id": -1,
+        "target_slot": -1,
+        "type": "VAE",
+        "parentId": 9,
+    }
+    page.evaluate(
+        """floating => { const record = loom.session.document.toRecord(); record.floatingLinks = [floating];
+          const point = { id: 9, pos: [220, 560], linkIds: [], floating: { slotType: "output" } };
+          record.extra = { ...record.extra, reroutes: [point] };
+          loom.tabs.open(record, { name: "Floating" }); }""",
+        floating,
     )
-    assert on_line
-    assert len(curves) == (3 if style == "square" else 1)
+    editor.settled("loom.session.document.name === 'Floating' && loom.editor.nodes.mounted.size > 5")
+    page.wait_for_timeout(200)
+    colour = page.evaluate(
+        """(() => { const { viewport, scene } = loom.session; const [x, y] = scene.socket(4, "out", 2);
+          const [u, v] = viewport.toScreen([(x + 220) / 2, (y + 560) / 2]);
+          const { data } = loom.editor.canvas.context.getImageData(u - 25, v - 25, 50, 50);
+          for (let i = 0; i < data.length; i += 4) if (data[i] > 200 && data[i + 1] < 160) return true;
+          return false; })()"""
+    )
+    assert colour
+    assert editor.record()["floatingLinks"] == [floating]
+    assert editor.record()["extra"]["reroutes"][0]["floating"] == {"slotType": "output"}

@@ -268,6 +268,13 @@ function viewCommands(app) {
       run: () => app.settings.set("theme", document.documentElement.dataset.theme === "light" ? "dark" : "light"),
     },
     {
+      id: "links",
+      group: "View",
+      label: "Links: curved, straight, square or hidden",
+      keys: ["L"],
+      run: () => nextLinkStyle(app),
+    },
+    {
       id: "strip",
       group: "View",
       label: "Show or hide the picture strip",
@@ -284,6 +291,14 @@ function viewCommands(app) {
     },
     { id: "shortcuts", group: "Help", label: "Keys and gestures", keys: ["?"], run: () => showKeys(app) },
   ];
+}
+
+/** @param {App} app */
+function nextLinkStyle({ settings, toasts }) {
+  const styles = /** @type {const} */ (["spline", "straight", "square", "hidden"]);
+  const next = styles[(styles.indexOf(settings.get("links")) + 1) % styles.length];
+  settings.set("links", next);
+  toasts.announce(`Links: ${next}`);
 }
 
 /** @param {App} app @returns {Command[]} */

@@ -2,7 +2,7 @@
  * What a person chose for this browser.
  *
  * @typedef {{theme: "system" | "dark" | "light", wheel: "auto" | "zoom" | "pan", drag: "pan" | "select", snap: boolean,
- *   strip: boolean, recent: string[], panel: string}} Values
+ *   links: import("../core/geometry/curves.js").LinkStyle, strip: boolean, recent: string[], panel: string}} Values
  */
 
 const KEY = "latent-loom.settings";
@@ -13,6 +13,7 @@ const DEFAULTS = Object.freeze({
   wheel: "auto",
   drag: "pan",
   snap: true,
+  links: "spline",
   strip: true,
   recent: [],
   panel: "",

@@ -2,6 +2,7 @@ import { overlap } from "../core/geometry/viewport.js";
 import { MODE } from "../core/doc/schema.js";
 import {
   drawFarNode,
+  drawFloating,
   drawGrid,
   drawGroup,
   drawGuides,
@@ -65,6 +66,7 @@ export class CanvasLayer {
         drawGroup(context, group, document.selection.has(`group:${id}`), scale, colours);
     }
     drawLinks(context, session, area, overlay, colours);
+    drawFloating(context, session);
     for (const point of document.graph.reroutes.values()) {
       drawReroute(context, point, document.selection.has(`reroute:${point.id}`), colours);
     }

@@ -1,5 +1,7 @@
-import { MODE } from "../core/doc/schema.js";
+import { MODE, pair } from "../core/doc/schema.js";
 import { linkCurve } from "../core/geometry/curves.js";
+import { pointsOf } from "../core/graph/reroutes.js";
+import { typeColour } from "../core/graph/slot_types.js";
 import { bare, TITLE } from "../core/nodes/layout.js";
 
 /**
@@ -14,6 +16,7 @@ import { bare, TITLE } from "../core/nodes/layout.js";
 
 const GRID = 20;
 const STRAIGHT_BELOW = 0.18;
+const STUB = 12;
 const FONT = "system-ui, sans-serif";
 
 /**
@@ -278,12 +281,18 @@ export function drawLinks(context, session, area, overlay, colours) {
   } = session;
   /** @type {Map<string, {path: Path2D, strong: boolean, colour: string, alpha: number}>} */
   const batches = new Map();
+  /** @type {import("../core/geometry/scene.js").LinkPath[]} */
+  const stubs = [];
   for (const key of scene.links.query(area)) {
     const id = Number(key);
     const path = scene.paths.get(id);
     const link = document.graph.links.get(id);
     if (!path || !link) continue;
     const strong = isStrong(session, link) || overlay.hoverLink === id;
+    if (scene.style === "hidden" && !strong) {
+      stubs.push(path);
+      continue;
+    }
     const faded = !strong && isAsleep(document.graph, link);
     const name = `${path.colour}${strong}${faded}`;
     let batch = batches.get(name);
@@ -301,8 +310,54 @@ export function drawLinks(context, session, area, overlay, colours) {
     context.lineWidth = Math.max(strong ? 3.6 : 2.4, 0.9 / scale);
     context.stroke(path);
   }
+  for (const path of stubs) drawStubs(context, path);
   context.globalAlpha = 1;
   if (overlay.dropLink !== null) markDrop(context, scene, overlay.dropLink, colours);
+}
+
+/**
+ * The ends of a link that is not shown, so that one sees there is one.
+ * @param {Context} context
+ * @param {import("../core/geometry/scene.js").LinkPath} path
+ */
+function drawStubs(context, { curves, colour }) {
+  const [from, to] = [curves[0][0], curves[curves.length - 1][3]];
+  context.globalAlpha = 0.8;
+  context.strokeStyle = colour;
+  context.lineWidth = 2.4;
+  context.beginPath();
+  for (const [[x, y], way] of /** @type {const} */ ([
+    [from, 1],
+    [to, -1],
+  ])) {
+    context.moveTo(x, y);
+    context.lineTo(x + way * STUB, y);
+    context.moveTo(x + way * (STUB + 7), y);
+    context.arc(x + way * (STUB + 4), y, 3, 0, 2 * Math.PI);
+  }
+  context.stroke();
+}
+
+/**
+ * The links that hang on reroute points but end nowhere: files keep them, so they are shown.
+ * @param {Context} context
+ * @param {import("./session.js").Session} session
+ */
+export function drawFloating(context, { document: { graph }, scene }) {
+  for (const raw of Array.isArray(graph.record.floatingLinks) ? graph.record.floatingLinks : []) {
+    if (!raw || typeof raw !== "object") continue;
+    const points = pointsOf(graph, raw).map((point) => pair(point.pos, [0, 0]));
+    const from = graph.node(raw.origin_id) && scene.socket(raw.origin_id, "out", Number(raw.origin_slot));
+    const to = graph.node(raw.target_id) && scene.socket(raw.target_id, "in", Number(raw.target_slot));
+    const stops = [...(from ? [from] : []), ...points, ...(to ? [to] : [])];
+    const path = new Path2D();
+    stops.slice(1).forEach((stop, index) => trace(path, [linkCurve(stops[index], stop)], 1));
+    context.setLineDash([6, 6]);
+    context.lineWidth = 2.4;
+    context.strokeStyle = typeColour(raw.type);
+    context.stroke(path);
+    context.setLineDash([]);
+  }
 }
 
 /**

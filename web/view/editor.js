@@ -88,6 +88,7 @@ export class Editor {
     };
     document.selectionListeners.add(listener);
     this.stops.push(() => document.selectionListeners.delete(listener));
+    this.restyle();
     this.#measure();
     if (!session.placed) this.fit();
   }
@@ -109,6 +110,12 @@ export class Editor {
     if (!this.session) return;
     for (const id of all) this.session.scene.refresh(id);
     this.nodes.update(all);
+    this.invalidate();
+  }
+
+  /** Links as the settings want them: splines, straight, square, or hidden. */
+  restyle() {
+    this.session?.scene.restyle(this.services.setting("links") ?? "spline");
     this.invalidate();
   }
 
