@@ -14,8 +14,8 @@ export class Tabs {
     /** @type {Session | null} */
     this.current = null;
     this.root = app.shell.tabs;
-    this.root.setAttribute("role", "tablist");
-    this.root.setAttribute("aria-label", "Open workflows");
+    // The list owns the tabs by name, because beside each stands a button that closes it, and that is no tab.
+    this.list = h("span", { role: "tablist", "aria-label": "Open workflows" });
     this.root.addEventListener("keydown", (event) => this.#keys(event));
   }
 
@@ -99,8 +99,10 @@ export class Tabs {
   }
 
   draw() {
+    this.list.setAttribute("aria-owns", this.sessions.map(tabId).join(" "));
     fill(
       this.root,
+      this.list,
       ...this.sessions.map((session) => this.#tab(session)),
       iconButton("plus", "New workflow", () => this.openBlank(), { class: "tab-new" }),
     );
@@ -126,32 +128,27 @@ export class Tabs {
         class: "tab-close",
         tabindex: -1,
         "aria-label": `Close ${doc.name}`,
-        on: {
-          click: (/** @type {Event} */ event) => {
-            event.stopPropagation();
-            this.close(session);
-          },
-        },
+        on: { click: () => this.close(session) },
       },
       icon("close"),
     );
-    return h(
-      "div",
+    const tab = h(
+      "button",
       {
-        class: `tab${front ? " front" : ""}`,
+        type: "button",
+        class: "tab-button",
+        id: tabId(session),
         role: "tab",
         tabindex: front ? 0 : -1,
         "aria-selected": String(front),
         title: doc.path ?? `${doc.name} (not saved to a file yet)`,
-        on: {
-          click: () => this.show(session),
-          auxclick: (/** @type {MouseEvent} */ event) => (event.button === 1 ? this.close(session) : undefined),
-        },
+        on: { click: () => this.show(session) },
       },
-      doc.dirty ? h("span", { class: "tab-dirty", "aria-label": "has changes" }) : null,
+      doc.dirty ? h("span", { class: "tab-dirty", role: "img", "aria-label": "has changes" }) : null,
       h("span", { class: "tab-name" }, doc.name),
-      close,
     );
+    const middle = (/** @type {MouseEvent} */ event) => (event.button === 1 ? this.close(session) : undefined);
+    return h("div", { class: `tab${front ? " front" : ""}`, on: { auxclick: middle } }, tab, close);
   }
 
   /**
@@ -190,7 +187,7 @@ export class Tabs {
     if (step && this.current) {
       const { length } = this.sessions;
       this.show(this.sessions[(this.sessions.indexOf(this.current) + step + length) % length]);
-      /** @type {HTMLElement | null} */ (this.root.querySelector(".tab.front"))?.focus();
+      /** @type {HTMLElement | null} */ (this.root.querySelector(".front .tab-button"))?.focus();
     } else if (event.key === "Delete" && this.current) {
       this.close(this.current);
     }
@@ -203,4 +200,9 @@ export class Tabs {
     while (taken.has(count === 1 ? name : `${name} ${count}`)) count += 1;
     return count === 1 ? name : `${name} ${count}`;
   }
+}
+
+/** @param {Session} session */
+function tabId(session) {
+  return `tab-${session.document.uid}`;
 }
