@@ -19,17 +19,18 @@ def save_tiny_checkpoint(path: Path) -> None:
     """Random weights: four latent channels, eight pixels per latent pixel, flow matching."""
     tokenizer = Tokenizer(learn_merges(["red", "circle"]))
     text = ClipTextConfig(vocabulary=len(tokenizer), width=16, layers=2, heads=2, length=16)
+    unet = UNetConfig(
+        model_channels=16,
+        channel_mult=(1, 2),
+        num_res_blocks=1,
+        transformer_depth=(0, 1),
+        heads=2,
+        context_width=16,
+        groups=8,
+    )
     family = Family(
         "tiny",
-        UNetConfig(
-            model_channels=16,
-            channel_mult=(1, 2),
-            num_res_blocks=1,
-            transformer_depth=(0, 1),
-            heads=2,
-            context_width=16,
-            groups=8,
-        ),
+        unet,
         AutoencoderConfig(channels=8, channel_mult=(1, 2, 2, 2), num_res_blocks=1, groups=4),
         text,
         LatentFormat(4, 8, 1.5, 0.1),
@@ -37,7 +38,7 @@ def save_tiny_checkpoint(path: Path) -> None:
     )
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        parts = UNet(family.unet), AutoencoderKL(family.first_stage), ClipText(text)
+        parts = UNet(unet), AutoencoderKL(family.first_stage), ClipText(text)
         # A fresh network ends in zeros; a test could not see whether its input counts.
         for parameter in parts[0].parameters():
             torch.nn.init.normal_(parameter, std=0.05)

@@ -16,7 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from app.diffusion.families import Family
 from app.diffusion.latent_format import LatentFormat
+from app.diffusion.models.flux import FluxConfig
+from app.diffusion.models.mmdit import MMDiTConfig
 from app.diffusion.models.unet import UNetConfig, timestep_embedding
 from app.diffusion.parameterization.betas import linear, signal_of
 from app.errors import InvalidRequest
@@ -66,7 +69,7 @@ class UNetInputs:
         config = self.config
         inputs: dict[str, Any] = {}
         if config.context_width is not None:
-            inputs["context"] = _fitting(features, config.context_width)
+            inputs["context"] = fitting(features, config.context_width)
         if config.vector_width:
             inputs["vector"] = self._vector(said, like, negative)
         if config.classes:
@@ -81,13 +84,7 @@ class UNetInputs:
         if width not in NUMBERS:
             given = said.get("vector")
             return torch.zeros(1, width) if given is None else given
-        pooled = said.get("pooled_output")
-        pooled = torch.zeros(1, POOLED_WIDTH) if pooled is None else pooled.float().cpu()
-        if pooled.shape[-1] != POOLED_WIDTH:
-            raise InvalidRequest(
-                f"This prompt comes with pooled features of width {pooled.shape[-1]}; the model takes {POOLED_WIDTH}.",
-                remedy="Encode it with the CLIP of the same checkpoint.",
-            )
+        pooled = _pooled(said, POOLED_WIDTH)
         numbers = self._numbers(said, like, refiner=NUMBERS[width] == 5, negative=negative)
         waves = timestep_embedding(torch.tensor(numbers), SIZE_WIDTH).flatten()[None]
         return torch.cat([pooled, waves.expand(len(pooled), -1)], dim=1)
@@ -107,7 +104,7 @@ class UNetInputs:
         if wanted == channels + 1:
             return self._masked(said, like)
         if "concat_latent_image" in said and wanted == channels:
-            image = _sized(said["concat_latent_image"], like)
+            image = sized(said["concat_latent_image"], like)
             return self.latent.to_model(image) if self.scales_image else image
         image = said.get("concat_image")
         if image is None:
@@ -117,7 +114,7 @@ class UNetInputs:
                 f"This conditioning brings {image.shape[1]} channels; the model takes {wanted} beside the latent.",
                 remedy="Use the conditioning node that belongs to the model.",
             )
-        return _sized(image, like)
+        return sized(image, like)
 
     def _masked(self, said: Mapping[str, Any], like: Tensor) -> Tensor:
         """The mask, and the image with the part to be drawn covered."""
@@ -125,15 +122,94 @@ class UNetInputs:
         if mask is None:
             area = torch.ones(1, 1, *like.shape[-2:])
         else:
-            area = _sized(mask.reshape(-1, 1, *mask.shape[-2:]).float(), like).round()
+            area = sized(mask.reshape(-1, 1, *mask.shape[-2:]).float(), like).round()
         if image is None:
             grey = torch.tensor(GREY[: self.latent.channels]).view(1, -1, 1, 1)
             latent = grey.expand(1, -1, *like.shape[-2:])
         else:
-            latent = self.latent.to_model(_sized(image, like))
+            latent = self.latent.to_model(sized(image, like))
         count = max(len(area), len(latent))
-        area, latent = _repeated(area.to(latent), count), _repeated(latent, count)
+        area, latent = repeated(area.to(latent), count), repeated(latent, count)
         return torch.cat([latent, area * 2 - 1] if self.signed else [area, latent], dim=1)
+
+
+GUIDANCE = 3.5  # what Flux dev follows if nobody says otherwise
+
+
+@dataclass(frozen=True, slots=True)
+class MMDiTInputs:
+    """See `NetworkInputs`: text and pooled text."""
+
+    config: MMDiTConfig
+
+    def __call__(
+        self, features: Tensor, said: Mapping[str, Any], like: Tensor, *, negative: bool = False
+    ) -> Mapping[str, Any]:
+        context = fitting(features, self.config.context_width)
+        return {"context": context, "vector": _pooled(said, self.config.vector_width)}
+
+
+@dataclass(frozen=True, slots=True)
+class FluxInputs:
+    """See `NetworkInputs`: text, pooled text, the distilled guidance, and the further channels of its variants."""
+
+    config: FluxConfig
+    latent: LatentFormat
+
+    def __call__(
+        self, features: Tensor, said: Mapping[str, Any], like: Tensor, *, negative: bool = False
+    ) -> Mapping[str, Any]:
+        config = self.config
+        inputs: dict[str, Any] = {
+            "context": fitting(features, config.context_width),
+            "vector": _pooled(said, config.vector_width),
+        }
+        if config.guidance:
+            inputs["guidance"] = torch.full((1,), float(said.get("guidance", GUIDANCE)))
+        wanted = config.in_channels - config.out_channels
+        if wanted:
+            inputs["concat"] = self._further_channels(said, like, wanted)
+        return inputs
+
+    def _further_channels(self, said: Mapping[str, Any], like: Tensor, wanted: int) -> Tensor:
+        """The image that is given, and for Fill the mask of its pixels."""
+        image = said.get("concat_latent_image")
+        empty = torch.zeros(1, self.config.out_channels, *like.shape[-2:])
+        latent = empty if image is None else self.latent.to_model(sized(image, like))
+        if wanted == self.config.out_channels:
+            return latent
+        mask = said.get("concat_mask")
+        side = self.latent.factor
+        whole = torch.ones(1, 1, like.shape[-2] * side, like.shape[-1] * side)
+        if mask is not None:
+            mask = mask.reshape(-1, 1, *mask.shape[-2:]).float().cpu()
+            whole = F.interpolate(mask, size=tuple(whole.shape[-2:]), mode="bilinear").round()
+        packed = F.pixel_unshuffle(whole, side)
+        count = max(len(latent), len(packed))
+        return torch.cat([repeated(latent, count), repeated(packed, count)], dim=1)
+
+
+def inputs_of(family: Family) -> NetworkInputs:
+    """What the family's network takes of conditioning."""
+    config = family.unet
+    if isinstance(config, MMDiTConfig):
+        return MMDiTInputs(config)
+    if isinstance(config, FluxConfig):
+        return FluxInputs(config, family.latent)
+    edits_scaled = family.sampling.prediction == "v-edm"
+    return UNetInputs(config, family.latent, scales_image=edits_scaled, signed=family.name.startswith("ldm-"))
+
+
+def _pooled(said: Mapping[str, Any], width: int) -> Tensor:
+    pooled = said.get("pooled_output")
+    if pooled is None:
+        return torch.zeros(1, width)
+    if pooled.shape[-1] != width:
+        raise InvalidRequest(
+            f"This prompt comes with pooled features of width {pooled.shape[-1]}; the model takes {width}.",
+            remedy="Encode it with the CLIP of the same checkpoint.",
+        )
+    return pooled.float().cpu()
 
 
 MOST_NOISE = 350  # the upscaler has seen images with noise of these levels; x4-upscaling.yaml
@@ -151,7 +227,8 @@ def noised_image(image: Tensor, strength: float, seed: int = 0) -> Tensor:
     return signal.sqrt().float() * image + (1 - signal).sqrt().float() * noise
 
 
-def _fitting(features: Tensor, width: int) -> Tensor:
+def fitting(features: Tensor, width: int) -> Tensor:
+    """The features (B, T, D) of a prompt, if they have the width that the network reads. Raises InvalidRequest."""
     if features.shape[-1] != width:
         raise InvalidRequest(
             f"This prompt has features of width {features.shape[-1]}; the model reads {width}.",
@@ -160,7 +237,7 @@ def _fitting(features: Tensor, width: int) -> Tensor:
     return features
 
 
-def _sized(value: Tensor, like: Tensor) -> Tensor:
+def sized(value: Tensor, like: Tensor) -> Tensor:
     """(B, E, …, …) in the height and width of `like`."""
     value = value.float().cpu()
     if value.shape[-2:] == like.shape[-2:]:
@@ -168,5 +245,6 @@ def _sized(value: Tensor, like: Tensor) -> Tensor:
     return F.interpolate(value, size=tuple(like.shape[-2:]), mode="bilinear")
 
 
-def _repeated(value: Tensor, count: int) -> Tensor:
+def repeated(value: Tensor, count: int) -> Tensor:
+    """The entries again and again, until there are `count`."""
     return value.repeat(-(-count // len(value)), 1, 1, 1)[:count]

@@ -12,6 +12,8 @@ from dataclasses import replace
 from app.diffusion.families import Family, SamplingConfig
 from app.diffusion.latent_format import SD, SDXL_LATENT, LatentFormat
 from app.diffusion.models.autoencoder_kl import AutoencoderConfig
+from app.diffusion.models.flux import FLUX_DEV, FluxConfig
+from app.diffusion.models.mmdit import SD3_MEDIUM, MMDiTConfig
 from app.diffusion.models.unet import UNetConfig
 
 EPS, V = SamplingConfig("eps"), SamplingConfig("v")
@@ -192,4 +194,19 @@ LATENT_DIFFUSION = (
     Family("ldm-rdm768", _RDM, KL_F16, "image", LatentFormat(16, 16, 0.22765929), _betas(0.0015, 0.015)),
 )
 
+SD3_LATENT = LatentFormat(16, 8, 1.5305, 0.0609)  # sd3_infer.py of sd3-ref
+FLUX_LATENT = LatentFormat(16, 8, 0.3611, 0.1159)  # flux/util.py of Black Forest Labs
+SD3 = Family("sd3", SD3_MEDIUM, KL_16_CHANNELS, "sd3", SD3_LATENT, SamplingConfig("flow", shift=3.0))
+FLUX = Family("flux", FLUX_DEV, KL_16_CHANNELS, "flux", FLUX_LATENT, SamplingConfig("flux", shift=1.15))
+SCHNELL = replace(FLUX, name="flux-schnell", sampling=SamplingConfig("flow", shift=1.0, multiplier=1.0))
+
+# U-Nets are told apart by their shape; of transformers any size is built, see `transformer_family`.
 PUBLISHED = {family.name: family for family in (*STABLE_DIFFUSION, *LATENT_DIFFUSION)}
+U_NETS = {name: family.unet for name, family in PUBLISHED.items() if isinstance(family.unet, UNetConfig)}
+
+
+def transformer_family(config: MMDiTConfig | FluxConfig) -> Family:
+    """The family of a transformer of any size."""
+    if isinstance(config, MMDiTConfig):
+        return replace(SD3, unet=config)
+    return replace(FLUX if config.guidance else SCHNELL, unet=config)

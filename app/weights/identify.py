@@ -8,11 +8,11 @@ from dataclasses import asdict, replace
 from app.diffusion.families import Family
 from app.diffusion.latent_format import LatentFormat
 from app.diffusion.models.unet import UNetConfig
-from app.diffusion.published import PUBLISHED
+from app.diffusion.published import PUBLISHED, U_NETS, transformer_family
 from app.errors import UnknownFamily
 from app.weights.kinds import differences, refused
 from app.weights.parts import Parts
-from app.weights.shapes import unet_of
+from app.weights.shapes import transformer_of, unet_of
 from app.weights.stored import Tensors, shapes_of
 
 # Trained for velocity, this bias has spread by training; published eps models stay near 0.07, v models near 0.1.
@@ -26,13 +26,16 @@ def identify(parts: Parts, tensors: Tensors, metadata: Mapping[str, str], name: 
     Raises:
         UnknownFamily: no network, or none that is known; says what was looked for and what is nearest.
     """
-    shape = unet_of(shapes_of(parts.network))
+    shapes = shapes_of(parts.network)
+    if transformer := transformer_of(shapes):
+        return transformer_family(transformer)
+    shape = unet_of(shapes)
     if shape is None:
-        raise refused(tensors, name, "a checkpoint with a U-Net that is known", "'model.diffusion_model.…' tensors")
-    matching = [family for family in PUBLISHED.values() if told(family.unet) == shape]
+        raise refused(tensors, name, "a checkpoint with a network that is known", "'model.diffusion_model.…' tensors")
+    matching = [known for known, config in U_NETS.items() if told(config) == shape]
     if not matching:
         raise _unknown(shape, name)
-    return refined(matching[0], parts, metadata)
+    return refined(PUBLISHED[matching[0]], parts, metadata)
 
 
 def told(config: UNetConfig) -> UNetConfig:
@@ -74,7 +77,7 @@ def _normalised(latent: LatentFormat, rest: Tensors) -> LatentFormat:
 def _unknown(shape: UNetConfig, name: str) -> UnknownFamily:
     """Names the family that differs least."""
     theirs = asdict(shape)
-    apart = {family.name: differences(asdict(told(family.unet)), theirs) for family in PUBLISHED.values()}
+    apart = {known: differences(asdict(told(config)), theirs) for known, config in U_NETS.items()}
     nearest = min(apart, key=lambda each: len(apart[each]))
     return UnknownFamily(
         f"The U-Net in {name!r} is of no family that is known. The nearest is {nearest}, from which it differs in: "

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import torch
+from torch import nn
 
-from app.diffusion.families import Family
-from app.diffusion.inputs import UNetInputs
+from app.diffusion.families import Family, NetworkConfig
+from app.diffusion.inputs import inputs_of
 from app.diffusion.model import DiffusionModel
+from app.diffusion.models.flux import Flux, FluxConfig
+from app.diffusion.models.mmdit import MMDiT, MMDiTConfig
 from app.diffusion.models.unet import UNet
 from app.diffusion.preview import linear_preview
 from app.weights.blank import blank
@@ -14,10 +17,17 @@ from app.weights.fill import fill
 from app.weights.parts import Parts
 
 
+def network_of(config: NetworkConfig) -> nn.Module:
+    """The network of that shape, with fresh weights."""
+    if isinstance(config, MMDiTConfig):
+        return MMDiT(config)
+    return Flux(config) if isinstance(config, FluxConfig) else UNet(config)
+
+
 def model_of(family: Family, parts: Parts, name: str, dtype: torch.dtype) -> DiffusionModel:
     """The family's network, filled with the tensors of the file `name`. Raises UnusableFile."""
     with blank():
-        network = UNet(family.unet)
+        network = network_of(family.unet)
     fill(network, parts.network, name, dtype=dtype, told=parts.network_prefix)
     return DiffusionModel(
         network,
@@ -28,9 +38,3 @@ def model_of(family: Family, parts: Parts, name: str, dtype: torch.dtype) -> Dif
         inputs_of(family),
         family,
     )
-
-
-def inputs_of(family: Family) -> UNetInputs:
-    """What the family's network takes of conditioning."""
-    edits_scaled = family.sampling.prediction == "v-edm"
-    return UNetInputs(family.unet, family.latent, scales_image=edits_scaled, signed=family.name.startswith("ldm-"))

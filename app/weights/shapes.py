@@ -6,6 +6,8 @@ What they do not tell (how many heads an attention has, how many groups a normal
 from __future__ import annotations
 
 from app.diffusion.models.autoencoder_kl import AutoencoderConfig
+from app.diffusion.models.flux import FluxConfig, flux_config
+from app.diffusion.models.mmdit import MMDiTConfig, mmdit_config
 from app.diffusion.models.unet import UNetConfig
 from app.weights.stored import Shapes
 
@@ -88,6 +90,18 @@ def _middle(shapes: Shapes) -> int:
 def _first_attends_context(shapes: Shapes, start: int, context: int | None) -> bool:
     shape = shapes.get(f"input_blocks.{start}.1.transformer_blocks.0.attn1.to_k.weight")
     return shape is not None and shape[1] == context != shape[0]
+
+
+def transformer_of(shapes: Shapes) -> MMDiTConfig | FluxConfig | None:
+    """The configuration of the SD 3 or Flux transformer with these tensors (no prefix); None if it is none."""
+    try:
+        if "joint_blocks.0.context_block.attn.qkv.weight" in shapes:
+            return mmdit_config(shapes)
+        if "double_blocks.0.img_attn.norm.key_norm.scale" in shapes:
+            return flux_config(shapes)
+    except (KeyError, IndexError, ValueError, ZeroDivisionError):
+        return None
+    return None
 
 
 def autoencoder_of_shapes(shapes: Shapes) -> AutoencoderConfig | None:

@@ -12,7 +12,7 @@ from torch import nn
 
 from app.diffusion.first_stage import autoencoder_of
 from app.diffusion.models.unet import UNet
-from app.diffusion.published import FIRST_STAGES, PUBLISHED
+from app.diffusion.published import FIRST_STAGES, U_NETS
 
 MANIFESTS = Path(__file__).parents[1] / "data" / "manifests"
 UNETS = {
@@ -49,7 +49,7 @@ STAGES = {
     "vae_flux": "kl-f8-16",
 }
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
-    **{manifest: lambda name=name: UNet(PUBLISHED[name].unet) for manifest, name in UNETS.items()},
+    **{manifest: lambda name=name: UNet(U_NETS[name]) for manifest, name in UNETS.items()},
     **{manifest: lambda name=name: autoencoder_of(FIRST_STAGES[name]) for manifest, name in STAGES.items()},
 }
 

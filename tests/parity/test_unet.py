@@ -8,15 +8,15 @@ import pytest
 import torch
 
 from app.diffusion.models.unet import UNetConfig
-from app.diffusion.published import PUBLISHED
+from app.diffusion.published import U_NETS
 from tests.parity.diffusers_networks import TOLERANCE, pixel_unets, relative_error, unets
 
 
 def shallow(name: str, mult: tuple[int, ...], depth: tuple[int, ...], middle: int) -> UNetConfig:
     """A published U-Net's width, heads, projections and inputs, with fewer levels and blocks."""
-    cross = (False, True)[: len(mult)] if PUBLISHED[name].unet.cross_only else ()
+    cross = (False, True)[: len(mult)] if U_NETS[name].cross_only else ()
     return replace(
-        PUBLISHED[name].unet,
+        U_NETS[name],
         channel_mult=mult,
         num_res_blocks=1,
         transformer_depth=depth,
@@ -63,7 +63,7 @@ def test_it_equals_diffusers(name: str) -> None:
 
 
 def pixels(name: str, mult: tuple[int, ...], depth: tuple[int, ...]) -> UNetConfig:
-    return replace(PUBLISHED[name].unet, channel_mult=mult, num_res_blocks=1, transformer_depth=depth)
+    return replace(U_NETS[name], channel_mult=mult, num_res_blocks=1, transformer_depth=depth)
 
 
 PIXEL_CASES = {
@@ -88,7 +88,7 @@ def test_without_a_context_it_equals_diffusers(name: str) -> None:
 def test_distilled_depths_equal_diffusers() -> None:
     """SSD-1B: other depths on the way up than down, and half a middle."""
     config = replace(
-        PUBLISHED["ssd-1b"].unet,
+        U_NETS["ssd-1b"],
         model_channels=64,
         channel_mult=(1, 2),
         num_res_blocks=1,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import torch
 
-from app.diffusion.published import PUBLISHED
+from app.diffusion.published import U_NETS
 from tests.parity.diffusers_networks import TOLERANCE, relative_error, unets
 
 
 def test_stable_diffusion_1_equals_diffusers() -> None:
-    ours, theirs = unets(PUBLISHED["sd1"].unet)
+    ours, theirs = unets(U_NETS["sd1"])
     generator = torch.Generator().manual_seed(4)
     x, context = torch.randn(1, 4, 16, 16, generator=generator), torch.randn(1, 77, 768, generator=generator)
     t = torch.tensor([417.0])

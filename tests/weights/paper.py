@@ -10,7 +10,7 @@ import torch
 
 from app.diffusion.first_stage import autoencoder_of
 from app.diffusion.models.unet import UNet
-from app.diffusion.published import PUBLISHED
+from app.diffusion.published import PUBLISHED, U_NETS
 from app.weights.stored import Stored, WeightsFile
 
 MANIFESTS = Path(__file__).parents[1] / "data" / "manifests"
@@ -30,7 +30,7 @@ def listed(manifest: str, prefix: str) -> dict[str, Stored]:
 def network(family: str, prefix: str = "model.diffusion_model.") -> dict[str, Stored]:
     """The tensors of a family's U-Net."""
     with torch.device("meta"):
-        state = UNet(PUBLISHED[family].unet).state_dict()
+        state = UNet(U_NETS[family]).state_dict()
     return {prefix + key: paper(tuple(value.shape)) for key, value in state.items()}
 
 

@@ -24,9 +24,10 @@ from app.weights.checkpoint import FAMILY_KEY, MERGES_KEY, load_checkpoint, save
 
 TOKENIZER = Tokenizer(learn_merges(["red", "circle"]))
 TOWER = ClipTextConfig(len(TOKENIZER), 16, 1, 2, 8)
+NETWORK = UNetConfig(4, 4, 32, (1, 2), 1, (1, 1), heads=4, context_width=16, position_waves=2)
 FAMILY = Family(
     "tiny",
-    UNetConfig(4, 4, 32, (1, 2), 1, (1, 1), heads=4, context_width=16, position_waves=2),
+    NETWORK,
     AutoencoderConfig(4, 8, (1, 1, 2, 2), 1, groups=4),
     TOWER,
     LatentFormat(4, 8, 0.7),
@@ -41,7 +42,7 @@ def saved(tmp_path: Path) -> Path:
     save_checkpoint(
         path,
         FAMILY,
-        unet=UNet(FAMILY.unet),
+        unet=UNet(NETWORK),
         vae=AutoencoderKL(FAMILY.first_stage),
         text=ClipText(TOWER),
         tokenizer=TOKENIZER,
@@ -85,7 +86,7 @@ def test_names_are_stable_diffusions(saved: Path) -> None:
 
 def test_a_family_survives_json() -> None:
     assert family_from_json(json.loads(json.dumps(family_to_json(FAMILY)))) == FAMILY
-    other = replace(FAMILY, unet=replace(FAMILY.unet, head_width=8, heads=None))
+    other = replace(FAMILY, unet=replace(NETWORK, head_width=8, heads=None))
     assert family_from_json(family_to_json(other)) == other
 
 

@@ -44,8 +44,13 @@ def theirs(name: str) -> dict[str, Stored]:
     }
     with torch.device("meta"):
         if name == "vae":
-            levels = {"down_block_types": ("DownEncoderBlock2D",) * 4, "up_block_types": ("UpDecoderBlock2D",) * 4}
-            network: Any = AutoencoderKL(block_out_channels=(128, 256, 512, 512), layers_per_block=2, **levels)
+            shape: dict[str, Any] = {
+                "down_block_types": ("DownEncoderBlock2D",) * 4,
+                "up_block_types": ("UpDecoderBlock2D",) * 4,
+                "block_out_channels": (128, 256, 512, 512),
+                "layers_per_block": 2,
+            }
+            network: Any = AutoencoderKL(**shape)
         else:
             network = UNet2DConditionModel(**kinds[name])
     return held(network.state_dict())

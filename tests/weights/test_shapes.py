@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from app.diffusion.families import Family
 from app.diffusion.first_stage import autoencoder_of
+from app.diffusion.models.flux import FluxConfig
+from app.diffusion.models.mmdit import MMDiTConfig
 from app.diffusion.models.unet import UNet, UNetConfig
-from app.diffusion.published import FIRST_STAGES, PUBLISHED
-from app.weights.shapes import autoencoder_of_shapes, unet_of
+from app.diffusion.published import FIRST_STAGES, U_NETS
+from app.weights.shapes import autoencoder_of_shapes, transformer_of, unet_of
 from app.weights.stored import Shapes
 
 MANIFESTS = Path(__file__).parents[1] / "data" / "manifests"
@@ -28,11 +29,18 @@ def untold(config: UNetConfig) -> UNetConfig:
     return replace(config, heads=None, head_width=None, groups=32)
 
 
-@pytest.mark.parametrize("family", PUBLISHED.values(), ids=lambda family: family.name)
-def test_a_u_net_is_read_off_its_shapes(family: Family) -> None:
+@pytest.mark.parametrize("name", U_NETS)
+def test_a_u_net_is_read_off_its_shapes(name: str) -> None:
     with torch.device("meta"):
-        state = UNet(family.unet).state_dict()
-    assert unet_of({key: tuple(value.shape) for key, value in state.items()}) == untold(family.unet)
+        state = UNet(U_NETS[name]).state_dict()
+    assert unet_of({key: tuple(value.shape) for key, value in state.items()}) == untold(U_NETS[name])
+
+
+@pytest.mark.parametrize(("manifest_name", "kind"), [("mmdit_sd3_medium", MMDiTConfig), ("dit_flux1_dev", FluxConfig)])
+def test_transformers_are_read_off_their_shapes(manifest_name: str, kind: type) -> None:
+    assert isinstance(transformer_of(manifest(manifest_name)), kind)
+    assert transformer_of(manifest("unet_sd15")) is None
+    assert transformer_of({"joint_blocks.0.context_block.attn.qkv.weight": (1, 1)}) is None
 
 
 @pytest.mark.parametrize("name", FIRST_STAGES)
@@ -47,11 +55,11 @@ def test_a_first_stage_is_read_off_its_shapes(name: str) -> None:
 def test_each_published_list_of_tensors_has_its_family(path: Path) -> None:
     found = unet_of(manifest(path.stem))
     assert found is not None
-    assert [family.name for family in PUBLISHED.values() if untold(family.unet) == found]
+    assert [config for config in U_NETS.values() if untold(config) == found]
 
 
 def test_families_can_be_told_apart() -> None:
-    shapes = [untold(family.unet) for family in PUBLISHED.values()]
+    shapes = [untold(config) for config in U_NETS.values()]
     assert all(shapes.count(shape) == 1 for shape in shapes)
 
 
