@@ -116,7 +116,7 @@ def test_fingerprints_are_asked(bench: Bench, kind: str) -> None:
     changes=st.lists(st.tuples(st.integers(0, 8), st.integers(0, 3)), max_size=4),
 )
 def test_what_is_expected_is_what_happens(links: list[int], changes: list[tuple[int, int]]) -> None:
-    """Graphs of strong links, changed step by step: nodes said to run are those that run or share an equal one's run."""
+    """Graphs of strong links, changed step by step: what is said to run runs, or shares the run of an equal node."""
     bench = Bench()
     graph: Graph = {"n0": ("Constant", {"value": 0})}
     for i, link in enumerate(links, 1):
