@@ -1,4 +1,5 @@
 import { typing } from "../view/dom.js";
+import { clipFromHtml, clipHtml } from "../core/format/clipboard_html.js";
 import { copyText, pasteText, removeSelection } from "./actions.js";
 
 /**
@@ -12,6 +13,7 @@ export function listenClipboard(app) {
     const text = app.session && free(event) ? copyText(app.session) : null;
     if (!text || !event.clipboardData) return false;
     event.clipboardData.setData("text/plain", text);
+    event.clipboardData.setData("text/html", clipHtml(text));
     event.preventDefault();
     return true;
   };
@@ -26,7 +28,10 @@ export function listenClipboard(app) {
     event.preventDefault();
     const [file] = event.clipboardData.files;
     if (file) app.files?.openFile(file);
-    else pasteAnything(app, event.clipboardData.getData("text/plain"));
+    else {
+      const carried = clipFromHtml(event.clipboardData.getData("text/html"));
+      pasteAnything(app, carried || event.clipboardData.getData("text/plain"));
+    }
   });
 }
 

@@ -173,7 +173,11 @@ export class Tabs {
     this.sessions.push(session);
     this.app.journal.watch(session);
     let dirty = document.dirty;
-    document.subscribe(() => {
+    let { definitions } = document.graph.record;
+    document.subscribe(({ root }) => {
+      // Pasted instances bring their definitions with them.
+      if (root && document.graph.record.definitions !== definitions) session.recatalogue(session.catalogue);
+      definitions = document.graph.record.definitions;
       if (document.dirty !== dirty) this.draw();
       dirty = document.dirty;
       if (session === this.current) this.app.shell.edited();
