@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-_OPEN_PATHS = frozenset({"/login", "/link", "/favicon.ico"})
+_OPEN_PATHS = frozenset({"/login", "/login.js", "/link", "/favicon.ico"})
 
 
 class Unauthorised(AppError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 from collections.abc import Mapping
@@ -14,6 +15,8 @@ from app.graph.json_values import is_dict, is_list, is_object, is_sequence
 from app.graph.prompt import depth_exceeds
 
 MAX_DEPTH = 100
+MAX_JSON_BYTES = 64 << 20
+_LONG = 1 << 18  # bytes of JSON that would hold up other requests while they are parsed
 
 
 def to_json(data: object) -> str:
@@ -54,7 +57,7 @@ def parse_json(text: bytes | str) -> Any:
 
 async def read_json(request: web.Request) -> Any:
     """The request's body as JSON. Raises as `parse_json` does."""
-    return parse_json(await request.read())
+    return await _parsed(await _read(request))
 
 
 async def read_object(request: web.Request, *, may_be_empty: bool = False) -> dict[str, Any]:
@@ -63,13 +66,32 @@ async def read_object(request: web.Request, *, may_be_empty: bool = False) -> di
     Raises:
         InvalidRequest: anything else.
     """
-    text = await request.read()
+    text = await _read(request)
     if may_be_empty and not text.strip():
         return {}
-    data = parse_json(text)
+    data = await _parsed(text)
     if not is_dict(data):
         raise InvalidRequest(f"The body must be an object, not {shorten(data)}.", remedy='Send {"…": …}.')
     return data
+
+
+async def _read(request: web.Request) -> bytes:
+    if (request.content_length or 0) > MAX_JSON_BYTES:
+        raise _too_long()
+    content = bytearray()
+    async for chunk in request.content.iter_any():  # what was packed is unpacked here: its length says little
+        content += chunk
+        if len(content) > min(MAX_JSON_BYTES, request.client_max_size):
+            raise _too_long()
+    return bytes(content)
+
+
+async def _parsed(text: bytes) -> Any:
+    return parse_json(text) if len(text) < _LONG else await asyncio.to_thread(parse_json, text)
+
+
+def _too_long() -> TooLarge:
+    return TooLarge(f"The body is longer than {MAX_JSON_BYTES >> 20} MiB.", remedy="Send files with /upload/image.")
 
 
 def error_body(error: AppError) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import sys
 import webbrowser
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from aiohttp import web
 
@@ -76,7 +77,7 @@ async def _serve_until_told(settings: Settings, worker_command: WorkerCommand | 
         log.info("Latent Loom is at %s", running.url)
         if settings.serve.open_browser:
             token = settings.serve.token
-            address = f"{running.url}/login?token={token}" if token else running.url
+            address = f"{running.url}/#token={quote(token)}" if token else running.url
             await asyncio.to_thread(webbrowser.open, address)
         await stop.wait()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import time
@@ -69,6 +70,7 @@ class Services:
     dispatcher: Dispatcher
     logs: LogLines
     secret: str = field(repr=False)
+    wrong_tokens: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def log(self) -> EventLog:

@@ -22,6 +22,14 @@ from app.server.services import Services, services_of
 from app.store.folders import split_annotation
 from app.store.names import inside
 
+# What graphs read. Nothing of it is run anywhere; what a browser may show of it is up to `view.INLINE`.
+TYPES = frozenset({
+    ".png", ".jpg", ".jpeg", ".webp", ".gif", ".avif", ".heic", ".bmp", ".tif", ".tiff", ".exr", ".hdr", ".jxl",
+    ".psd", ".svg", ".mp4", ".webm", ".mov", ".mkv", ".avi", ".m4v", ".mp3", ".wav", ".ogg", ".flac", ".opus", ".m4a",
+    ".aac", ".glb", ".gltf", ".obj", ".mtl", ".stl", ".fbx", ".ply", ".splat", ".ksplat", ".spz", ".usdz", ".bvh",
+    ".json", ".txt", ".csv", ".srt", ".yaml", ".yml", ".latent", ".safetensors", ".npy", ".npz", ".cube", ".ttf",
+    ".otf", ".zip", ".pdf",
+})  # fmt: skip
 _CHUNK = 1 << 18
 _LONGEST_FIELD = 1 << 16
 _MOST_PARTS = 32
@@ -64,6 +72,10 @@ async def _keep(services: Services, form: _Form) -> web.Response:
     subfolder = form.fields.get("subfolder", "")
     folder = inside(services.folders.directory(kind), subfolder)
     path = inside(folder, form.filename)
+    if path.suffix.lower() not in TYPES:
+        raise InvalidRequest(
+            f"Files such as {path.name[-60:]!r} are not taken.", remedy="Send a picture, a video, audio or a model."
+        )
     overwrite = form.fields.get("overwrite", "").lower() in ("true", "1")
     name = await asyncio.to_thread(_place, form.part, path, overwrite)
     return reply({"name": (Path(form.filename).parent / name).as_posix(), "subfolder": subfolder, "type": kind})

@@ -113,7 +113,7 @@ class Client:
 
     async def catalogue(self) -> tuple[float, int]:
         """(seconds, bytes on the wire) of the node catalogue."""
-        begin = time.perf_counter()
+        begin, size = time.perf_counter(), 0
         for _ in range(20):
             async with self.session.get(f"{self.address}/object_info", headers={"Accept-Encoding": "gzip"}) as answer:
                 size = len(await answer.read())

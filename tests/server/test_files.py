@@ -255,3 +255,10 @@ async def test_node_catalogue(site: Site) -> None:
     assert list(await site.get("/object_info/Work")) == ["Work"]
     assert await site.get("/object_info/Nope") == {}
     assert (await site.get("/system_stats"))["devices"][0]["type"] == "cpu"
+
+
+@pytest.mark.parametrize("name", ["x.py", "x.sh", "x.exe", "x.html", "x.pkl", "x.ckpt", "x", "x.png.js", ".htaccess"])
+async def test_uploads_of_other_types(quiet_site: Site, name: str) -> None:
+    code, told = await upload(quiet_site, form(png(), name))
+    assert (code, told["error"]["type"]) == (400, "invalid_request")
+    assert list((quiet_site.base / "input").iterdir()) == []
