@@ -140,6 +140,12 @@ class FeatureFlags(TypedDict):
     latent_loom: dict[str, bool]
 
 
+class NodesChanged(TypedDict):
+    """A worker brought its node classes: ask for `GET /object_info` again."""
+
+    count: int
+
+
 class Messages(TypedDict):
     """The data of each message by its type."""
 
@@ -155,6 +161,7 @@ class Messages(TypedDict):
     execution_interrupted: ExecutionInterrupted
     execution_error: ExecutionError
     job_requeued: JobRequeued
+    nodes_changed: NodesChanged
 
 
 class PreviewMetadata(TypedDict):

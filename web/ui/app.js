@@ -1,4 +1,4 @@
-import { claim, Journal } from "./journal.js";
+import { Journal } from "./journal.js";
 import { uuid } from "../core/doc/ids.js";
 import { readDefinitions } from "../core/nodes/definitions.js";
 import { Server } from "../core/protocol/client.js";
@@ -47,8 +47,9 @@ export class App {
 
   async start() {
     this.#listen();
+    this.journal.onFailure = (text) => this.toasts.show(text, { tone: "bad", stay: true });
     await this.journal.open();
-    const [clientId, kept] = await Promise.all([ownClientId(), this.journal.kept("catalogue")]);
+    const [clientId, kept] = await Promise.all([ownClientId(this.journal), this.journal.kept("catalogue")]);
     this.server.clientId = clientId;
     if (kept) this.definitions = readDefinitions(kept);
     this.panels.restore();
@@ -154,11 +155,14 @@ export class App {
   }
 }
 
-/** This window's name for the server: kept over a reload, not shared with a copy of the window. */
-async function ownClientId() {
+/**
+ * This window's name for the server: kept over a reload, not shared with a copy of the window.
+ * @param {Journal} journal
+ */
+async function ownClientId({ claims }) {
   const kept = sessionStorage.getItem("latent-loom.client");
-  const id = kept && (await claim(`client:${kept}`)) ? kept : uuid();
-  if (id !== kept) await claim(`client:${id}`);
+  const id = kept && (await claims.claim(`client:${kept}`)) ? kept : uuid();
+  if (id !== kept) await claims.claim(`client:${id}`);
   sessionStorage.setItem("latent-loom.client", id);
   return id;
 }

@@ -1,5 +1,7 @@
+import { Claims } from "../core/doc/claims.js";
 import { Document } from "../core/doc/document.js";
 import { joined } from "../core/doc/history.js";
+import { uuid } from "../core/doc/ids.js";
 
 /**
  * @typedef {{session: import("../view/session.js").Session, since: number, sequence: number, timer: number,
@@ -29,6 +31,34 @@ export class Journal {
     /** @type {Map<string, Watched>} */
     this.watched = new Map();
     this.viewTimer = 0;
+    const openChannel = "BroadcastChannel" in window ? (/** @type {string} */ name) => new BroadcastChannel(name) : undefined;
+    this.claims = new Claims(/** @type {any} */ (navigator.locks), openChannel, uuid());
+    /** @type {(text: string) => void} told once when changes can no longer be written down */
+    this.onFailure = () => {};
+    this.failed = false;
+  }
+
+  /**
+   * A page that is being reloaded may hold its names for a moment longer.
+   * @param {string} name
+   */
+  async #claimSoon(name) {
+    for (const wait of [0, 80, 200, 400]) {
+      await new Promise((resolve) => setTimeout(resolve, wait));
+      if (await this.claims.claim(name)) return true;
+    }
+    return false;
+  }
+
+  /** @param {IDBTransaction} transaction @returns {IDBTransaction} */
+  #watched(transaction) {
+    transaction.addEventListener("abort", () => {
+      if (this.failed) return;
+      this.failed = true;
+      const reason = transaction.error?.name === "QuotaExceededError" ? "its storage is full" : "it refused to";
+      this.onFailure(`The browser no longer keeps unsaved changes: ${reason}. Save your workflows as files.`);
+    });
+    return transaction;
   }
 
   /** @returns {Promise<void>} resolves without a database where the browser gives none */
@@ -52,7 +82,7 @@ export class Journal {
     const entries = await this.#all("documents");
     const restored = [];
     for (const entry of entries.filter(({ open }) => open).sort((a, b) => a.place - b.place)) {
-      if (!(await claimSoon(entry.uid))) continue;
+      if (!(await this.#claimSoon(entry.uid))) continue;
       restored.push({
         document: await this.#rebuild(entry).catch(
           () => new Document(entry.record, { uid: entry.uid, name: entry.name }),
@@ -77,7 +107,7 @@ export class Journal {
    */
   watch(session) {
     const { document } = session;
-    claim(document.uid);
+    this.claims.claim(document.uid);
     // Starts above every number of an earlier watch, so that no old change is ever replayed on a newer snapshot.
     /** @type {Watched} */
     const state = { session, since: 0, sequence: Date.now(), timer: 0, pending: [], writing: 0 };
@@ -111,7 +141,7 @@ export class Journal {
     clearTimeout(state.writing);
     Object.assign(state, { timer: 0, since: 0, writing: 0, pending: [] });
     const { document } = state.session;
-    const transaction = this.database.transaction(["documents", "patches"], "readwrite");
+    const transaction = this.#watched(this.database.transaction(["documents", "patches"], "readwrite"));
     /** @type {Entry} */
     const entry = {
       uid,
@@ -190,7 +220,7 @@ export class Journal {
 
   /** @param {string} store @param {unknown} value */
   #put(store, value) {
-    this.database?.transaction(store, "readwrite").objectStore(store).put(value);
+    if (this.database) this.#watched(this.database.transaction(store, "readwrite")).objectStore(store).put(value);
   }
 
   /** @param {string} store @param {string} key */
@@ -207,35 +237,5 @@ function done(request) {
   return new Promise((resolve) => {
     request.onsuccess = () => resolve(request.result);
     request.onerror = () => resolve(undefined);
-  });
-}
-
-/**
- * A page that is being reloaded may hold its names for a moment longer.
- * @param {string} name
- */
-async function claimSoon(name) {
-  for (const wait of [0, 80, 200, 400]) {
-    await new Promise((resolve) => setTimeout(resolve, wait));
-    if (await claim(name)) return true;
-  }
-  return false;
-}
-
-/**
- * Hold a name until this window closes.
- * @param {string} name
- * @returns {Promise<boolean>} false where another window holds it
- */
-export function claim(name) {
-  const { locks } = navigator;
-  if (!locks) return Promise.resolve(true); // pages without a secure context have none
-  return new Promise((resolve) => {
-    locks
-      .request(`latent-loom:${name}`, { ifAvailable: true }, (lock) => {
-        resolve(lock !== null);
-        return lock ? new Promise(() => {}) : undefined;
-      })
-      .catch(() => resolve(true));
   });
 }

@@ -116,6 +116,11 @@ export interface FeatureFlags {
   latent_loom: Record<string, boolean>;
 }
 
+/** A worker brought its node classes: ask for `GET /object_info` again. */
+export interface NodesChanged {
+  count: number;
+}
+
 /** The data of each message by its type. */
 export interface Messages {
   status: Status;
@@ -130,6 +135,7 @@ export interface Messages {
   execution_interrupted: ExecutionInterrupted;
   execution_error: ExecutionError;
   job_requeued: JobRequeued;
+  nodes_changed: NodesChanged;
 }
 
 /** What is told beside a picture of a node's work. */
