@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -22,6 +22,7 @@ from app.diffusion.families import Family, family_from_json, family_to_json
 from app.diffusion.first_stage import FirstStage, autoencoder_of
 from app.diffusion.model import DiffusionModel
 from app.diffusion.models.autoencoder_kl import AutoencoderKL
+from app.diffusion.models.class_embedder import ClassEmbedder
 from app.diffusion.models.clip_text import ClipText, ClipTextConfig
 from app.diffusion.models.unet import UNet
 from app.diffusion.preview import DecodedPreview
@@ -39,6 +40,8 @@ from app.weights.tensor_file import save_tensors
 from app.weights.towers import text_encoder_in
 
 UNET, FIRST_STAGE, TEXT = "model.diffusion_model.", "first_stage_model.", "cond_stage_model.transformer."
+CONDITION = "cond_stage_model."
+CLASSES = f"{CONDITION}embedding.weight"
 FAMILY_KEY, MERGES_KEY, PROVENANCE_KEY = "loom.family", "loom.merges", "loom.provenance"
 
 
@@ -56,18 +59,24 @@ class Checkpoint:
     metadata: Mapping[str, str]
 
 
-def load_checkpoint(path: Path, dtype: torch.dtype = torch.float32, *, ema: bool = False) -> Checkpoint:
+def load_checkpoint(
+    path: Path, dtype: torch.dtype = torch.float32, *, ema: bool = False, vocabularies: Sequence[Path] = ()
+) -> Checkpoint:
     """Build the model that the file holds, with its weights in `dtype`; with `ema` the averaged ones.
+
+    `vocabularies` are the folders where those of T5 and BERT lie.
 
     Raises:
         Missing, UnusableFile: no file, a damaged or foreign one.
         UnknownFamily: a file of no architecture that is known.
         InvalidRequest: averaged weights are asked for, and there are none.
     """
-    return checkpoint_of(open_weights(path), dtype, ema=ema)
+    return checkpoint_of(open_weights(path), dtype, ema=ema, vocabularies=vocabularies)
 
 
-def checkpoint_of(file: WeightsFile, dtype: torch.dtype = torch.float32, *, ema: bool = False) -> Checkpoint:
+def checkpoint_of(
+    file: WeightsFile, dtype: torch.dtype = torch.float32, *, ema: bool = False, vocabularies: Sequence[Path] = ()
+) -> Checkpoint:
     """As `load_checkpoint`, from an open file."""
     parts = parts_of(file.tensors, ema=ema, name=file.name)
     own = described(file.metadata, file.name)
@@ -86,7 +95,7 @@ def checkpoint_of(file: WeightsFile, dtype: torch.dtype = torch.float32, *, ema:
         )
     return Checkpoint(
         model,
-        _text_encoder(family, parts, file, dtype),
+        _text_encoder(family, parts, file, dtype, vocabularies),
         vae or cast("FirstStage", Absent("VAE", file.name, "Load one with Load VAE and link that.")),
         family,
         file.metadata,
@@ -121,16 +130,27 @@ def _first_stage(family: Family, parts: Parts, name: str, dtype: torch.dtype, *,
     return FirstStage(vae)
 
 
-def _text_encoder(family: Family, parts: Parts, file: WeightsFile, dtype: torch.dtype) -> PromptEncoder:
+def _text_encoder(
+    family: Family, parts: Parts, file: WeightsFile, dtype: torch.dtype, vocabularies: Sequence[Path]
+) -> PromptEncoder:
     if isinstance(family.text, ClipTextConfig):
         merges = _merges(file)
         with blank():
             text = ClipText(family.text)
         fill(text, below(TEXT, parts.rest), file.name, dtype=dtype, told=TEXT)
         return TextEncoder(text, Tokenizer(merges))
-    encoder = text_encoder_in(family.text, parts.rest, file.name, dtype)
+    if family.text == "classes" and CLASSES in parts.rest:
+        return cast("PromptEncoder", _classes(parts, file.name, dtype))
+    encoder = text_encoder_in(family.text, parts.rest, file.name, dtype, vocabularies)
     absent = Absent("text encoder", file.name, "Load one with Load CLIP and link that.")
     return encoder or cast("PromptEncoder", absent)
+
+
+def _classes(parts: Parts, name: str, dtype: torch.dtype) -> ClassEmbedder:
+    with blank():
+        embedder = ClassEmbedder(*parts.rest[CLASSES].shape)
+    fill(embedder, below(CONDITION, parts.rest), name, dtype=dtype, told=CONDITION)
+    return embedder
 
 
 def _merges(file: WeightsFile) -> list[tuple[str, str]]:

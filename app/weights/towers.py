@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
@@ -11,17 +12,23 @@ from app.diffusion.conditioning.encoders import (
     CLIP_G,
     CLIP_H,
     CLIP_L,
+    bert_encoder,
+    flux_encoder,
     refiner_encoder,
     sd1_encoder,
     sd2_encoder,
+    sd3_encoder,
     sdxl_encoder,
 )
-from app.diffusion.conditioning.text_encoder import PromptEncoder
+from app.diffusion.conditioning.text_encoder import PromptEncoder, Words
 from app.diffusion.models.clip_text import ClipText, ClipTextConfig
 from app.diffusion.models.open_clip_text import from_open_clip
+from app.diffusion.models.t5 import T5Encoder
 from app.weights.blank import blank
 from app.weights.fill import fill
+from app.weights.language import BERT_MARK, T5_MARK, bert_tower, t5_tower
 from app.weights.stored import Tensors, below, held
+from app.weights.vocabularies import words_or_missing
 
 # The tower, its shape, and what may stand before its names in a checkpoint.
 TOWERS: Mapping[str, tuple[ClipTextConfig, tuple[str, ...]]] = {
@@ -39,15 +46,26 @@ TOWERS: Mapping[str, tuple[ClipTextConfig, tuple[str, ...]]] = {
         ("conditioner.embedders.1.model.", "conditioner.embedders.0.model.", "text_encoders.clip_g.transformer."),
     ),
 }
+T5_PREFIX = "text_encoders.t5xxl.transformer."
+BERT_PREFIX = "cond_stage_model.transformer."
+FEWEST_WORDS = 30_000  # BERT with fewer reads places and classes, not text
 NEEDED: Mapping[str, tuple[str, ...]] = {"sd1": ("l",), "sd2": ("h",), "sdxl": ("l", "g"), "refiner": ("g",)}
 
 
-def text_encoder_in(kind: str, rest: Tensors, name: str, dtype: torch.dtype) -> PromptEncoder | None:
+def text_encoder_in(
+    kind: str, rest: Tensors, name: str, dtype: torch.dtype, vocabularies: Sequence[Path] = ()
+) -> PromptEncoder | None:
     """What encodes prompts for a family of that kind, from a checkpoint's tensors; None if towers are missing.
+
+    `vocabularies` are the folders where those of T5 and BERT lie; without one, the encoder says so when it is used.
 
     Raises:
         UnusableFile: a tower that is incomplete or damaged.
     """
+    if kind == "bert":
+        return _bert(rest, name, dtype, vocabularies)
+    if kind in ("sd3", "flux"):
+        return _with_t5(kind, rest, name, dtype, vocabularies)
     found = {tower: _tensors(tower, rest) for tower in NEEDED.get(kind, ())}
     if not found or not all(found.values()):
         return None
@@ -62,6 +80,27 @@ def encoder_of(kind: str, towers: Mapping[str, ClipText]) -> PromptEncoder:
     if kind == "refiner":
         return refiner_encoder(towers["g"])
     return sd1_encoder(towers["l"]) if kind == "sd1" else sd2_encoder(towers["h"])
+
+
+def _bert(rest: Tensors, name: str, dtype: torch.dtype, vocabularies: Sequence[Path]) -> PromptEncoder | None:
+    tensors = below(BERT_PREFIX, rest)
+    if BERT_MARK not in tensors or tensors["token_emb.weight"].shape[0] < FEWEST_WORDS:
+        return None
+    return bert_encoder(bert_tower(tensors, name, dtype, BERT_PREFIX), words_or_missing("bert", vocabularies))
+
+
+def _with_t5(
+    kind: str, rest: Tensors, name: str, dtype: torch.dtype, vocabularies: Sequence[Path]
+) -> PromptEncoder | None:
+    """SD 3's encoder with the towers that there are, or Flux's with both that it needs."""
+    clips = {tower: clip_tower(tower, found, name, dtype) for tower in ("l", "g") if (found := _tensors(tower, rest))}
+    t5: tuple[T5Encoder, Words] | None = None
+    tensors = below(T5_PREFIX, rest)
+    if T5_MARK in tensors:
+        t5 = t5_tower(tensors, name, T5_PREFIX), words_or_missing("t5", vocabularies, tensors)
+    if kind == "flux":
+        return flux_encoder(clips["l"], t5) if "l" in clips and t5 else None
+    return sd3_encoder(clips.get("l"), clips.get("g"), t5) if clips or t5 else None
 
 
 def clip_tower(tower: str, tensors: Tensors, name: str, dtype: torch.dtype, told: str = "") -> ClipText:
