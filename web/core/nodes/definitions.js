@@ -135,7 +135,7 @@ function readWidget(name, type, options) {
  * @param {InputDef} input
  * @returns {WidgetDef[]}
  */
-function widgetsOfInput({ name, widget }) {
+export function widgetsOfInput({ name, widget }) {
   if (!widget) return [];
   const extra = (
     /** @type {string} */ label,

@@ -1,5 +1,4 @@
 import { parseJson, stringifyJson } from "../format/json.js";
-import { readFrame } from "./frames.js";
 
 /**
  * The server, as seen from here: requests, and one socket that comes back by itself.
@@ -108,7 +107,9 @@ export class Server {
   }
 
   /** Open the socket, and again whenever it closes. */
-  connect() {
+  async connect() {
+    // Read only now, because a page shows its graph before it talks.
+    const { readFrame } = await import("./frames.js");
     const scheme = location.protocol === "https:" ? "wss:" : "ws:";
     const socket = new WebSocket(`${scheme}//${location.host}/ws?clientId=${encodeURIComponent(this.clientId)}`);
     socket.binaryType = "arraybuffer";
@@ -118,7 +119,10 @@ export class Server {
       socket.send(JSON.stringify({ type: "feature_flags", data: { supports_preview_metadata: true } }));
       this.listener("socket", true);
     });
-    socket.addEventListener("message", (event) => this.#receive(event.data));
+    socket.addEventListener("message", ({ data }) => {
+      if (typeof data === "string") this.#receive(data);
+      else this.listener("frame", readFrame(data));
+    });
     socket.addEventListener("close", () => {
       if (this.closed) return;
       if (this.connected || this.attempt === 0) this.listener("socket", false);
@@ -128,12 +132,8 @@ export class Server {
     this.socket = socket;
   }
 
-  /** @param {string | ArrayBuffer} data */
+  /** @param {string} data */
   #receive(data) {
-    if (typeof data !== "string") {
-      this.listener("frame", readFrame(data));
-      return;
-    }
     const message = JSON.parse(data);
     this.listener(String(message.type), message.data);
   }
