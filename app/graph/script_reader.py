@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, TypeGuard
 
 from app.errors import InvalidRequest
 
@@ -102,7 +102,7 @@ class _Reader:
             inputs.update({word.arg: self.value(word.value)} if word.arg else self.value(word.value))
         if not isinstance(node_id, str) or not isinstance(class_type, str):
             _refuse(statement)
-        node = {"inputs": inputs, "class_type": class_type, **(extra or {})}
+        node: dict[str, Any] = {"inputs": inputs, "class_type": class_type, **(extra or {})}
         if title is not None:
             node["_meta"] = {"title": title}
         self.nodes[node_id] = node
@@ -125,7 +125,7 @@ def _called(said: ast.expr) -> str:
     return ast.unparse(said.func) if isinstance(said, ast.Call) else ""
 
 
-def _assigns(statement: ast.stmt, name: str) -> bool:
+def _assigns(statement: ast.stmt, name: str) -> TypeGuard[ast.Assign]:
     return isinstance(statement, ast.Assign) and any(
         isinstance(target, ast.Name) and target.id == name for target in statement.targets
     )
