@@ -16,7 +16,7 @@ from torch import Tensor
 
 from app.context.protocol import Context
 from app.diffusion.conditioning.entries import Conditioning as ConditioningValue
-from app.diffusion.conditioning.text_encoder import TextEncoder
+from app.diffusion.conditioning.text_encoder import PromptEncoder
 from app.diffusion.drawing import Guider, Noise, SamplerChoice
 from app.diffusion.first_stage import FirstStage
 from app.diffusion.model import DiffusionModel
@@ -73,7 +73,7 @@ __all__ = [
 ]
 
 Model = Annotated[DiffusionModel, Port("MODEL")]
-Clip = Annotated[TextEncoder, Port("CLIP")]
+Clip = Annotated[PromptEncoder, Port("CLIP")]
 Vae = Annotated[FirstStage, Port("VAE")]
 # A list of [features (B, T, C), options].
 Conditioning = Annotated[ConditioningValue, Port("CONDITIONING")]

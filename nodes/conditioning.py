@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated, Literal
 
 from app.api import Clip, Conditioning, Context, Mask, Range, Text, node
@@ -37,7 +36,7 @@ def clip_set_last_layer(*, clip: Clip, stop_at_clip_layer: Annotated[int, Range(
     Args:
         stop_at_clip_layer: -1 is the last layer, -2 the one before it.
     """
-    return replace(clip, layer=stop_at_clip_layer)
+    return clip.with_layer(stop_at_clip_layer)
 
 
 @node("Conditioning (Combine)", category="conditioning", id="ConditioningCombine", aliases=("merge",))

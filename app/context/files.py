@@ -8,11 +8,15 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from app.diffusion.conditioning.text_encoder import PromptEncoder
+from app.diffusion.first_stage import FirstStage
+from app.diffusion.model import DiffusionModel
 from app.errors import InvalidRequest, Missing
 from app.images.decoding import Decoded, decode
 from app.images.encoding import EXTENSIONS, encode, metadata_texts
 from app.store.folders import Folders
 from app.store.outputs import OutputFolders
+from app.weights.saving import save_first_stage, save_model, save_parts
 
 PREVIEW_LEVEL, OUTPUT_LEVEL = 1, 4  # PNG compression: previews are thrown away soon
 
@@ -72,3 +76,28 @@ class NodeFiles:
                 }
             )
         return entries
+
+    def save_model(
+        self,
+        prefix: str,
+        *,
+        model: DiffusionModel | None = None,
+        clip: PromptEncoder | None = None,
+        vae: FirstStage | None = None,
+        prompt: Any = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> list[dict[str, Any]]:
+        """See `protocol.Files`."""
+        self._outputs.check_prefix(prefix)
+        texts = metadata_texts(prompt, extra)
+
+        def write(path: Path) -> None:
+            if model is not None and clip is not None and vae is not None:
+                save_parts(path, model, clip, vae, texts)
+            elif model is not None:
+                save_model(path, model, texts)
+            elif vae is not None:
+                save_first_stage(path, vae, texts)
+
+        staged = self._outputs.stage_with(write, ".safetensors")
+        return [{"staged": staged, "prefix": prefix, "type": "output", "format": "safetensors"}]

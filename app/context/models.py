@@ -1,28 +1,44 @@
-"""Checkpoints by name, kept in memory, read again when their file has changed."""
+"""Models by name, kept in memory, read again when their file has changed."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
+from app.diffusion.first_stage import FirstStage
+from app.diffusion.model import DiffusionModel
 from app.errors import AppError
 from app.memory.residency import Residency
 from app.memory.sizes import size_of
 from app.store.folders import Folders
 from app.weights.checkpoint import Checkpoint, load_checkpoint
+from app.weights.separate import load_first_stage, load_folder, load_network
 
 DEFAULT_BYTES = 32 << 30
 
+T = TypeVar("T")
 Stamp = tuple[Path, int, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Loaders:
+    """What reads each kind of file."""
+
+    checkpoint: Callable[..., Checkpoint] = load_checkpoint
+    network: Callable[[Path], DiffusionModel] = load_network
+    first_stage: Callable[[Path], FirstStage] = load_first_stage
+    folder: Callable[[Path], Checkpoint] = load_folder
+
+
 class LoadedModels:
-    """See `protocol.Models`. The least recently used checkpoints leave once `max_bytes` are held."""
+    """See `protocol.Models`. The least recently used ones leave once `max_bytes` are held."""
 
     def __init__(
         self,
@@ -30,42 +46,65 @@ class LoadedModels:
         residency: Residency,
         *,
         max_bytes: int = DEFAULT_BYTES,
-        load: Callable[[Path], Checkpoint] = load_checkpoint,
+        loaders: Loaders | None = None,
     ):
         self._folders = folders
         self._residency = residency
         self._max_bytes = max_bytes
-        self._load = load
-        self._loaded: OrderedDict[Stamp, tuple[Checkpoint, int]] = OrderedDict()
+        self._loaders = loaders or Loaders()
+        self._loaded: OrderedDict[tuple[str, Stamp], tuple[Any, int]] = OrderedDict()
 
-    def checkpoint(self, name: str) -> Checkpoint:
+    def checkpoint(self, name: str, *, ema: bool = False) -> Checkpoint:
         """See `protocol.Models`."""
+        if ema:
+            return self.loaded(
+                "checkpoints", name, lambda path: self._loaders.checkpoint(path, ema=True), "ckpt_name", variant="ema"
+            )
+        return self.loaded("checkpoints", name, self._loaders.checkpoint, "ckpt_name")
+
+    def diffusion_model(self, name: str) -> DiffusionModel:
+        """See `protocol.Models`."""
+        return self.loaded("diffusion_models", name, self._loaders.network, "unet_name")
+
+    def vae(self, name: str) -> FirstStage:
+        """See `protocol.Models`."""
+        return self.loaded("vae", name, self._loaders.first_stage, "vae_name")
+
+    def folder(self, name: str) -> Checkpoint:
+        """See `protocol.Models`."""
+        return self.loaded("diffusers", name, self._loaders.folder, "model_path")
+
+    def loaded(self, kind: str, name: str, load: Callable[[Path], T], input_name: str, *, variant: str = "") -> T:
+        """What `load` makes of a file of that kind, kept and given again while the file stays as it is.
+
+        `variant` tells apart what one file is loaded as; `input_name` is named by errors.
+        """
         try:
-            path = self._folders.model("checkpoints", name)
-            stamp = stamp_of(path)
-            if stamp not in self._loaded:
-                self._keep(stamp, path)
+            path = self._folders.model(kind, name)
+            key = f"{kind} {variant}", stamp_of(path)
+            if key not in self._loaded:
+                self._keep(key, path, load)
         except AppError as error:
-            error.input_name = error.input_name or "ckpt_name"
+            error.input_name = error.input_name or input_name
             raise
-        self._loaded.move_to_end(stamp)
-        return self._loaded[stamp][0]
+        self._loaded.move_to_end(key)
+        return self._loaded[key][0]
 
     def on_device(self, *modules: nn.Module, working_bytes: int = 0) -> AbstractContextManager[None]:
         """See `protocol.Models`."""
         return self._residency.using(*modules, working_bytes=working_bytes)
 
     def clear(self) -> None:
-        """Forget all checkpoints and empty the device."""
+        """Forget all models and empty the device."""
         self._residency.release()
         self._loaded.clear()
 
-    def _keep(self, stamp: Stamp, path: Path) -> None:
-        for old in [old for old in self._loaded if old[0] == path]:
+    def _keep(self, key: tuple[str, Stamp], path: Path, load: Callable[[Path], Any]) -> None:
+        for old in [old for old in self._loaded if old[0] == key[0] and old[1][0] == path]:
             del self._loaded[old]
         with torch.inference_mode(False):  # weights stay usable for training, whoever loads them
-            checkpoint = self._load(path)
-        self._loaded[stamp] = (checkpoint, size_of(checkpoint))
+            loaded = load(path)
+        self._loaded[key] = (loaded, size_of(loaded))
         while len(self._loaded) > 1 and sum(size for _, size in self._loaded.values()) > self._max_bytes:
             self._loaded.popitem(last=False)
 

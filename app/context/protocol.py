@@ -9,6 +9,9 @@ from typing import Any, ClassVar, Literal, Protocol
 
 from torch import Tensor, nn
 
+from app.diffusion.conditioning.text_encoder import PromptEncoder
+from app.diffusion.first_stage import FirstStage
+from app.diffusion.model import DiffusionModel
 from app.images.decoding import Decoded
 from app.weights.checkpoint import Checkpoint
 
@@ -18,12 +21,27 @@ Picture = Tensor | Callable[[], Tensor]
 class Models(Protocol):
     """Weights by name."""
 
-    def checkpoint(self, name: str) -> Checkpoint:
+    def checkpoint(self, name: str, *, ema: bool = False) -> Checkpoint:
         """The model of that name in the folder of checkpoints, kept in memory while it is in use.
+
+        With `ema` its averaged weights, where training has left them.
 
         Raises:
             Missing, UnusableFile, UnknownFamily: no such file, a damaged or a foreign one.
+            InvalidRequest: averaged weights that there are not.
         """
+        ...
+
+    def diffusion_model(self, name: str) -> DiffusionModel:
+        """As `checkpoint`, a network alone from the folder of diffusion models."""
+        ...
+
+    def vae(self, name: str) -> FirstStage:
+        """As `checkpoint`, a VAE alone from the folder of VAEs."""
+        ...
+
+    def folder(self, name: str) -> Checkpoint:
+        """As `checkpoint`, a folder of parts in diffusers' form."""
         ...
 
     def on_device(self, *modules: nn.Module, working_bytes: int = 0) -> AbstractContextManager[None]:
@@ -57,6 +75,22 @@ class Files(Protocol):
 
         `prefix` may hold folders, %date% words and %batch_num%; `prompt` and `extra` are written into the files.
         Raises Forbidden for a prefix that leaves the folder.
+        """
+        ...
+
+    def save_model(
+        self,
+        prefix: str,
+        *,
+        model: DiffusionModel | None = None,
+        clip: PromptEncoder | None = None,
+        vae: FirstStage | None = None,
+        prompt: Any = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> list[dict[str, Any]]:
+        """Write a model, a VAE or a whole checkpoint, and give the entries for the node's ui; see `save_images`.
+
+        Raises InvalidRequest for a model of whose shape nothing is known.
         """
         ...
 

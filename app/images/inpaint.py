@@ -19,12 +19,16 @@ def erased(image: Tensor, mask: Tensor, factor: int, grow_by: int) -> tuple[Tens
     The mask has any size and is stretched over the image.
     """
     stretched = functional.interpolate(as_batch(mask)[:, None].float(), size=image.shape[1:3], mode="bilinear")
-    height, width = (side // factor * factor for side in image.shape[1:3])
-    top, left = (image.shape[1] - height) // 2, (image.shape[2] - width) // 2
-    inner = (slice(top, top + height), slice(left, left + width))
-    hard = stretched[:, 0][:, *inner].round()
+    pixels = cut_evenly(image, factor)
+    hard = cut_evenly(stretched[:, 0, :, :, None], factor)[..., 0].round()
     kept = (1 - hard)[..., None]
-    pixels = image[:, *inner]
     # A square of grow_by pixels around each masked one, as half of it reaches to either side.
     larger = grow(hard, grow_by // 2, tapered=False) if grow_by else hard
     return (pixels - GREY) * kept + GREY, larger[:, None].round()
+
+
+def cut_evenly(image: Tensor, factor: int) -> Tensor:
+    """The middle of (B, H, W, C) whose sides are multiples of `factor`."""
+    height, width = (side // factor * factor for side in image.shape[1:3])
+    top, left = (image.shape[1] - height) // 2, (image.shape[2] - width) // 2
+    return image[:, top : top + height, left : left + width]

@@ -42,6 +42,15 @@ _KINDS: Mapping[str, tuple[str, ...]] = {
     "audio_encoders": ("audio_encoders",),
 }
 _OLD_NAMES: Mapping[str, str] = {"clip": "text_encoders", "unet": "diffusion_models"}
+FOLDER_MARK = "/model_index.json"
+# Where graphs that save models put them below the output folder, so that they can be loaded at once.
+_SAVED: Mapping[str, str] = {
+    "checkpoints": "checkpoints",
+    "text_encoders": "clip",
+    "vae": "vae",
+    "diffusion_models": "diffusion_models",
+    "loras": "loras",
+}
 _FRESH_SECONDS = 2.0
 _DEEPEST = 12
 _SUFFIXES = (" [output]", " [input]", " [temp]")
@@ -146,7 +155,10 @@ class Folders:
         if kind == "input":
             return self._listed("input", (self.input,), _ANY)
         kind = self.kind(kind)
-        return self._listed(kind, self.models[kind], _extensions(kind))
+        names = self._listed(kind, self.models[kind], _extensions(kind))
+        if kind == "diffusers":  # a model is a folder there
+            return tuple(name.removesuffix(FOLDER_MARK) for name in names if name.endswith(FOLDER_MARK))
+        return names
 
     def _listed(self, kind: str, roots: Sequence[Path], extensions: frozenset[str]) -> tuple[str, ...]:
         known = self._listings.get(kind)
@@ -189,6 +201,8 @@ def open_folders(
     """
     kinds = {kind: tuple(root / name for root in models for name in names) for kind, names in _KINDS.items()}
     folders = Folders(input=input, output=output, temp=temp, user=user, models=kinds)
+    for kind, name in _SAVED.items():
+        folders.add_models_folder(kind, output / name)
     for path in extra:
         for kind, folder, first in read_extra_paths(path):
             folders.add_models_folder(kind, folder, first=first)

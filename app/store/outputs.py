@@ -15,7 +15,7 @@ import shutil
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +25,7 @@ from app.errors import InvalidRequest, Missing
 from app.graph.json_values import is_object
 from app.store.names import check_name, inside
 
-_STAGED_NAME = re.compile(r"[0-9a-f]{32}(\.[a-z0-9]{1,8})?")
+_STAGED_NAME = re.compile(r"[0-9a-f]{32}(\.[a-z0-9]{1,12})?")
 _NUMBERED = r"_(\d{1,12})_(\..*)?"
 _TRIES = 10_000
 
@@ -107,6 +107,19 @@ class OutputFolders:
                 os.fsync(file.fileno())
         except OSError:
             path.unlink(missing_ok=True)  # half a file would take from a full disk what is left of it
+            raise
+        sys.audit("loom.output.staged", name)
+        return name
+
+    def stage_with(self, write: Callable[[Path], None], extension: str) -> str:
+        """As `stage`, for files too large to hold in memory: `write` makes the file at the path that it is given."""
+        self.staging.mkdir(parents=True, exist_ok=True)
+        name = uuid.uuid4().hex + extension.lower()
+        path = self._staged_path(name)
+        try:
+            write(path)
+        except BaseException:
+            path.unlink(missing_ok=True)
             raise
         sys.audit("loom.output.staged", name)
         return name

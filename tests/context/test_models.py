@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from app.context.models import LoadedModels
+from app.context.models import LoadedModels, Loaders
 from app.errors import Forbidden, Missing, UnusableFile
 from app.memory.residency import Residency
 from app.settings import Settings
@@ -39,14 +39,14 @@ def folders(installation: Settings) -> Folders:
 
 def test_a_checkpoint_is_read_once(folders: Folders) -> None:
     loader = Loader()
-    models = LoadedModels(folders, CPU, load=loader)
+    models = LoadedModels(folders, CPU, loaders=Loaders(loader))
     assert models.checkpoint("a.safetensors") is models.checkpoint("a.safetensors")
     assert loader.loaded == ["a.safetensors"]
 
 
 def test_a_changed_file_is_read_again(folders: Folders) -> None:
     loader = Loader()
-    models = LoadedModels(folders, CPU, load=loader)
+    models = LoadedModels(folders, CPU, loaders=Loaders(loader))
     first = models.checkpoint("a.safetensors")
     os.utime(folders.model("checkpoints", "a.safetensors"), ns=(1, 1))
     assert models.checkpoint("a.safetensors") is not first
@@ -55,7 +55,7 @@ def test_a_changed_file_is_read_again(folders: Folders) -> None:
 
 def test_the_least_recently_used_leaves_when_it_is_too_much(folders: Folders) -> None:
     loader = Loader()
-    models = LoadedModels(folders, CPU, max_bytes=1500, load=loader)
+    models = LoadedModels(folders, CPU, max_bytes=1500, loaders=Loaders(loader))
     for name in ("a", "b", "a"):
         models.checkpoint(f"{name}.safetensors")
     assert loader.loaded == ["a.safetensors", "b.safetensors", "a.safetensors"]
@@ -63,13 +63,13 @@ def test_the_least_recently_used_leaves_when_it_is_too_much(folders: Folders) ->
 
 def test_one_that_is_too_large_alone_is_kept_all_the_same(folders: Folders) -> None:
     loader = Loader()
-    models = LoadedModels(folders, CPU, max_bytes=1, load=loader)
+    models = LoadedModels(folders, CPU, max_bytes=1, loaders=Loaders(loader))
     assert models.checkpoint("a.safetensors") is models.checkpoint("a.safetensors")
 
 
 def test_clearing_forgets(folders: Folders) -> None:
     loader = Loader()
-    models = LoadedModels(folders, CPU, load=loader)
+    models = LoadedModels(folders, CPU, loaders=Loaders(loader))
     models.checkpoint("a.safetensors")
     models.clear()
     models.checkpoint("a.safetensors")

@@ -13,7 +13,7 @@ from app.extend.registry import Registry
 INTERFACES: dict[str, Any] = json.loads((Path(__file__).parent / "interfaces.json").read_text())
 NODES = Registry.load().nodes
 # New nodes save under our own name; the widget is always part of a saved graph, so nothing depends on it.
-OURS = {("SaveImage", "filename_prefix", "default")}
+OURS = {(name, "filename_prefix", "default") for name in ("SaveImage", "CheckpointSave", "ModelSave", "VAESave")}
 
 
 def same(given: Any, wanted: Any) -> bool:

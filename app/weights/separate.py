@@ -1,0 +1,64 @@
+"""A network, a first stage or a folder of parts alone, from files of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from app.diffusion.first_stage import FirstStage, autoencoder_of
+from app.diffusion.model import DiffusionModel
+from app.weights.blank import blank
+from app.weights.checkpoint import Checkpoint, checkpoint_of, described
+from app.weights.diffusers_names import first_stage_names, is_first_stage, is_unet, unet_names
+from app.weights.fill import fill
+from app.weights.folder import open_folder
+from app.weights.identify import identify
+from app.weights.kinds import refused
+from app.weights.network import model_of
+from app.weights.opening import open_weights
+from app.weights.parts import FIRST_STAGE_PREFIXES, parts_of
+from app.weights.shapes import autoencoder_of_shapes
+from app.weights.stored import Tensors, below, shapes_of
+
+LOOKED_FOR = "'encoder.conv_in.weight' and 'decoder.conv_in.weight'"
+
+
+def load_network(path: Path, dtype: torch.dtype = torch.float32) -> DiffusionModel:
+    """A diffusion model without its first stage and text encoder, in the original names or in diffusers'.
+
+    Raises:
+        Missing, UnusableFile: no file, a damaged or foreign one.
+        UnknownFamily: a file of no architecture that is known.
+    """
+    file = open_weights(path)
+    tensors: Tensors = below("unet.", file.tensors) or file.tensors
+    parts = parts_of(unet_names(tensors) if is_unet(tensors) else tensors)
+    family = described(file.metadata, file.name) or identify(parts, tensors, file.metadata, file.name)
+    return model_of(family, parts, file.name, dtype)
+
+
+def load_first_stage(path: Path, dtype: torch.dtype = torch.float32) -> FirstStage:
+    """A VAE in the original names, below a checkpoint's prefix or without, or in diffusers'.
+
+    Raises:
+        Missing, UnusableFile: no file, a damaged or foreign one.
+        UnknownFamily: a file that holds no VAE.
+    """
+    file = open_weights(path)
+    tensors: Tensors = file.tensors
+    for prefix in FIRST_STAGE_PREFIXES:
+        tensors = below(prefix, file.tensors) or tensors
+    tensors = first_stage_names(tensors) if is_first_stage(tensors) else tensors
+    config = autoencoder_of_shapes(shapes_of(tensors))
+    if config is None:
+        raise refused(file.tensors, file.name, "a VAE that is known", LOOKED_FOR)
+    with blank():
+        model = autoencoder_of(config)
+    fill(model, tensors, file.name, dtype=dtype)
+    return FirstStage(model)
+
+
+def load_folder(path: Path, dtype: torch.dtype = torch.float32) -> Checkpoint:
+    """A model in diffusers' folder of parts. Raises Missing, UnusableFile, UnknownFamily."""
+    return checkpoint_of(open_folder(path), dtype)
