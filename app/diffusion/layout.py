@@ -5,17 +5,17 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from app.diffusion.models.convolution import Conv3x3
+from app.diffusion.models.convolution import NARROWEST, Conv3x3
 
 
 def prepare(network: nn.Module, spare_bytes: int = 0) -> int:
-    """Put convolutions' weights in channels-last order, and let the widest that fit use transformed kernels.
+    """Put wide convolutions' weights in channels-last order, and let the widest that fit use transformed kernels.
 
     Values do not change. Returns how many of `spare_bytes` the transformed kernels will take once all were used;
     the narrowest of the wide layers come first, as they work at the highest resolutions.
     """
     for module in network.modules():
-        if isinstance(module, nn.Conv2d):
+        if isinstance(module, nn.Conv2d) and min(module.in_channels, module.out_channels) >= NARROWEST:
             module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
     layers = [module for module in network.modules() if isinstance(module, Conv3x3) and module.transformed_bytes]
     taken = 0

@@ -151,9 +151,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=512, help="pixels per side")
     parser.add_argument("--repeat", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=0, help="0 for one per core")
     parser.add_argument("--only", choices=["step", "decoding", "small"])
     options = parser.parse_args()
-    threads = use_all_cores()
+    threads = options.threads or use_all_cores()
+    torch.set_num_threads(threads)
     for dtype in (torch.float32, torch.bfloat16):
         product, convolution = rates(dtype)
         say(f"{dtype}: products {product / 1e9:.0f}, convolutions {convolution / 1e9:.0f} GFLOP/s, {threads} threads")

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from app.diffusion.kernels.attention import attend
-from app.diffusion.models.convolution import Conv1x1, Conv3x3
+from app.diffusion.models.convolution import Conv1x1, Conv3x3, ordered
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +176,7 @@ class Encoder(nn.Module):
         self.conv_out = nn.Conv2d(width, out_channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.conv_in(x.contiguous(memory_format=torch.channels_last))
+        x = self.conv_in(ordered(x, self.conv_in.out_channels))
         for stage in self.down:
             x = stage(x)
         return self.conv_out(F.silu(self.norm_out(self.mid(x))))
@@ -202,7 +202,7 @@ class Decoder(nn.Module):
         self.conv_out = nn.Conv2d(width, config.image_channels, 3, padding=1)
 
     def forward(self, z: Tensor) -> Tensor:
-        x = self.mid(self.conv_in(z.contiguous(memory_format=torch.channels_last)))
+        x = self.mid(self.conv_in(ordered(z, self.conv_out.in_channels)))
         for level in range(len(self.up) - 1, -1, -1):
             x = self.up[level](x)
         return self.conv_out(F.silu(self.norm_out(x)))

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from app.diffusion.models.attention import PixelAttention, SpatialTransformer
-from app.diffusion.models.convolution import Conv1x1, Conv3x3
+from app.diffusion.models.convolution import Conv1x1, Conv3x3, ordered
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +274,7 @@ class UNet(nn.Module):
             emb = emb + self.label_emb(classes)
         if concat is not None:
             x = torch.cat([x, concat], dim=1)
-        x = x.contiguous(memory_format=torch.channels_last)
+        x = ordered(x, self.config.model_channels)
         skips: list[Tensor] = []
         for index, stage in enumerate(_stages(self.input_blocks)):
             x = stage.run(x, emb, context)
