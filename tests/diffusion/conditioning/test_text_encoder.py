@@ -57,7 +57,7 @@ def test_an_embedding_of_a_words_own_vector_is_that_word() -> None:
 
 
 def test_an_embedding_of_another_width_is_named() -> None:
-    clip = encoder().with_embeddings(lambda name: torch.ones(2, 24))
+    clip = encoder().with_embeddings(lambda name: {"emb_params": torch.ones(2, 24)})
     with pytest.raises(InvalidRequest, match=r"'mine' has vectors of width 24.* 16 wide") as told:
         clip.encode("red embedding:mine")
     assert told.value.remedy
