@@ -52,10 +52,10 @@ class EventLog:
             Unavailable: it cannot be written now; it is kept and tried again.
         """
         if self._unsaved:
-            await self.save_with(lambda connection: None)
+            await self.save_with(lambda connection: None, lasting=False)
 
-    async def save_with(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """`work` and all messages so far, in one transaction. Raises as `save` does."""
+    async def save_with(self, work: Callable[[sqlite3.Connection], T], *, lasting: bool = True) -> T:
+        """`work` and all messages so far, in one transaction. Raises as `save` does; `lasting` as in `Database`."""
         async with self._saving:
             unsaved, self._unsaved = self._unsaved, []
             now = time.time()
@@ -65,7 +65,7 @@ class EventLog:
                 return work(connection)
 
             try:
-                result = await self.database.write(write)
+                result = await self.database.write(write, lasting=lasting)
             except Exception:
                 self._unsaved = unsaved + self._unsaved
                 raise

@@ -37,7 +37,7 @@ class Database:
         self._reader = ThreadPoolExecutor(1, "database-reader")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._writer = Writer(lambda: _open_or_set_aside(path))
+            self._writer = Writer(path, lambda: _open_for_writing(path))
             self._read_connection = self._reader.submit(_open_for_reading, path).result()
         except (OSError, sqlite3.Error) as broken:
             self._reader.shutdown()
@@ -45,15 +45,16 @@ class Database:
                 f"The database {path} cannot be opened: {broken}", remedy="Make its folder writable or use another one."
             ) from broken
 
-    async def write(self, work: Work[T]) -> T:
+    async def write(self, work: Work[T], *, lasting: bool = True) -> T:
         """Run `work` as a whole; it is durable when this returns, and undone when it raises.
 
-        Once begun it is carried through even if the caller is cancelled.
+        Once begun it is carried through even if the caller is cancelled. With `lasting=False` the disk is not waited
+        for: for what may be as it was before when the machine loses power, and is not told to anybody as kept.
 
         Raises:
             Unavailable: no space, no permission, or another process holds the file.
         """
-        return await asyncio.shield(asyncio.wrap_future(self._writer.submit(work)))
+        return await asyncio.shield(asyncio.wrap_future(self._writer.submit(work, lasting=lasting)))
 
     async def read(self, work: Work[T]) -> T:
         """Run `work`, which only reads."""
@@ -94,6 +95,12 @@ def _open_for_reading(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, timeout=10, check_same_thread=False)
     connection.row_factory = sqlite3.Row
     connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+def _open_for_writing(path: Path) -> sqlite3.Connection:
+    connection = _open_or_set_aside(path)
+    connection.execute("PRAGMA synchronous = NORMAL")  # the writer flushes the log by itself
     return connection
 
 

@@ -1,19 +1,27 @@
-"""The one thread that writes to the database. What waits while a commit goes to the disk shares the next one."""
+"""One thread writes to the database, another waits for the disk: who writes next need not wait with it.
+
+SQLite would wait for the disk at each commit (`synchronous = FULL`), and all other writes with it. Here a commit only
+writes to the log file beside the database; the second thread then flushes that file, once for all who wait, and
+answers them. What has been answered is as durable as SQLite makes it: the same file is flushed, a moment later.
+"""
 
 from __future__ import annotations
 
+import os
 import queue
 import sqlite3
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from app.errors import Unavailable
 
-_MOST_TOGETHER = 500  # a transaction's worth; so many answers wait at most for one commit
+_MOST_TOGETHER = 500  # a transaction's worth
 
 Work = Callable[[sqlite3.Connection], Any]
 
@@ -23,6 +31,7 @@ class _Order:
     """One write that is asked for, and where to answer."""
 
     work: Work
+    lasting: bool
     answer: Future[Any] = field(default_factory=Future[Any])
     result: Any = None
     error: BaseException | None = None
@@ -32,19 +41,26 @@ class Writer:
     """Runs writes in the order in which they are asked for, each whole or not at all, many to a commit.
 
     Args:
+        path: of the database.
         connect: makes the connection, in the writer's thread. What it raises is raised here.
     """
 
-    def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
+    def __init__(self, path: Path, connect: Callable[[], sqlite3.Connection]) -> None:
+        self._path = path
         self._orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
+        self._committed: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
         opened: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, args=(connect, opened), name="database-writer")
         self._thread.start()
         opened.result()
 
-    def submit(self, work: Work) -> Future[Any]:
-        """Ask for a write. The answer comes once it is durable; `Unavailable` when it cannot be."""
-        order = _Order(work)
+    def submit(self, work: Work, *, lasting: bool = True) -> Future[Any]:
+        """Ask for a write. The answer comes once it is durable; `Unavailable` when it cannot be.
+
+        With `lasting=False` it comes once the write is done: it then survives the end of this process, but perhaps not
+        that of the machine.
+        """
+        order = _Order(work, lasting)
         order.answer.set_running_or_notify_cancel()  # from now on it is carried through
         self._orders.put(order)
         return order.answer
@@ -61,31 +77,83 @@ class Writer:
             opened.set_exception(broken)
             return
         opened.set_result(None)
+        flusher = threading.Thread(target=self._flush, name="database-flusher")
+        flusher.start()
         try:
-            for orders in self._batches():
+            for orders in _batches(self._orders):
                 _carry_out(connection, orders)
+                for order in orders:
+                    if order.lasting and order.error is None:
+                        self._committed.put(order)
+                    else:
+                        _answer(order)
         finally:
+            self._committed.put(None)
+            flusher.join()
             connection.close()
 
-    def _batches(self) -> Iterator[Sequence[_Order]]:
-        """What waits, as soon as something does; ends with `close`."""
-        while (first := self._orders.get()) is not None:
-            orders = [first]
-            last = False
-            while len(orders) < _MOST_TOGETHER and not last:
-                try:
-                    order = self._orders.get_nowait()
-                except queue.Empty:
-                    break
-                last = order is None
-                orders += [] if order is None else [order]
-            yield orders
-            if last:
-                return
+    def _flush(self) -> None:
+        """Answer what is committed, once it is on the disk."""
+        log = -1
+        for orders in _batches(self._committed):
+            try:
+                if log < 0:
+                    log = _open_log(self._path)
+                os.fsync(log)
+                sys.audit("loom.database.flushed")
+            except OSError as broken:
+                for order in orders:
+                    order.error = _unwritten(broken)
+            for order in orders:
+                _answer(order)
+        if log >= 0:
+            os.close(log)
+
+
+def _batches(orders: queue.SimpleQueue[_Order | None]) -> Iterator[Sequence[_Order]]:
+    """What waits, as soon as something does, until None comes."""
+    while (first := orders.get()) is not None:
+        batch = [first]
+        last = False
+        while len(batch) < _MOST_TOGETHER and not last:
+            try:
+                order = orders.get_nowait()
+            except queue.Empty:
+                break
+            last = order is None
+            batch += [] if order is None else [order]
+        yield batch
+        if last:
+            return
+
+
+def _open_log(path: Path) -> int:
+    """A descriptor of the log file beside a database in use; its name is on the disk when this returns."""
+    log = os.open(f"{path}-wal", os.O_RDWR)
+    with suppress(PermissionError):  # Windows flushes no folders, and keeps names by itself
+        folder = os.open(path.parent, os.O_RDONLY)
+        os.fsync(folder)
+        os.close(folder)
+    return log
+
+
+def _answer(order: _Order) -> None:
+    if order.error is None:
+        order.answer.set_result(order.result)
+    else:
+        order.answer.set_exception(order.error)
+
+
+def _unwritten(broken: Exception) -> Unavailable:
+    failure = Unavailable(
+        f"The database could not be written: {broken}.", remedy="Free space on its disk, then try again."
+    )
+    failure.__cause__ = broken
+    return failure
 
 
 def _carry_out(connection: sqlite3.Connection, orders: Sequence[_Order]) -> None:
-    """Run the writes in one transaction and answer each."""
+    """Run the writes in one transaction."""
     try:
         connection.execute("BEGIN IMMEDIATE")
         for order in orders:
@@ -95,21 +163,12 @@ def _carry_out(connection: sqlite3.Connection, orders: Sequence[_Order]) -> None
         sys.audit("loom.database.committed")
     except sqlite3.Error as broken:
         _undo(connection)
-        failure = Unavailable(
-            f"The database could not be written: {broken}.", remedy="Free space on its disk, then try again."
-        )
-        if len(orders) > 1:
-            # One of them may be too large for the space there is; the others need not fail with it.
-            for order in orders:
-                _carry_out(connection, [order])
+        if len(orders) == 1:
+            orders[0].error = _unwritten(broken)
             return
-        failure.__cause__ = broken
-        orders[0].error = failure
-    for order in orders:
-        if order.error is None:
-            order.answer.set_result(order.result)
-        else:
-            order.answer.set_exception(order.error)
+        # One of them may be too large for the space there is; the others need not fail with it.
+        for order in orders:
+            _carry_out(connection, [order])
 
 
 def _try(connection: sqlite3.Connection, order: _Order) -> None:

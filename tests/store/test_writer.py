@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,7 +23,7 @@ def commits() -> list[str]:
 
 @pytest.fixture
 def writer(tmp_path: Path, commits: list[str]) -> Iterator[Writer]:
-    made = Writer(lambda: opened(tmp_path / "x.sqlite", commits.append))
+    made = Writer(tmp_path / "x.sqlite", lambda: opened(tmp_path / "x.sqlite", commits.append))
     yield made
     made.close()
 
@@ -53,6 +54,10 @@ def said(path: Path) -> list[str]:
         return [row[0] for row in connection.execute("SELECT text FROM said ORDER BY n")]
 
 
+def all_said(connection: sqlite3.Connection) -> list[str]:
+    return [row[0] for row in connection.execute("SELECT text FROM said ORDER BY n")]
+
+
 def test_what_waits_shares_a_commit_and_an_answer_is_durable(
     writer: Writer, commits: list[str], tmp_path: Path
 ) -> None:
@@ -78,10 +83,10 @@ def test_what_waits_shares_a_commit_and_an_answer_is_durable(
 
 @given(st.lists(st.booleans(), max_size=30))
 def test_one_that_fails_takes_no_other_with_it(good: list[bool]) -> None:
-    writer = Writer(lambda: opened(":memory:"))
-    answers = [writer.submit(say(str(n)) if fine else fail) for n, fine in enumerate(good)]
+    writer = Writer(Path(":memory:"), lambda: opened(":memory:"))
+    answers = [writer.submit(say(str(n)) if fine else fail, lasting=False) for n, fine in enumerate(good)]
     wanted = [str(n) for n, fine in enumerate(good) if fine]
-    held = writer.submit(lambda c: [row[0] for row in c.execute("SELECT text FROM said ORDER BY n")]).result(30)
+    held = writer.submit(all_said, lasting=False).result(30)
     assert held == wanted
     assert [answer.exception(30) is None for answer in answers] == good
     writer.close()
@@ -106,12 +111,37 @@ def test_a_write_too_large_for_the_disk_fails_alone(writer: Writer, tmp_path: Pa
 
 def test_what_cannot_be_opened_is_told_to_who_asks(tmp_path: Path) -> None:
     with pytest.raises(sqlite3.OperationalError):
-        Writer(lambda: opened(tmp_path / "absent" / "x.sqlite"))
+        Writer(tmp_path / "x.sqlite", lambda: opened(tmp_path / "absent" / "x.sqlite"))
 
 
 def test_closing_finishes_what_was_asked_for(tmp_path: Path) -> None:
-    writer = Writer(lambda: opened(tmp_path / "x.sqlite"))
+    writer = Writer(tmp_path / "x.sqlite", lambda: opened(tmp_path / "x.sqlite"))
     for n in range(20):
-        writer.submit(say(str(n)))
+        writer.submit(say(str(n)), lasting=n % 2 == 0)
     writer.close()
     assert len(said(tmp_path / "x.sqlite")) == 20
+
+
+def test_an_answer_comes_after_the_disk_and_others_do_not_wait_for_it(writer: Writer) -> None:
+    story: list[str] = []
+    go_on = threading.Event()
+    told = {"loom.database.committed", "loom.database.flushed"}
+
+    def hear(event: str, arguments: object) -> None:
+        if event in told and threading.current_thread().name.startswith("database-"):
+            story.append(event.rpartition(".")[2])
+            if event.endswith("flushed"):
+                go_on.wait(30)
+
+    sys.addaudithook(hear)  # for good: there is no way to take it back, so it listens no more from the last line on
+    lasting = writer.submit(say("a"))
+    lasting.add_done_callback(lambda _: story.append("answered"))
+    while "flushed" not in story:
+        threading.Event().wait(0.01)
+    assert story == ["committed", "flushed"]
+    assert writer.submit(say("b"), lasting=False).result(30) == 2
+    assert not lasting.done()
+    go_on.set()
+    assert lasting.result(30) == 1
+    assert story == ["committed", "flushed", "committed", "answered"]
+    told.clear()
