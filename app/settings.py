@@ -197,7 +197,13 @@ def _shared_options() -> argparse.ArgumentParser:
     shared.add_argument("--preview-method", default="auto", choices=("none", "auto", "latent2rgb", "taesd"))
     shared.add_argument("--preview-size", type=int, default=512, metavar="PIXELS", help="longest side of a preview")
     shared.add_argument("--cache-gib", type=float, metavar="GIB", help="memory for results of nodes")
-    shared.add_argument("--no-custom-nodes", action="store_true", help="load built-in nodes only")
+    kept = shared.add_mutually_exclusive_group()
+    for mode, told in _CACHE_MODES.items():
+        kept.add_argument(f"--cache-{mode}", action="store_const", const=mode, dest="cache", default="ram", help=told)
+    kept.add_argument("--cache-lru", type=int, metavar="N", help="keep the results of the latest N nodes")
+    shared.add_argument(
+        "--no-custom-nodes", "--safe-mode", "--disable-all-custom-nodes", action="store_true", help="load no node packs"
+    )
     return shared
 
 

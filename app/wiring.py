@@ -20,7 +20,8 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from app.errors import InvalidPrompt, InvalidRequest, Missing
+from app.errors import InvalidPrompt, InvalidRequest
+from app.extend.packs import disabled_packs, run_prestart_scripts
 from app.graph.json_values import is_object
 from app.settings import Settings
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from app.engine.cache import Cache
     from app.engine.events import Event
     from app.engine.node import Node
+    from app.extend.facade.bridge import FacadeHost
+    from app.extend.facade.host import Launch
     from app.engine.site import CallSite
     from app.extend.registry import Registry
     from app.graph.prompt import Prompt
@@ -95,6 +98,46 @@ def run(settings: Settings) -> int:
     return 1 if failed else 0
 
 
+def test(settings: Settings) -> int:
+    """Run the tests of workflows in files; a report goes to standard output, 1 says that some failed."""
+    from app.checks.cases import read_cases
+    from app.checks.session import Session
+    from app.desk import graph_file, read_json
+
+    found = [(path, read_cases(read_json(graph_file(path)), path.parent)) for path in settings.test.files]
+    with tempfile.TemporaryDirectory() as folder:
+        places = replace(settings.directories, output=Path(folder, "output"), temp=Path(folder, "temp"))
+        workshop = Workshop.build(replace(settings, directories=places))
+        with _stopped_by_keyboard() as stopped:
+            session = Session(workshop, sys.stdout, stopped, keep=settings.test.keep)
+            for path, cases in found:
+                session.run(path, cases)
+        return session.end()
+
+
+def export(settings: Settings) -> int:
+    """Write a graph in other forms: as a Python script, as the JSON of a prompt, as a saved workflow."""
+    from app.desk import graph_file, layout_of, prompt_of, read_graph
+    from app.graph.prompt import prompt_to_json
+    from app.graph.script import write_script
+    from app.graph.workflow import is_workflow
+
+    asked = settings.export
+    data, layout = read_graph(graph_file(asked.source)), layout_of(asked.source)
+    if is_workflow(data):
+        workshop = Workshop.build(settings)
+        specs = {name: node.spec for name, node in workshop.nodes.items()}
+        data = prompt_to_json(prompt_of(data, specs, workshop.file_names()))
+    if asked.workflow is not None and layout is None:
+        raise InvalidRequest(f"{asked.source.name} holds no layout.", remedy="Export it with --json.")
+    if asked.python is not None:
+        asked.python.write_text(write_script(data, layout, name=asked.python.name), "utf-8")
+    for path, written in ((asked.json, data), (asked.workflow, layout)):
+        if path is not None:
+            path.write_text(json.dumps(written, indent=2) + "\n", "utf-8")
+    return 0
+
+
 @contextmanager
 def _stopped_by_keyboard() -> Generator[Interrupted]:
     """Ctrl+C asks the run to stop at the next step; a second one ends it at once."""
@@ -116,6 +159,7 @@ def worker(settings: Settings) -> int:
     """Evaluate graphs for a server until it says stop."""
     from app.graph.prompt import parse_prompt
     from app.link.launcher import watch_lifeline
+    from app.link.messages import Tell
     from app.link.worker_client import WorkerLoop
 
     logging.basicConfig(level=logging.DEBUG if settings.verbose else logging.INFO, format="%(levelname)s %(message)s")
@@ -126,12 +170,16 @@ def worker(settings: Settings) -> int:
         watch_lifeline()
     workshop = Workshop.build(settings)
     for pack in workshop.registry.packs:
-        log.info("pack %s: %d nodes in %.2f s %s", pack.name, len(pack.nodes), pack.seconds, pack.error)
+        level = logging.WARNING if pack.error or pack.problems else logging.INFO
+        told = " ".join((pack.error, pack.remedy, *pack.problems)).strip()
+        log.log(level, "pack %s: %d nodes in %.2f s %s", pack.name, len(pack.nodes), pack.seconds, told)
+    workshop.packs.serve(settings.worker.secret)
 
     def evaluate(job: Job, emit: Emit, interrupted: Interrupted) -> None:
-        workshop.evaluate(parse_prompt(job.prompt), list(job.outputs), job.extra_data, emit, interrupted)
+        with workshop.packs.at_work(job.job_id, job.client_id):
+            workshop.evaluate(parse_prompt(job.prompt), list(job.outputs), job.extra_data, emit, interrupted)
 
-    WorkerLoop(
+    loop = WorkerLoop(
         settings.worker.connect,
         settings.worker.secret,
         workshop.hello(),
@@ -139,7 +187,9 @@ def worker(settings: Settings) -> int:
         free=workshop.free,
         devices=workshop.devices,
         asked=workshop.asked,
-    ).run()
+    )
+    workshop.packs.host.tell = lambda event, data, to: loop.tell(Tell(event, data, to))
+    loop.run()
     return 0
 
 
@@ -151,6 +201,7 @@ class Workshop:
     folders: Folders
     outputs: OutputFolders
     registry: Registry
+    packs: FacadeHost
     nodes: Mapping[str, Node]
     cache: Cache
     models: LoadedModels
@@ -161,11 +212,19 @@ class Workshop:
     @classmethod
     def build(cls, settings: Settings) -> Workshop:
         """The workshop that the settings describe, with all nodes loaded."""
+        folders = open_all_folders(settings)
+        places = [settings.directories.custom_nodes, *folders.models.get("custom_nodes", ())]
+        places = places if settings.engine.load_custom_nodes else []
+        disabled = disabled_packs(folders.user / "packs.json")
+        # Packs use these scripts to set what others read when they are imported.
+        run_prestart_scripts(places, disabled)
+
         from app.context.context import PreviewPace
         from app.context.files import NodeFiles
         from app.context.models import LoadedModels
         from app.context.watched import watched
-        from app.engine.cache import Cache
+        from app.extend.facade.bridge import FacadeHost
+        from app.extend.facade.host import Host
         from app.extend.registry import Registry
         from app.memory.devices import choose_device, use_all_cores
         from app.memory.meter import meter_for
@@ -175,19 +234,20 @@ class Workshop:
 
         use_all_cores()
         device = choose_device(settings.engine.device)
-        folders = open_all_folders(settings)
         outputs = OutputFolders(folders.output, folders.temp)
-        packs = [settings.directories.custom_nodes] if settings.engine.load_custom_nodes else []
-        registry = Registry.load("nodes", packs)
+        residency = Residency(device)
+        packs = FacadeHost(Host(folders, device, residency, _launch(settings)))
+        registry = Registry.load("nodes", places, packs, disabled)
         previews = 0 if settings.engine.preview_method == "none" else settings.engine.preview_size
         return cls(
             device=device,
             folders=folders,
             outputs=outputs,
             registry=registry,
+            packs=packs,
             nodes={name: watched(node, folders) for name, node in registry.nodes.items()},
-            cache=Cache(max_bytes=_cache_bytes(settings.engine.cache_gib), size_of=size_of),
-            models=LoadedModels(folders, Residency(device)),
+            cache=_cache(settings.engine, size_of),
+            models=LoadedModels(folders, residency),
             files=NodeFiles(folders, outputs),
             pace=PreviewPace(previews),
             meter=meter_for(device),
@@ -210,6 +270,7 @@ class Workshop:
         extra = RunExtras(extra_pnginfo=extra_data.get("extra_pnginfo"), meter=self.meter)
 
         shown = extra_data.get("preview_method") != "none"
+        interrupted = self.packs.stops(interrupted)
 
         def context_for(site: CallSite) -> NodeContext:
             return self.context(site, emit, interrupted, previews=shown)
@@ -268,11 +329,27 @@ class Workshop:
 
 
 def open_all_folders(settings: Settings) -> Folders:
+            packs={**self.packs.hello(), "packs": [pack.to_json() for pack in self.registry.packs]},
     """The folders of the installation; those that users are pointed to are made."""
     from app.store.folders import open_folders
 
     places = settings.directories
     folders = open_folders(
+def _launch(settings: Settings) -> Launch:
+    """What the command line said, as far as packs ask."""
+    from urllib.parse import urlsplit
+
+    from app.extend.facade.host import Launch
+
+    server = urlsplit(settings.worker.connect)
+    return Launch(
+        listen=server.hostname or settings.serve.listen,
+        port=server.port or settings.serve.port,
+        preview_method=settings.engine.preview_method,
+        base_directory=str(settings.directories.base),
+    )
+
+
         models=places.models,
         input=places.input,
         output=places.output,

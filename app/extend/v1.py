@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import json
 from collections import OrderedDict
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
-from types import ModuleType
 from typing import Any
 
-from app.engine.node import Blocker, Node, Returned
+from app.engine.node import Blocker, Returned
+from app.extend.bridge import PackHost, PlainHost
+from app.extend.hooks import accepted, parameters, plain, settled, shown_lists
 from app.graph.json_values import is_dict, is_object, is_sequence
 from app.graph.spec import InputSpec, NodeSpec, Options, OutputSpec
 
@@ -17,22 +17,9 @@ MAX_INSTANCES = 1000
 PROBE = "\0anything"  # a name that only a mapping with every name holds
 
 
-def v1_nodes(module: ModuleType, name: str) -> dict[str, Node]:
-    """The classes in the module's NODE_CLASS_MAPPINGS by class name, {} without one.
-
-    Raises:
-        TypeError: a class that lacks what a node needs; and whatever the class raises when it is asked.
-    """
-    titles: Mapping[Any, Any] = getattr(module, "NODE_DISPLAY_NAME_MAPPINGS", None) or {}
-    classes: Mapping[Any, Any] = getattr(module, "NODE_CLASS_MAPPINGS", None) or {}
-    return {
-        str(node_id): V1Node(v1_spec(str(node_id), kind, str(titles.get(node_id, "")), name), kind)
-        for node_id, kind in classes.items()
-    }
-
-
-def v1_spec(node_id: str, kind: type[Any], title: str, module: str) -> NodeSpec:
-    """What a class declares. Its combos are read once, here."""
+def v1_spec(node_id: str, kind: type[Any], title: str, module: str, host: PackHost | None = None) -> NodeSpec:
+    """What a class declares. Combos that list a folder stay alive; all others are read once, here."""
+    host = host or PlainHost()
     for needed in ("INPUT_TYPES", "FUNCTION", "RETURN_TYPES"):
         if not hasattr(kind, needed):
             raise TypeError(f"The node class {node_id} has no {needed}.")
@@ -41,7 +28,10 @@ def v1_spec(node_id: str, kind: type[Any], title: str, module: str) -> NodeSpec:
     validator = getattr(kind, "VALIDATE_INPUTS", None)
     return NodeSpec(
         id=node_id,
-        inputs=(*_inputs(declared.get("required") or {}, "required"), *_inputs(optional, "optional")),
+        inputs=(
+            *_inputs(declared.get("required") or {}, "required", host),
+            *_inputs(optional or {}, "optional", host),
+        ),
         outputs=tuple(_outputs(kind)),
         hidden={str(name): _hidden_kind(given) for name, given in (declared.get("hidden") or {}).items()},
         display_name=title or node_id,
@@ -56,34 +46,39 @@ def v1_spec(node_id: str, kind: type[Any], title: str, module: str) -> NodeSpec:
         experimental=bool(getattr(kind, "EXPERIMENTAL", False)),
         has_validator=validator is not None,
         has_fingerprint=hasattr(kind, "IS_CHANGED"),
-        validator_inputs=() if validator is None else _parameters(validator),
-        accepts_any_input=type(optional) is not dict and PROBE in optional,
+        validator_inputs=() if validator is None else parameters(validator),
+        accepts_any_input=optional is not None and type(optional) is not dict and PROBE in optional,
     )
 
 
 class V1Node:
     """An adapted class. It is instantiated once for each node of a graph, as its author expects."""
 
-    def __init__(self, spec: NodeSpec, kind: type[Any]):
+    def __init__(self, spec: NodeSpec, kind: type[Any], host: PackHost | None = None):
         self.spec = spec
-        self._kind = kind
+        self.kind = kind
+        self._host = host or PlainHost()
         self._instances: OrderedDict[str, Any] = OrderedDict()
 
     def call(self, context: Any, inputs: Mapping[str, Any]) -> Returned | Awaitable[Returned]:
         """See `engine.node.Node`."""
         instance = self._instance(str(getattr(context, "node_id", "")))
-        result = getattr(instance, self._kind.FUNCTION)(**inputs)
-        return self._later(result) if inspect.isawaitable(result) else self._returned(result)
+        given = {name: self._host.to_pack(value) for name, value in inputs.items()}
+        with self._host.enter(context):
+            result = getattr(instance, self.kind.FUNCTION)(**given)
+            if not inspect.isawaitable(result):
+                return self._returned(result)
+        return self._later(context, result)
 
     def fingerprint(self, inputs: Mapping[str, Any]) -> Any:
         """What IS_CHANGED says."""
-        return self._kind.IS_CHANGED(**_accepted(self._kind.IS_CHANGED, inputs))
+        return settled(self.kind.IS_CHANGED(**accepted(self.kind.IS_CHANGED, inputs)))
 
     def validate(self, inputs: Mapping[str, Any], received_types: Mapping[str, str]) -> str | None:
         """What VALIDATE_INPUTS says: anything but True is a complaint."""
-        hook = self._kind.VALIDATE_INPUTS
-        given = {**inputs, "input_types": dict(received_types)} if "input_types" in _parameters(hook) else inputs
-        answer = hook(**_accepted(hook, given))
+        hook = self.kind.VALIDATE_INPUTS
+        given = {**inputs, "input_types": dict(received_types)} if "input_types" in parameters(hook) else inputs
+        answer = settled(hook(**accepted(hook, given)))
         if answer is True:
             return None
         return answer if isinstance(answer, str) else ""
@@ -93,18 +88,20 @@ class V1Node:
         check = getattr(self._instance(""), "check_lazy_status", None)
         if check is None:
             return [p.name for p in self.spec.inputs if p.options.get("lazy") and inputs.get(p.name) is None]
-        return [name for name in check(**_accepted(check, inputs)) or () if inputs.get(name) is None]
+        given = {name: self._host.to_pack(value) for name, value in inputs.items()}
+        return [name for name in settled(check(**accepted(check, given))) or () if inputs.get(name) is None]
 
     def _instance(self, node_id: str) -> Any:
         if node_id not in self._instances:
-            self._instances[node_id] = self._kind()
+            self._instances[node_id] = self.kind()
             while len(self._instances) > MAX_INSTANCES:
                 self._instances.popitem(last=False)
         self._instances.move_to_end(node_id)
         return self._instances[node_id]
 
-    async def _later(self, result: Awaitable[Any]) -> Returned:
-        return self._returned(await result)
+    async def _later(self, context: Any, result: Awaitable[Any]) -> Returned:
+        with self._host.enter(context):
+            return self._returned(await result)
 
     def _returned(self, result: Any) -> Returned:
         if isinstance(result, Returned):
@@ -121,17 +118,26 @@ class V1Node:
         values = tuple(result) if is_sequence(result) else () if result is None else (result,)
         if len(values) < count and expand is None:
             values = (*values, *(None for _ in range(count - len(values))))
-        shown = {str(key): list(items) if is_sequence(items) else [items] for key, items in ui.items()}
-        return Returned(values[: max(count, 0)], shown, expand)
+        return Returned(tuple(map(self._host.from_pack, values[:count])), shown_lists(ui), expand)
 
 
-def _inputs(section: Mapping[str, Any], name: str) -> Iterable[InputSpec]:
+def _inputs(section: Mapping[str, Any], name: str, host: PackHost) -> Iterable[InputSpec]:
     """A section's inputs; an entry is (type,) or (type, options), and a list as type is a combo."""
     for input_name, entry in section.items():
         parts: list[Any] = list(entry) if is_sequence(entry) else [entry]
         options: Mapping[str, Any] = parts[1] if len(parts) > 1 and is_object(parts[1]) else {}
         section_name = "optional" if name == "optional" else "required"
-        yield InputSpec(str(input_name), _type(parts[0]), section_name, _plain(dict(options)))
+        folder = _folder(parts[0], options, host)
+        kind = () if folder else _type(parts[0])
+        yield InputSpec(str(input_name), kind, section_name, plain(dict(options)), folder)
+
+
+def _folder(kind: Any, options: Mapping[str, Any], host: PackHost) -> str | None:
+    """The folder that a combo lists, so that files which come later can be chosen as well."""
+    found = host.folder_of(options.get("options") if kind == "COMBO" else kind)
+    if found is None and options.get("image_upload") and options.get("image_folder", "input") == "input":
+        return "input"
+    return found
 
 
 def _outputs(kind: type[Any]) -> Iterable[OutputSpec]:
@@ -153,25 +159,9 @@ def _outputs(kind: type[Any]) -> Iterable[OutputSpec]:
 def _type(kind: Any) -> str | Options:
     """A type name without whatever subclass of str a pack made of it, or a combo's options."""
     if is_sequence(kind):
-        return tuple(_plain(option) for option in kind)
+        return tuple(plain(option) for option in kind)
     return str.__str__(kind) if isinstance(kind, str) else str(kind)
 
 
 def _hidden_kind(given: Any) -> str:
     return str(next(iter(given), "") if is_sequence(given) else given)
-
-
-def _plain(value: Any) -> Any:
-    """What JSON can say of a value: specs travel to the server."""
-    return json.loads(json.dumps(value, default=str))
-
-
-def _parameters(hook: Any) -> tuple[str, ...]:
-    """The names that a hook takes; "*" for all."""
-    parameters = inspect.signature(hook).parameters.values()
-    return tuple("*" if p.kind is p.VAR_KEYWORD else p.name for p in parameters if p.kind is not p.VAR_POSITIONAL)
-
-
-def _accepted(hook: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    names = _parameters(hook)
-    return dict(inputs) if "*" in names else {name: value for name, value in inputs.items() if name in names}

@@ -43,7 +43,9 @@ class Hello(Message):
     """A worker introduces itself.
 
     `specs` are its nodes as `spec_to_json` writes them; `devices` are the entries of `/system_stats`;
-    `failures` tells which node packs could not be loaded: {"name", "message", "traceback"?}.
+    `failures` tells which node packs could not be loaded: {"name", "message", "traceback"?}. `packs` tells of all of
+    them: {"packs": reports, "routes": [[method, path]], "address": where those are served, "handlers": how many see
+    posted prompts, "folders": model folders by kind that they have added}.
     """
 
     kind = "hello"
@@ -54,6 +56,7 @@ class Hello(Message):
     name: str = ""
     process_id: int = 0
     protocol: int = PROTOCOL
+    packs: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,16 @@ class Heartbeat(Message):
     job_id: str | None = None
     token: int = 0
     devices: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Tell(Message):
+    """A pack says something to one client, or to all: JSON data under a name, or bytes (in base 64) by a number."""
+
+    kind = "tell"
+    event: str | int
+    data: Any
+    to: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,5 +236,6 @@ def _open_frame(frame: bytes) -> tuple[str, int, dict[str, Any], bytes]:
 
 _TUPLES = {"specs", "devices", "failures", "outputs"}
 _MESSAGES: Mapping[str, type[Message]] = {
-    kind.kind: kind for kind in (Hello, Welcome, Ready, Job, RunEvent, Done, Heartbeat, Cancel, Free, Ask, Answer, Stop)
+    kind.kind: kind
+    for kind in (Hello, Welcome, Ready, Job, RunEvent, Done, Heartbeat, Tell, Cancel, Free, Ask, Answer, Stop)
 }

@@ -32,6 +32,7 @@ from app.link.messages import (
     Heartbeat,
     Hello,
     Job,
+    Message,
     Ready,
     Stop,
     Welcome,
@@ -167,6 +168,10 @@ class WorkerLoop:
             current.stop.set()
         with suppress(RuntimeError):  # the loop has ended already
             self._loop.call_soon_threadsafe(self._wake.set)
+
+    def tell(self, message: Message) -> None:
+        """Say something beside the job at hand, in order with its events. May be called from any thread."""
+        self._send(encode(message))
 
     # ------------------------------------------------------------ the thread of `run`
 

@@ -17,6 +17,8 @@ from app.server import (
     login,
     models,
     object_info,
+    pack_files,
+    packs,
     prompts,
     queue,
     settings_routes,
@@ -30,6 +32,8 @@ from app.server import (
     websocket,
 )
 from app.server.middleware import add_headers, explain, guard
+from app.server.pack_catalogue import PACKS, PackCatalogue
+from app.server.pack_proxy import pack_session, to_packs
 from app.server.services import SERVICES, Services
 
 _FORM_ROOM = 1 << 16
@@ -38,8 +42,10 @@ _FORM_ROOM = 1 << 16
 def build_app(services: Services) -> web.Application:
     """The application that serves `services`. Every route of the API exists twice: as it is, and below /api."""
     most = services.settings.serve.max_upload_bytes + _FORM_ROOM
-    app = web.Application(middlewares=[explain, guard], client_max_size=most)
+    app = web.Application(middlewares=[explain, guard, to_packs], client_max_size=most)
     app[SERVICES] = services
+    app[PACKS] = PackCatalogue(services.folders, services.settings)
+    app.cleanup_ctx.append(pack_session)
     app.on_response_prepare.append(add_headers)
     for resource in (
         prompts,
@@ -60,11 +66,13 @@ def build_app(services: Services) -> web.Application:
         users,
         userdata,
         templates,
+        packs,
         websocket,
     ):
         routes = resource.routes()
         app.add_routes(routes)
         app.add_routes(web.RouteDef(r.method, f"/api{r.path}", r.handler, r.kwargs) for r in routes)
+    app.add_routes(pack_files.routes())
     for resource in (internal, link, login, static):
         app.add_routes(resource.routes())
     return app

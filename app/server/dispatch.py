@@ -15,7 +15,20 @@ from typing import Any, Protocol
 
 from app.engine.events import Event, RunFailed, RunInterrupted, RunSucceeded
 from app.errors import AppError, Unavailable
-from app.link.messages import Answer, Cancel, Done, Free, Heartbeat, Hello, Job, Message, Ready, RunEvent, decode_event
+from app.link.messages import (
+    Answer,
+    Cancel,
+    Done,
+    Free,
+    Heartbeat,
+    Hello,
+    Job,
+    Message,
+    Ready,
+    RunEvent,
+    Tell,
+    decode_event,
+)
 from app.server.questions import Questions
 from app.server.runs import ActiveRun, RunServices, open_run, status_data, worker_lost
 from app.store import events as stored_events
@@ -222,6 +235,8 @@ class Dispatcher:
             worker.devices = said.devices or worker.devices
             if said.job_id is not None:
                 await self._renew(said.job_id, said.token)
+        elif isinstance(said, Tell):
+            self.services.hub.tell(said.event, said.data, said.to)
         elif isinstance(said, Answer):
             worker.questions.take(said)
         elif isinstance(said, Done):

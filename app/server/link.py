@@ -11,6 +11,7 @@ from aiohttp import WSMsgType, web
 from app.errors import AppError, Forbidden, Unavailable
 from app.link.messages import PROTOCOL, Hello, Message, Welcome, decode, encode
 from app.server.dispatch import Worker
+from app.server.pack_catalogue import PACKS, PackCatalogue
 from app.server.security import equal
 from app.server.services import Services, services_of
 
@@ -62,7 +63,7 @@ async def link(request: web.Request) -> web.WebSocketResponse:
             if worker is not None:
                 await services.dispatcher.heard(worker, content)
             elif isinstance(content, Hello):
-                worker = await _welcome(services, SocketChannel(socket), content)
+                worker = await _welcome(services, request.app[PACKS], SocketChannel(socket), content)
             if worker is None:
                 break
     except (AppError, ConnectionError) as broken:
@@ -75,11 +76,12 @@ async def link(request: web.Request) -> web.WebSocketResponse:
     return socket
 
 
-async def _welcome(services: Services, channel: SocketChannel, hello: Hello) -> Worker | None:
+async def _welcome(services: Services, packs: PackCatalogue, channel: SocketChannel, hello: Hello) -> Worker | None:
     if hello.protocol != PROTOCOL:
         log.error("a worker speaks version %s of the protocol, this server %s", hello.protocol, PROTOCOL)
         return None
     changed = services.catalogue.learn(hello.specs, hello.failures)
+    packs.learn(hello.packs)
     worker = services.dispatcher.joined(channel, hello)
     await channel.send(Welcome(worker.id, services.dispatcher.lease_seconds))
     if changed:

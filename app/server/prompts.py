@@ -16,6 +16,7 @@ from app.errors import InvalidPrompt, InvalidRequest
 from app.graph.json_values import is_dict
 from app.graph.prompt import parse_prompt, prompt_to_json
 from app.graph.validate import Validated, validate
+from app.server.pack_proxy import seen_by_packs
 from app.server.replies import flag, read_object, reply, shorten, text_list
 from app.server.runs import exec_info
 from app.server.services import Services, services_of
@@ -46,6 +47,7 @@ async def post_prompt(request: web.Request) -> web.Response:
     earlier = await services.database.read(lambda connection: jobs.earlier_answer(connection, keys, digest))
     if earlier is not None:
         return reply(earlier)
+    body = await seen_by_packs(request, body)
     specs = await services.catalogue.ready(services.settings.serve.node_wait_seconds)
     targets = text_list(body, "partial_execution_targets")
     valid = await asyncio.to_thread(_validated, services, body, specs, targets)

@@ -37,7 +37,7 @@ def routes() -> list[web.RouteDef]:
 
 async def get_index(_: web.Request) -> web.StreamResponse:
     """The editor."""
-    return _file(WEB_ROOT / "index.html")
+    return file_response(WEB_ROOT / "index.html")
 
 
 async def get_asset(request: web.Request) -> web.StreamResponse:
@@ -45,10 +45,11 @@ async def get_asset(request: web.Request) -> web.StreamResponse:
     name = request.match_info["path"]
     if any(part.startswith(".") for part in name.split("/")):
         raise Missing(f"There is nothing at {request.path[:200]!r}.")
-    return _file(inside(WEB_ROOT, name))
+    return file_response(inside(WEB_ROOT, name))
 
 
-def _file(path: Path) -> web.StreamResponse:
+def file_response(path: Path) -> web.StreamResponse:
+    """A file as an answer, under a type that does not depend on the system. Raises Missing."""
     if not path.is_file():
         raise Missing(f"There is nothing at /{path.name[:200]}.", remedy="The API is described in docs/.")
     kind = _TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"

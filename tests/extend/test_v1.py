@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from app.engine.node import Blocker, Returned
-from app.extend.v1 import PROBE, V1Node, v1_nodes, v1_spec
+from app.extend.classes import pack_nodes
+from app.extend.v1 import PROBE, V1Node, v1_spec
 from app.graph.spec import spec_from_json, spec_to_json
 
 
@@ -226,4 +227,4 @@ def test_without_a_check_all_lazy_inputs_are_needed() -> None:
 
 
 def test_a_module_without_mappings_has_no_nodes() -> None:
-    assert v1_nodes(ModuleType("empty"), "custom_nodes.empty") == {}
+    assert pack_nodes(ModuleType("empty"), "custom_nodes.empty") == {}

@@ -1,0 +1,1 @@
+"""`comfy`: models, samplers and tools, as packs know them."""

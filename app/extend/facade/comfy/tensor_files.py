@@ -1,0 +1,73 @@
+"""Files of tensors for packs: safetensors, and pickled files through the restricted reader only."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from app.errors import UnusableFile
+from app.weights.tensor_file import open_tensors, save_tensors
+
+SAFE = (".safetensors", ".sft")
+
+
+def load_torch_file(ckpt: str, safe_load: bool = False, device: Any = None, return_metadata: bool = False) -> Any:
+    """The tensors of a file by name, with `return_metadata` together with its header's texts (None without any).
+
+    A pickled file may hold tensors and plain containers; anything else in it is refused, whatever `safe_load` says.
+
+    Raises:
+        UnusableFile: damaged, foreign, or more than tensors.
+    """
+    path = Path(ckpt)
+    if path.suffix.lower() in SAFE:
+        tensors, metadata = _safe(path, device)
+    else:
+        tensors, metadata = _pickled(path, device), None
+    return (tensors, metadata) if return_metadata else tensors
+
+
+def _safe(path: Path, device: Any) -> tuple[dict[str, Tensor], dict[str, str] | None]:
+    try:
+        with open_tensors(path) as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
+            metadata = file.metadata()
+    except (SafetensorError, OSError) as broken:
+        raise UnusableFile(f"The file {path.name!r} cannot be read: {broken}.", remedy="Copy it again.") from broken
+    if device is not None:
+        tensors = {name: tensor.to(device) for name, tensor in tensors.items()}
+    return tensors, metadata
+
+
+def _pickled(path: Path, device: Any) -> Any:
+    try:
+        content = torch.load(path, map_location=device or "cpu", weights_only=True)
+    except Exception as broken:  # the reader tells what it refused; a damaged file may raise anything
+        raise UnusableFile(
+            f"The file {path.name!r} cannot be read safely: {broken}", remedy="Use a .safetensors version of it."
+        ) from broken
+    if isinstance(content, Mapping) and "state_dict" in content:
+        return content["state_dict"]  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(content, Mapping) and len(content) == 1:  # pyright: ignore[reportUnknownArgumentType]
+        only: Any = next(iter(content.values()))  # pyright: ignore
+        return only if isinstance(only, dict) else content  # pyright: ignore
+    return content
+
+
+def save_torch_file(sd: Mapping[str, Tensor], ckpt: str, metadata: Mapping[str, str] | None = None) -> None:
+    """Write tensors as a safetensors file."""
+    whole = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in sd.items()}
+    save_tensors(whole, Path(ckpt), dict(metadata or {}))
+
+
+def safetensors_header(safetensors_path: str, max_size: int = 100 << 20) -> bytes | None:
+    """The header of a safetensors file as JSON, None if it says to be longer than `max_size`."""
+    with open(safetensors_path, "rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        return None if length > max_size else file.read(length)

@@ -1,0 +1,1 @@
+"""`comfy_api`: the second interface for nodes, with schemas."""
