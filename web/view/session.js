@@ -1,4 +1,6 @@
 import { Scene } from "../core/geometry/scene.js";
+import { conformSockets } from "../core/graph/links.js";
+import { grownDefinition, isDynamic } from "../core/nodes/dynamic.js";
 import { Viewport } from "../core/geometry/viewport.js";
 import { readDefinitions } from "../core/nodes/definitions.js";
 import { instanceDefinitions, primitiveDefinition } from "../core/nodes/instances.js";
@@ -38,6 +40,7 @@ export class Session {
     this.problems = new Map();
     /** @type {Map<string, unknown>} "node:widget" to the value of the last run */
     this.ran = new Map();
+    document.settle = (tx) => this.#settle(tx);
     this.scene = new Scene(
       document.graph,
       (node) => this.definitionFor(node),
@@ -57,9 +60,27 @@ export class Session {
    */
   definitionFor(node) {
     const def = this.definition(node.type);
-    return def && node.type === "PrimitiveNode"
+    if (!def) return undefined;
+    return node.type === "PrimitiveNode"
       ? primitiveDefinition(def, node, this.document.graph, (type) => this.definition(type))
-      : def;
+      : grownDefinition(def, node);
+  }
+
+  /**
+   * Nodes whose sockets depend on their links and choices get those that a change asks for.
+   * @param {import("../core/doc/transact.js").Transaction} tx
+   */
+  #settle(tx) {
+    const ids = new Set(
+      tx.patches.flatMap(({ kind, id, ...patch }) =>
+        kind === "node" && patch.op !== "remove" && !(patch.op === "set" && patch.path[0] === "pos") ? [id] : [],
+      ),
+    );
+    for (const id of ids) {
+      const node = tx.graph.node(id);
+      const def = node && this.definition(node.type);
+      if (node && def?.inputs.some((input) => isDynamic(input.type))) conformSockets(tx, node, def);
+    }
   }
 
   /** Whether a class is known to be missing. Before the server has said what it has, none is. @param {string} type */

@@ -22,6 +22,8 @@ export class Document {
     this.name = name;
     /** @type {string | null} the path in the user's workflow folder once it is saved there */
     this.path = null;
+    /** @type {number | null} when that file was written, as far as is known here */
+    this.stamp = null;
     this.graph = new Graph(record);
     this.history = new History();
     /** @type {Set<string>} node ids, and "group:1" and "reroute:1" for the others */
@@ -34,6 +36,8 @@ export class Document {
     this.selectionListeners = new Set();
     /** @type {Transaction | null} */
     this.open = null;
+    /** @type {((tx: Transaction) => void) | null} what follows from a change, as a part of the same step */
+    this.settle = null;
   }
 
   get dirty() {
@@ -56,6 +60,7 @@ export class Document {
     let result;
     try {
       result = work(tx);
+      if (tx.patches.length) this.settle?.(tx);
     } catch (error) {
       for (const patch of invertAll(tx.patches)) applyPatch(this.graph, patch);
       throw error;

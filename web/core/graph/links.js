@@ -1,4 +1,5 @@
 import { nextId } from "../doc/ids.js";
+import { grownDefinition, isDynamic } from "../nodes/dynamic.js";
 import { widgetSlot, widgetType } from "../nodes/widgets.js";
 import { compatible, typeName } from "./slot_types.js";
 
@@ -207,4 +208,32 @@ function idOf(graph, id) {
 /** @param {Graph} graph */
 function counterPath(graph) {
   return graph.record.state ? ["state", "lastLinkId"] : ["last_link_id"];
+}
+
+/**
+ * Bring a node's sockets in line with its choices and links: missing ones are made at the end, those that no choice wants
+ * any more go, with their links, and free ones beyond the growth go from the end.
+ * @param {Transaction} tx
+ * @param {import("../doc/schema.js").NodeRecord} node
+ * @param {import("../nodes/definitions.js").NodeDef} def its class as declared
+ */
+export function conformSockets(tx, node, def) {
+  const inputs = grownDefinition(def, node).inputs;
+  const wanted = new Set(inputs.map((input) => input.name));
+  const groups = def.inputs.filter((input) => isDynamic(input.type)).map((input) => `${input.name}.`);
+  const dead = (/** @type {import("../doc/schema.js").InputSlot} */ slot) =>
+    groups.some((group) => slot.name.startsWith(group)) && !wanted.has(slot.name);
+  for (const slot of node.inputs ?? []) if (dead(slot) && slot.link != null) disconnect(tx, Number(slot.link));
+  const present = node.inputs ?? [];
+  const kept = present.filter((slot) => !dead(slot));
+  const names = new Set(kept.map((slot) => slot.name));
+  const added = inputs
+    .filter((input) => !input.widget && !names.has(input.name))
+    .map((input) => ({ name: input.name, type: input.type, link: null, ...(input.optional ? { shape: 7 } : {}) }));
+  if (!added.length && kept.length === present.length) return;
+  tx.set("node", node.id, ["inputs"], [...kept, ...added]);
+  for (const [slot, input] of kept.entries()) {
+    const link = input.link == null ? undefined : tx.graph.links.get(Number(input.link));
+    if (link && link.target_slot !== slot) tx.set("link", link.id, ["target_slot"], slot);
+  }
 }

@@ -1,5 +1,6 @@
 import { nextId } from "../doc/ids.js";
 import { MODE, pair } from "../doc/schema.js";
+import { grownDefinition } from "../nodes/dynamic.js";
 import { layoutNode } from "../nodes/layout.js";
 import { defaultValues } from "../nodes/widgets.js";
 import { disconnect, dissolve } from "./links.js";
@@ -19,11 +20,12 @@ const PICTURE_NODES = new Set(["SaveImage", "PreviewImage", "LoadImage", "LoadIm
 
 /**
  * A new node's record, not yet in a document.
- * @param {NodeDef} def
+ * @param {NodeDef} declared
  * @param {[number, number]} pos
  * @returns {NodeRecord}
  */
-export function blankNode(def, pos) {
+export function blankNode(declared, pos) {
+  const def = grownDefinition(declared, { id: 0, type: declared.id, pos: [0, 0] });
   /** @type {NodeRecord} */
   const node = {
     id: 0,

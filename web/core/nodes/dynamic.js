@@ -1,5 +1,4 @@
 import { isObject } from "../doc/schema.js";
-import { disconnect } from "../graph/links.js";
 import { readDefinition, widgetsOfInput } from "./definitions.js";
 
 /**
@@ -9,7 +8,6 @@ import { readDefinition, widgetsOfInput } from "./definitions.js";
  * @typedef {import("./definitions.js").NodeDef} NodeDef
  * @typedef {import("./definitions.js").InputDef} InputDef
  * @typedef {import("../doc/schema.js").NodeRecord} NodeRecord
- * @typedef {import("../doc/transact.js").Transaction} Transaction
  * @typedef {{node: NodeRecord, at: number, depth: number}} Reader at: the place of the next widget's value in the node's list
  */
 
@@ -130,32 +128,4 @@ function chosen(input, reader) {
 function storedValue({ widgets_values: values, widgets_values_named: named }, name, at) {
   if (isObject(named) && Object.hasOwn(named, name)) return named[name];
   return Array.isArray(values) ? values[at] : values?.[name];
-}
-
-/**
- * Bring a node's sockets in line with its choices and links: missing ones are made at the end, those that no choice wants
- * any more go, with their links, and free ones beyond the growth go from the end.
- * @param {Transaction} tx
- * @param {NodeRecord} node
- * @param {NodeDef} def its class as declared
- */
-export function conformSockets(tx, node, def) {
-  const inputs = grownDefinition(def, node).inputs;
-  const wanted = new Set(inputs.map((input) => input.name));
-  const groups = def.inputs.filter((input) => isDynamic(input.type)).map((input) => `${input.name}.`);
-  const dead = (/** @type {import("../doc/schema.js").InputSlot} */ slot) =>
-    groups.some((group) => slot.name.startsWith(group)) && !wanted.has(slot.name);
-  for (const slot of node.inputs ?? []) if (dead(slot) && slot.link != null) disconnect(tx, Number(slot.link));
-  const present = node.inputs ?? [];
-  const kept = present.filter((slot) => !dead(slot));
-  const names = new Set(kept.map((slot) => slot.name));
-  const added = inputs
-    .filter((input) => !input.widget && !names.has(input.name))
-    .map((input) => ({ name: input.name, type: input.type, link: null, ...(input.optional ? { shape: 7 } : {}) }));
-  if (!added.length && kept.length === present.length) return;
-  tx.set("node", node.id, ["inputs"], [...kept, ...added]);
-  for (const [slot, input] of kept.entries()) {
-    const link = input.link == null ? undefined : tx.graph.links.get(Number(input.link));
-    if (link && link.target_slot !== slot) tx.set("link", link.id, ["target_slot"], slot);
-  }
 }

@@ -1,5 +1,6 @@
 import { isObject } from "../doc/schema.js";
 import { compatible, typeName } from "../graph/slot_types.js";
+import { grownDefinition } from "./dynamic.js";
 import { valuePlaces } from "./values.js";
 
 /**
@@ -19,8 +20,9 @@ import { valuePlaces } from "./values.js";
  */
 export function widgetsOf(node, def) {
   if (!def) return [];
-  const places = isObject(node.widgets_values) ? null : valuePlaces(node, def.widgets);
-  return def.widgets.map((widget, index) => ({ ...widget, path: ["widgets_values", places?.[index] ?? widget.name] }));
+  const { widgets } = grownDefinition(def, node);
+  const places = isObject(node.widgets_values) ? null : valuePlaces(node, widgets);
+  return widgets.map((widget, index) => ({ ...widget, path: ["widgets_values", places?.[index] ?? widget.name] }));
 }
 
 /**
@@ -51,6 +53,7 @@ export function widgetValue(node, widget) {
 export function setWidget(tx, id, widget, value, def) {
   const node = tx.graph.node(id);
   if (!node) return;
+  if (widget.options.dynamic && def) return setChoice(tx, node, widget.name, value, def);
   let { path } = widget;
   if (path[1] === -1) {
     const all = widgetsOf(node, def);
@@ -64,6 +67,26 @@ export function setWidget(tx, id, widget, value, def) {
   }
   tx.set("node", id, path, value);
   if (isObject(node.widgets_values_named)) tx.set("node", id, ["widgets_values_named", widget.name], value);
+}
+
+/**
+ * Store a choice that brings inputs of its own: the values of what stays are kept, what comes has its defaults.
+ * @param {import("../doc/transact.js").Transaction} tx
+ * @param {NodeRecord} node
+ * @param {string} name
+ * @param {unknown} value
+ * @param {NodeDef} def its class as declared
+ */
+function setChoice(tx, node, name, value, def) {
+  const before = new Map(widgetsOf(node, def).map((widget) => [widget.name, widgetValue(node, widget)]));
+  before.set(name, value);
+  // The choice alone tells which widgets there are; those behind it follow one by one, as each may be a choice too.
+  const known = Object.fromEntries(before);
+  const { widgets } = grownDefinition(def, { ...node, widgets_values: known, widgets_values_named: undefined });
+  const after = widgets.map((widget) => [widget.name, before.get(widget.name) ?? defaultValue(widget)]);
+  const byName = isObject(node.widgets_values);
+  tx.set("node", node.id, ["widgets_values"], byName ? Object.fromEntries(after) : after.map(([, stored]) => stored));
+  if (isObject(node.widgets_values_named)) tx.set("node", node.id, ["widgets_values_named"], Object.fromEntries(after));
 }
 
 /**

@@ -1,10 +1,9 @@
 import { setWidget, widgetLinked, widgetsOf, widgetValue } from "../../core/nodes/widgets.js";
 import { pair } from "../../core/doc/schema.js";
-import { comboWidget, controlWidget } from "./choice.js";
+import { comboWidget, controlWidget, toggleWidget } from "./choice.js";
 import { colourWidget } from "./colour.js";
 import { numberWidget } from "./number.js";
 import { markdownWidget, stringWidget, textWidget } from "./text.js";
-import { toggleWidget } from "./toggle.js";
 import { uploadWidget } from "./upload.js";
 
 /**
@@ -54,7 +53,7 @@ export function makeWidget(editor, session, id, widget) {
     ),
     get: () => widgetValue(node(), now()),
     set(value, done = true) {
-      document.transact(`Set ${widget.name}`, (tx) => setWidget(tx, id, now(), value, definition()), {
+      document.transact(`Set ${widget.name}`, (tx) => setWidget(tx, id, now(), value, session.definition(node().type) ?? definition()), {
         key: `widget:${id}:${widget.name}`,
       });
       if (done) document.history.seal();
