@@ -20,7 +20,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from app.errors import InvalidPrompt, InvalidRequest
+from app.errors import InvalidPrompt, InvalidRequest, Missing
 from app.extend.packs import disabled_packs, run_prestart_scripts
 from app.graph.json_values import is_object
 from app.settings import Settings
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from app.engine.cache import Cache
     from app.engine.events import Event
     from app.engine.node import Node
+    from app.engine.site import CallSite
     from app.extend.facade.bridge import FacadeHost
     from app.extend.facade.host import Launch
-    from app.engine.site import CallSite
     from app.extend.registry import Registry
     from app.graph.prompt import Prompt
     from app.link.messages import Job
@@ -96,46 +96,6 @@ def run(settings: Settings) -> int:
     with _stopped_by_keyboard() as stopped:
         workshop.evaluate(prompt, outputs, {}, hear, stopped)
     return 1 if failed else 0
-
-
-def test(settings: Settings) -> int:
-    """Run the tests of workflows in files; a report goes to standard output, 1 says that some failed."""
-    from app.checks.cases import read_cases
-    from app.checks.session import Session
-    from app.desk import graph_file, read_json
-
-    found = [(path, read_cases(read_json(graph_file(path)), path.parent)) for path in settings.test.files]
-    with tempfile.TemporaryDirectory() as folder:
-        places = replace(settings.directories, output=Path(folder, "output"), temp=Path(folder, "temp"))
-        workshop = Workshop.build(replace(settings, directories=places))
-        with _stopped_by_keyboard() as stopped:
-            session = Session(workshop, sys.stdout, stopped, keep=settings.test.keep)
-            for path, cases in found:
-                session.run(path, cases)
-        return session.end()
-
-
-def export(settings: Settings) -> int:
-    """Write a graph in other forms: as a Python script, as the JSON of a prompt, as a saved workflow."""
-    from app.desk import graph_file, layout_of, prompt_of, read_graph
-    from app.graph.prompt import prompt_to_json
-    from app.graph.script import write_script
-    from app.graph.workflow import is_workflow
-
-    asked = settings.export
-    data, layout = read_graph(graph_file(asked.source)), layout_of(asked.source)
-    if is_workflow(data):
-        workshop = Workshop.build(settings)
-        specs = {name: node.spec for name, node in workshop.nodes.items()}
-        data = prompt_to_json(prompt_of(data, specs, workshop.file_names()))
-    if asked.workflow is not None and layout is None:
-        raise InvalidRequest(f"{asked.source.name} holds no layout.", remedy="Export it with --json.")
-    if asked.python is not None:
-        asked.python.write_text(write_script(data, layout, name=asked.python.name), "utf-8")
-    for path, written in ((asked.json, data), (asked.workflow, layout)):
-        if path is not None:
-            path.write_text(json.dumps(written, indent=2) + "\n", "utf-8")
-    return 0
 
 
 @contextmanager
@@ -223,6 +183,7 @@ class Workshop:
         from app.context.files import NodeFiles
         from app.context.models import LoadedModels
         from app.context.watched import watched
+        from app.engine.cache import Cache
         from app.extend.facade.bridge import FacadeHost
         from app.extend.facade.host import Host
         from app.extend.registry import Registry
@@ -246,7 +207,7 @@ class Workshop:
             registry=registry,
             packs=packs,
             nodes={name: watched(node, folders) for name, node in registry.nodes.items()},
-            cache=_cache(settings.engine, size_of),
+            cache=Cache(max_bytes=_cache_bytes(settings.engine.cache_gib), size_of=size_of),
             models=LoadedModels(folders, residency),
             files=NodeFiles(folders, outputs),
             pace=PreviewPace(previews),
@@ -323,18 +284,12 @@ class Workshop:
             devices=self.devices(),
             versions={"torch": torch.__version__, "python": platform.python_version()},
             failures=self.registry.failures,
+            packs={**self.packs.hello(), "packs": [pack.to_json() for pack in self.registry.packs]},
             name=platform.node(),
             process_id=os.getpid(),
         )
 
 
-def open_all_folders(settings: Settings) -> Folders:
-            packs={**self.packs.hello(), "packs": [pack.to_json() for pack in self.registry.packs]},
-    """The folders of the installation; those that users are pointed to are made."""
-    from app.store.folders import open_folders
-
-    places = settings.directories
-    folders = open_folders(
 def _launch(settings: Settings) -> Launch:
     """What the command line said, as far as packs ask."""
     from urllib.parse import urlsplit
@@ -350,6 +305,12 @@ def _launch(settings: Settings) -> Launch:
     )
 
 
+def open_all_folders(settings: Settings) -> Folders:
+    """The folders of the installation; those that users are pointed to are made."""
+    from app.store.folders import open_folders
+
+    places = settings.directories
+    folders = open_folders(
         models=places.models,
         input=places.input,
         output=places.output,
