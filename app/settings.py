@@ -1,6 +1,7 @@
 """The program's settings: one frozen object made from the command line. Nothing else reads `argv` or `environ`.
 
-The commands are `serve` (the default), `run`, `worker` and `train`; each has its own part of `Settings`.
+The commands are `serve` (the default), `run`, `worker`, `train`, `test` and `export`; each has its own part of
+`Settings`.
 """
 
 from __future__ import annotations
@@ -17,11 +18,17 @@ from typing import Any, Literal
 
 from app.errors import InvalidRequest
 
-Command = Literal["serve", "run", "worker", "train"]
+CacheMode = Literal["ram", "classic", "lru", "none"]
+Command = Literal["serve", "run", "worker", "train", "test", "export"]
 
+_CACHE_MODES = {
+    "ram": "keep as many results as --cache-gib holds (default)",
+    "classic": "keep the results of the latest graph only",
+    "none": "keep no results",
+}
 PROGRAM_DIRECTORY = Path(__file__).resolve().parent.parent
 SECRET_VARIABLE = "LOOM_WORKER_SECRET"
-_COMMANDS = ("serve", "run", "worker", "train")
+_COMMANDS = ("serve", "run", "worker", "train", "test", "export")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +50,18 @@ class DirectorySettings:
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """What evaluates graphs: used by `run` and `worker`, and handed on to workers by `serve`."""
+    """What evaluates graphs: used by `run` and `worker`, and handed on to workers by `serve`.
+
+    `cache` says which results are kept: "ram" as many as fit into `cache_gib` (a quarter of the memory), "classic"
+    those of the latest graph, "lru" the latest `cache_entries`, "none" none.
+    """
 
     device: str = "auto"
     preview_method: str = "auto"
     preview_size: int = 512
     cache_gib: float | None = None
+    cache: CacheMode = "ram"
+    cache_entries: int = 0
     load_custom_nodes: bool = True
 
     def arguments(self) -> list[str]:
@@ -56,6 +69,7 @@ class EngineSettings:
         said = ["--device", self.device, "--preview-method", self.preview_method]
         said += ["--preview-size", str(self.preview_size)]
         said += [] if self.cache_gib is None else ["--cache-gib", str(self.cache_gib)]
+        said += ["--cache-lru", str(self.cache_entries)] if self.cache == "lru" else [f"--cache-{self.cache}"]
         return said if self.load_custom_nodes else [*said, "--no-custom-nodes"]
 
 
@@ -86,6 +100,26 @@ class RunSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class TestSettings:
+    """Files of workflow tests; `keep` is where the pictures that they drew are left, None for nowhere."""
+
+    __test__ = False  # no class of tests to a test runner
+
+    files: tuple[Path, ...] = ()
+    keep: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExportSettings:
+    """A graph in a file, and what is to be written of it."""
+
+    source: Path = Path("workflow.json")
+    python: Path | None = None
+    json: Path | None = None
+    workflow: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerSettings:
     """A worker: the server that it dials. With `lifeline` it ends when its standard input is closed."""
 
@@ -105,6 +139,8 @@ class Settings:
     serve: ServeSettings = field(default_factory=ServeSettings)
     run: RunSettings = field(default_factory=RunSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
+    test: TestSettings = field(default_factory=TestSettings)
+    export: ExportSettings = field(default_factory=ExportSettings)
     train_arguments: tuple[str, ...] = ()
 
     @classmethod
@@ -135,6 +171,8 @@ class Settings:
             serve=_serve(said, environ) if said.command == "serve" else ServeSettings(),
             run=_run(said) if said.command == "run" else RunSettings(),
             worker=_worker(said, environ),
+            test=TestSettings(tuple(said.files), said.keep) if said.command == "test" else TestSettings(),
+            export=_export(said) if said.command == "export" else ExportSettings(),
             train_arguments=tuple(rest),
         )
 
@@ -181,6 +219,14 @@ def _parser() -> argparse.ArgumentParser:
     worker = commands.add_parser("worker", parents=[shared], help="evaluate graphs for a server")
     worker.add_argument("--connect", required=True, metavar="URL", help="ws://HOST:PORT/link")
     worker.add_argument("--lifeline", action="store_true", help="end when standard input is closed")
+    test = commands.add_parser("test", parents=[shared], help="run tests of workflows")
+    test.add_argument("files", type=Path, nargs="+", metavar="FILE", help="see docs/testing-workflows.md")
+    test.add_argument("--keep", type=Path, metavar="DIR", help="leave the pictures there that the tests drew")
+    export = commands.add_parser("export", parents=[shared], help="a graph as a script or as JSON")
+    export.add_argument("source", type=Path, metavar="FILE", help="a workflow, prompt, picture or exported script")
+    export.add_argument("--python", type=Path, metavar="FILE", help="write a script that builds and queues the graph")
+    export.add_argument("--json", type=Path, metavar="FILE", help="write the prompt, as POST /prompt takes it")
+    export.add_argument("--workflow", type=Path, metavar="FILE", help="write the saved workflow, with its layout")
     commands.add_parser("train", parents=[shared], help="train a model", add_help=False, allow_abbrev=False)
     return parser
 
@@ -242,7 +288,11 @@ def _directories(said: argparse.Namespace) -> DirectorySettings:
 def _engine(said: argparse.Namespace) -> EngineSettings:
     if not 16 <= said.preview_size <= 4096:
         raise InvalidRequest(f"A preview of {said.preview_size} pixels is not possible.", remedy="Use 16 to 4096.")
+    if said.cache_lru is not None and said.cache_lru < 1:
+        raise InvalidRequest(f"--cache-lru {said.cache_lru} keeps nothing.", remedy="Use 1 or more, or --cache-none.")
     return EngineSettings(
+        cache="lru" if said.cache_lru is not None else said.cache,
+        cache_entries=said.cache_lru or 0,
         device=said.device,
         preview_method=said.preview_method,
         preview_size=said.preview_size,
@@ -286,6 +336,12 @@ def _run(said: argparse.Namespace) -> RunSettings:
         seed=said.seed,
         quiet=said.quiet,
     )
+
+
+def _export(said: argparse.Namespace) -> ExportSettings:
+    if said.python is said.json is said.workflow is None:
+        raise InvalidRequest("Nothing is to be written.", remedy="Add --python FILE, --json FILE or --workflow FILE.")
+    return ExportSettings(said.source, said.python, said.json, said.workflow)
 
 
 def _change(text: str) -> tuple[tuple[str, str], Any]:

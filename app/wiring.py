@@ -11,19 +11,18 @@ import os
 import platform
 import signal
 import sys
+import tempfile
 import uuid
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
-from random import Random
 from typing import TYPE_CHECKING, Any
 
-from app.errors import InvalidPrompt, InvalidRequest, Missing
+from app.errors import InvalidPrompt, InvalidRequest
 from app.extend.packs import disabled_packs, run_prestart_scripts
 from app.graph.json_values import is_object
-from app.settings import Settings
+from app.settings import CacheMode, EngineSettings, Settings
 
 if TYPE_CHECKING:
     import torch
@@ -54,7 +53,7 @@ CACHE_SHARE = 0.25  # of main memory, for results of nodes
 
 def dispatch(settings: Settings) -> int:
     """Do what the command line asks for and give the exit status. Raises AppError with a remedy."""
-    commands = {"serve": serve, "run": run, "worker": worker, "train": train}
+    commands = {"serve": serve, "run": run, "worker": worker, "train": train, "test": test, "export": export}
     return commands[settings.command](settings)
 
 
@@ -74,10 +73,11 @@ def train(settings: Settings) -> int:
 
 def run(settings: Settings) -> int:
     """Evaluate one graph in this process; the paths of what it saved go to standard output."""
+    from app.desk import graph_file
     from app.engine.events import NodeFinished, RunFailed, RunInterrupted
     from app.terminal import RunReport
 
-    _prompt_file(settings)  # a wrong name is told at once, not after the tensor library has been loaded
+    graph_file(settings.run.workflow)  # a wrong name is told at once, not after the tensor library has been loaded
     workshop = Workshop.build(settings)
     for failure in workshop.registry.failures:
         sys.stderr.write(f"{failure['message']}\n")
@@ -96,6 +96,46 @@ def run(settings: Settings) -> int:
     with _stopped_by_keyboard() as stopped:
         workshop.evaluate(prompt, outputs, {}, hear, stopped)
     return 1 if failed else 0
+
+
+def test(settings: Settings) -> int:
+    """Run the tests of workflows in files; a report goes to standard output, 1 says that some failed."""
+    from app.checks.cases import read_cases
+    from app.checks.session import Session
+    from app.desk import graph_file, read_json
+
+    found = [(path, read_cases(read_json(graph_file(path)), path.parent)) for path in settings.test.files]
+    with tempfile.TemporaryDirectory() as folder:
+        places = replace(settings.directories, output=Path(folder, "output"), temp=Path(folder, "temp"))
+        workshop = Workshop.build(replace(settings, directories=places))
+        with _stopped_by_keyboard() as stopped:
+            session = Session(workshop, sys.stdout, stopped, keep=settings.test.keep)
+            for path, cases in found:
+                session.run(path, cases)
+        return session.end()
+
+
+def export(settings: Settings) -> int:
+    """Write a graph in other forms: as a Python script, as the JSON of a prompt, as a saved workflow."""
+    from app.desk import graph_file, layout_of, prompt_of, read_graph
+    from app.graph.prompt import prompt_to_json
+    from app.graph.script import write_script
+    from app.graph.workflow import is_workflow
+
+    asked = settings.export
+    data, layout = read_graph(graph_file(asked.source)), layout_of(asked.source)
+    if is_workflow(data):
+        workshop = Workshop.build(settings)
+        specs = {name: node.spec for name, node in workshop.nodes.items()}
+        data = prompt_to_json(prompt_of(data, specs, workshop.file_names()))
+    if asked.workflow is not None and layout is None:
+        raise InvalidRequest(f"{asked.source.name} holds no layout.", remedy="Export it with --json.")
+    if asked.python is not None:
+        asked.python.write_text(write_script(data, layout, name=asked.python.name), "utf-8")
+    for path, written in ((asked.json, data), (asked.workflow, layout)):
+        if path is not None:
+            path.write_text(json.dumps(written, indent=2) + "\n", "utf-8")
+    return 0
 
 
 @contextmanager
@@ -183,7 +223,6 @@ class Workshop:
         from app.context.files import NodeFiles
         from app.context.models import LoadedModels
         from app.context.watched import watched
-        from app.engine.cache import Cache
         from app.extend.facade.bridge import FacadeHost
         from app.extend.facade.host import Host
         from app.extend.registry import Registry
@@ -207,7 +246,7 @@ class Workshop:
             registry=registry,
             packs=packs,
             nodes={name: watched(node, folders) for name, node in registry.nodes.items()},
-            cache=Cache(max_bytes=_cache_bytes(settings.engine.cache_gib), size_of=size_of),
+            cache=_cache(settings.engine, size_of),
             models=LoadedModels(folders, residency),
             files=NodeFiles(folders, outputs),
             pace=PreviewPace(previews),
@@ -246,6 +285,12 @@ class Workshop:
 
         pace = self.pace if previews else PreviewPace(0)
         return NodeContext(site.node_id, self.models, self.files, emit, interrupted, pace, site.list_index)
+
+    def file_names(self) -> Mapping[str, Sequence[Any]]:
+        """The names of files by folder, for combos that list one."""
+        from app.store.folders import FileNames
+
+        return FileNames(self.folders)
 
     def asked(self, about: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
         """The answer to a question of the server; "forecast" of a prompt and outputs gives what is expected of nodes.
@@ -322,64 +367,38 @@ def open_all_folders(settings: Settings) -> Folders:
     return folders
 
 
+def _cache(engine: EngineSettings, size_of: Callable[[object], int]) -> Cache:
+    from app.engine.cache import Cache
+
+    most: dict[CacheMode, int | None] = {"ram": None, "classic": None, "lru": engine.cache_entries, "none": 0}
+    return Cache(
+        max_bytes=_cache_bytes(engine.cache_gib),
+        max_entries=most[engine.cache],
+        latest_only=engine.cache == "classic",
+        size_of=size_of,
+    )
+
+
 def _cache_bytes(gib: float | None) -> int:
     from app.memory.devices import main_memory
 
     return int(gib * (1 << 30)) if gib is not None else max(1 << 30, int(main_memory()[0] * CACHE_SHARE))
 
 
-def _prompt_file(settings: Settings) -> Path:
-    path = settings.run.workflow
-    if not path.is_file():
-        raise Missing(f"There is no file {str(path)!r}.", remedy="Give a workflow, or a picture that holds one.")
-    return path
-
-
 def _asked(settings: Settings, workshop: Workshop) -> tuple[Prompt, list[str]]:
     """The prompt of the file with the command line's changes, validated, and its output nodes."""
-    from app.graph.prompt import Prompt, parse_prompt
+    from app.desk import changed, prompt_of, read_graph
     from app.graph.validate import validate
-    from app.graph.wildcards import resolve_prompt
-    from app.graph.workflow import is_workflow, workflow_to_prompt
-    from app.store.folders import FileNames
     from app.terminal import error_text
 
-    data = _read_graph(_prompt_file(settings))
     specs = {name: node.spec for name, node in workshop.nodes.items()}
-    files = FileNames(workshop.folders)
-    prompt = workflow_to_prompt(data, specs, files, datetime.now()) if is_workflow(data) else parse_prompt(data)
-    if is_workflow(data):
-        # A saved workflow has its texts as a person wrote them; one seed gives one choice of words.
-        prompt = resolve_prompt(prompt, specs, Random(settings.run.seed).randrange)
-    nodes = {name: replace(node, inputs=dict(node.inputs)) for name, node in prompt.nodes.items()}
-    for (node_id, name), value in settings.run.changes.items():
-        if node_id not in nodes or name not in nodes[node_id].inputs:
-            there = [f"{each}.{port}" for each, node in nodes.items() for port in node.inputs]
-            raise InvalidRequest(f"There is no input {node_id}.{name}.", remedy=f"There is: {', '.join(there)}.")
-        nodes[node_id].inputs[name] = value
-    if settings.run.seed is not None:
-        for node in nodes.values():
-            seeds = {name for name in ("seed", "noise_seed") if isinstance(node.inputs.get(name), int)}
-            node.inputs.update(dict.fromkeys(seeds, settings.run.seed))
-    validated = validate(Prompt(nodes), specs, files)
+    files = workshop.file_names()
+    prompt = prompt_of(read_graph(settings.run.workflow), specs, files)
+    validated = validate(changed(prompt, settings.run.changes, settings.run.seed), specs, files)
     if validated.node_errors:
         partial = InvalidPrompt("Some outputs cannot run.", node_errors=validated.node_errors)
         sys.stderr.write(f"{error_text(partial)}\n")
     return validated.prompt, list(validated.outputs)
-
-
-def _read_graph(path: Path) -> Any:
-    if path.suffix.lower() in (".png", ".webp", ".jpg", ".jpeg"):
-        from app.images.metadata import read_graph
-
-        graph = read_graph(path)
-        if graph is None:
-            raise InvalidRequest(f"{path.name} holds no workflow.", remedy="Use a picture that Latent Loom has saved.")
-        return graph
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise InvalidRequest(f"{path.name} is no JSON: {error}", remedy="Save the workflow again.") from error
 
 
 def _tell_files(workshop: Workshop, ui: Mapping[str, list[Any]]) -> None:

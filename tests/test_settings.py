@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import InvalidRequest
-from app.settings import PROGRAM_DIRECTORY, Settings, is_loopback
+from app.settings import PROGRAM_DIRECTORY, SECRET_VARIABLE, Settings, is_loopback
 
 
 def test_no_words_serve_on_loopback() -> None:
@@ -123,3 +123,34 @@ def test_unknown_words_end_the_program(capsys: pytest.CaptureFixture[str]) -> No
 def test_training_words_are_not_taken_for_shortened_options_of_ours() -> None:
     words = ["--output", "model.safetensors", "--second-minutes", "2"]
     assert list(Settings.from_arguments(["train", "scenes", *words]).train_arguments) == ["scenes", *words]
+
+
+@pytest.mark.parametrize(
+    ("words", "mode", "entries"),
+    [
+        ([], "ram", 0),
+        (["--cache-ram"], "ram", 0),
+        (["--cache-classic"], "classic", 0),
+        (["--cache-lru", "7"], "lru", 7),
+        (["--cache-none"], "none", 0),
+    ],
+)
+def test_which_results_are_kept_is_handed_on_to_workers(words: list[str], mode: str, entries: int) -> None:
+    said = Settings.from_arguments(words, {})
+    assert (said.engine.cache, said.engine.cache_entries) == (mode, entries)
+    worker = Settings.from_arguments(said.worker_arguments("ws://x/link"), {SECRET_VARIABLE: "s"})
+    assert worker.engine == said.engine
+
+
+def test_an_empty_cache_is_asked_for_by_its_name() -> None:
+    with pytest.raises(InvalidRequest, match="keeps nothing"):
+        Settings.from_arguments(["--cache-lru", "0"], {})
+
+
+def test_tests_and_exports_are_read(tmp_path: Path) -> None:
+    said = Settings.from_arguments(["test", "a.json", "b.json", "--keep", "k"], {})
+    assert (said.test.files, said.test.keep) == ((Path("a.json"), Path("b.json")), Path("k"))
+    said = Settings.from_arguments(["export", "a.png", "--python", "a.py"], {})
+    assert (said.export.source, said.export.python, said.export.json) == (Path("a.png"), Path("a.py"), None)
+    with pytest.raises(InvalidRequest, match="Nothing is to be written"):
+        Settings.from_arguments(["export", "a.png"], {})

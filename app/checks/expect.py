@@ -23,7 +23,7 @@ def unmet(expected: Expectation, outcome: Outcome, folder: Path) -> str | None:
     if outcome.problem is not None and expected.word != "error":
         node, message = outcome.problem
         return f"the run failed{f' at node {node}' if node else ''}: {message}"
-    if expected.node and expected.node not in outcome.known:
+    if expected.node and outcome.known and expected.node not in outcome.known:
         return f"the graph has no node {expected.node}; it has {', '.join(sorted(outcome.known))}"
     return _CHECKS[expected.word](expected, outcome, folder)
 

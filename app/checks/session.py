@@ -17,7 +17,7 @@ from app.desk import changed, graph_file, prompt_of, read_graph
 from app.engine.cache import Cache
 from app.engine.events import Event, NodeFinished
 from app.engine.node import Node
-from app.errors import AppError
+from app.errors import AppError, InvalidPrompt
 from app.graph.prompt import Prompt
 from app.graph.spec import NodeSpec
 from app.graph.validate import Validated, validate
@@ -139,7 +139,10 @@ class Session:
         specs: dict[str, NodeSpec] = {name: node.spec for name, node in self.bench.nodes.items()}
         data = read_graph(graph_file(case.source)) if isinstance(case.source, Path) else case.source
         files = self.bench.file_names()
-        return validate(changed(prompt_of(data, specs, files), case.changes, case.seed), specs, files)
+        valid = validate(changed(prompt_of(data, specs, files), case.changes, case.seed), specs, files)
+        if valid.node_errors:  # a server would run the rest of the graph; a test is about all of it
+            raise InvalidPrompt("Some outputs cannot run.", node_errors=valid.node_errors)
+        return valid
 
     def _copy(self, outcome: Outcome, name: str) -> None:
         folder = Path(self.keep or "", "".join(c if c.isalnum() or c in " -_" else "_" for c in name))
