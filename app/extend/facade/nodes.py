@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -18,6 +19,8 @@ from app.extend.facade.latent_preview import prepare_callback
 from app.extend.facade.native_classes import class_of
 from app.images.encoding import encode, metadata_texts
 
+# Where the package of this name is, for whoever loads built-in nodes once more in the same process.
+__path__ = [str(Path(__file__).parents[3] / "nodes")]
 MAX_RESOLUTION = 16384
 
 
