@@ -3,8 +3,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
-from app.errors import Missing, UnusableFile
+from app.diffusion.models.autoencoder_kl import AutoencoderConfig, AutoencoderKL
+from app.errors import InvalidRequest, Missing, UnknownFamily, UnusableFile
 from app.settings import Settings
 
 
@@ -32,3 +35,59 @@ def test_a_damaged_file_is_told_by_name(bench: Any, installation: Settings, cont
 def test_a_missing_file_is_told(bench: Any) -> None:
     with pytest.raises(Missing, match=r"gone\.safetensors"):
         bench("CheckpointLoaderSimple", ckpt_name="gone.safetensors")
+
+
+def test_averaged_weights_that_there_are_not(bench: Any) -> None:
+    with pytest.raises(InvalidRequest, match="no averaged"):
+        bench("LoomCheckpointLoaderEMA", ckpt_name="tiny.safetensors")
+
+
+def test_a_configuration_is_not_needed(bench: Any) -> None:
+    model, _, vae = bench("CheckpointLoader", config_name="v1.yaml", ckpt_name="tiny.safetensors")
+    assert model.family == "tiny"
+    assert vae.factor == 8
+
+
+def test_parts_are_saved_loaded_and_draw_the_same(bench: Any, installation: Settings) -> None:
+    model, clip, vae = bench("CheckpointLoaderSimple", ckpt_name="tiny.safetensors")
+    for node, folder, inputs in (
+        ("ModelSave", "diffusion_models", {"model": model}),
+        ("VAESave", "vae", {"vae": vae}),
+        ("CheckpointSave", "checkpoints", {"model": model, "clip": clip, "vae": vae}),
+    ):
+        returned = bench.returned(node, **inputs, prompt={"1": {"class_type": node, "inputs": {}}})
+        published = bench.workshop.outputs.publish_ui(returned.ui, "job", "1")["models"][0]
+        assert published["subfolder"] == folder
+        assert (installation.directories.output / folder / published["filename"]).is_file()
+    again = bench("UNETLoader", unet_name="LatentLoom_00001_.safetensors", weight_dtype="default")
+    state, expected = again.network.state_dict(), model.network.state_dict()
+    assert all(torch.equal(state[key], expected[key]) for key in expected)
+    picture = torch.rand(1, 32, 32, 3)
+    loaded = bench("CheckpointLoaderSimple", ckpt_name="LatentLoom_00001_.safetensors")
+    assert torch.equal(loaded[2].encode(picture), vae.encode(picture))
+
+
+def test_a_vae_is_read_off_its_file(bench: Any, installation: Settings) -> None:
+    config = AutoencoderConfig(channels=32, channel_mult=(1, 2), num_res_blocks=1)
+    folder = installation.directories.base / "models" / "vae"
+    folder.mkdir(exist_ok=True)
+    torch.save(AutoencoderKL(config).state_dict(), folder / "small.pt")
+    assert bench("VAELoader", vae_name="small.pt").factor == 2
+
+
+def test_a_folder_of_parts_is_listed_by_its_name(bench: Any, installation: Settings) -> None:
+    folder = installation.directories.base / "models" / "diffusers" / "my-model"
+    (folder / "unet").mkdir(parents=True)
+    (folder / "model_index.json").write_text("{}")
+    assert bench.workshop.folders.names("diffusers") == ("my-model",)
+    with pytest.raises(Missing, match="my-model/unet holds no weights") as told:
+        bench("DiffusersLoader", model_path="my-model")
+    assert told.value.input_name == "model_path"
+
+
+def test_a_file_in_the_wrong_slot_is_told_where_it_belongs(bench: Any, installation: Settings) -> None:
+    folder = installation.directories.base / "models" / "checkpoints"
+    save_file({"lora_unet_x.lora_down.weight": torch.zeros(2, 2)}, folder / "style.safetensors")
+    with pytest.raises(UnknownFamily, match="LoRA") as told:
+        bench("CheckpointLoaderSimple", ckpt_name="style.safetensors")
+    assert "models/loras" in told.value.remedy
