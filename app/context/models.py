@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
+from app.context.text import TextFiles
+from app.diffusion.conditioning.text_encoder import PromptEncoder
 from app.diffusion.first_stage import FirstStage
 from app.diffusion.model import DiffusionModel
 from app.errors import AppError
@@ -20,6 +22,7 @@ from app.memory.sizes import size_of
 from app.store.folders import Folders
 from app.weights.checkpoint import Checkpoint, load_checkpoint
 from app.weights.separate import load_first_stage, load_folder, load_network
+from app.weights.text_files import check_towers
 
 DEFAULT_BYTES = 32 << 30
 
@@ -51,7 +54,8 @@ class LoadedModels:
         self._folders = folders
         self._residency = residency
         self._max_bytes = max_bytes
-        self._loaders = loaders or Loaders()
+        self._texts = TextFiles(folders)
+        self._loaders = loaders or Loaders(self._texts.checkpoint)
         self._loaded: OrderedDict[tuple[str, Stamp], tuple[Any, int]] = OrderedDict()
 
     def checkpoint(self, name: str, *, ema: bool = False) -> Checkpoint:
@@ -69,6 +73,13 @@ class LoadedModels:
     def vae(self, name: str) -> FirstStage:
         """See `protocol.Models`."""
         return self.loaded("vae", name, self._loaders.first_stage, "vae_name")
+
+    def text_encoder(self, names: Mapping[str, str], kind: str) -> PromptEncoder:
+        """See `protocol.Models`."""
+        paths = {each: self._path("text_encoders", name, each) for each, name in names.items()}
+        check_towers(kind, [self._texts.told(path) for path in paths.values()])
+        towers = [self.loaded("text_encoders", name, self._texts.tower, each) for each, name in names.items()]
+        return self._texts.encoder(kind, towers)
 
     def folder(self, name: str) -> Checkpoint:
         """See `protocol.Models`."""
@@ -98,6 +109,13 @@ class LoadedModels:
         """Forget all models and empty the device."""
         self._residency.release()
         self._loaded.clear()
+
+    def _path(self, kind: str, name: str, input_name: str) -> Path:
+        try:
+            return self._folders.model(kind, name)
+        except AppError as error:
+            error.input_name = error.input_name or input_name
+            raise
 
     def _keep(self, key: tuple[str, Stamp], path: Path, load: Callable[[Path], Any]) -> None:
         for old in [old for old in self._loaded if old[0] == key[0] and old[1][0] == path]:

@@ -40,6 +40,18 @@ class Models(Protocol):
         """As `checkpoint`, a VAE alone from the folder of VAEs."""
         ...
 
+    def text_encoder(self, names: Mapping[str, str], kind: str) -> PromptEncoder:
+        """Text towers from the folder of text encoders, one a file, as the encoder of a kind of model.
+
+        `names` are by the input that errors name; `kind` is stable_diffusion, sdxl, sd3 or flux.
+
+        Raises:
+            Missing: no such file, or no vocabulary for T5.
+            UnusableFile, UnknownFamily: a damaged file or one without a text tower.
+            InvalidRequest: towers that do not make an encoder of that kind.
+        """
+        ...
+
     def folder(self, name: str) -> Checkpoint:
         """As `checkpoint`, a folder of parts in diffusers' form."""
         ...

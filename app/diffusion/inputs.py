@@ -164,8 +164,9 @@ class FluxInputs:
             "context": fitting(features, config.context_width),
             "vector": _pooled(said, config.vector_width),
         }
-        if config.guidance:
-            inputs["guidance"] = torch.full((1,), float(said.get("guidance", GUIDANCE)))
+        guidance = said.get("guidance", GUIDANCE)
+        if config.guidance and guidance is not None:
+            inputs["guidance"] = torch.full((1,), float(guidance))
         wanted = config.in_channels - config.out_channels
         if wanted:
             inputs["concat"] = self._further_channels(said, like, wanted)

@@ -17,7 +17,7 @@ from app.diffusion.conditioning.encoders import (
     sd3_encoder,
     sdxl_encoder,
 )
-from app.diffusion.conditioning.text_encoder import PromptEncoder, Words
+from app.diffusion.conditioning.text_encoder import PromptEncoder, TextTower, Words
 from app.diffusion.models.bert import Bert
 from app.diffusion.models.clip_text import ClipText
 from app.diffusion.models.t5 import T5Encoder
@@ -61,92 +61,110 @@ def tower_in(file: WeightsFile) -> TowerFile:
     raise refused(file.tensors, file.name, "a text encoder", "the layers of CLIP, T5 or BERT")
 
 
-Parts = Mapping[str, TowerFile]
-
-
 @dataclass(frozen=True, slots=True)
-class Builder:
-    """Makes an encoder of towers; `folders` are where vocabularies lie."""
+class LoadedTower:
+    """A tower in memory, the file that it came from, and the tokenizer where it needs one from the user."""
 
-    folders: Sequence[Path]
-    dtype: torch.dtype = torch.float32
-
-    def clip(self, part: TowerFile) -> ClipText:
-        """A CLIP tower."""
-        return clip_tower(part.tower, part.tensors, part.file, self.dtype, part.prefix)
-
-    def t5(self, part: TowerFile) -> tuple[T5Encoder, Words]:
-        """T5 and its tokenizer; the tokenizer first, because it is missing sooner."""
-        words = find_words("t5", self.folders, part.tensors)
-        return t5_tower(part.tensors, part.file, part.prefix), words
-
-    def bert(self, part: TowerFile) -> tuple[Bert, Words]:
-        """BERT and its tokenizer."""
-        words = find_words("bert", self.folders)
-        return bert_tower(part.tensors, part.file, self.dtype, part.prefix), words
+    file: str
+    tower: str
+    model: TextTower
+    words: Words | None = None
 
 
-def _sd3(build: Builder, parts: Parts) -> PromptEncoder:
-    clip_l, clip_g = (build.clip(parts[name]) if name in parts else None for name in ("l", "g"))
-    return sd3_encoder(clip_l, clip_g, build.t5(parts["t5xxl"]) if "t5xxl" in parts else None)
+def load_tower(part: TowerFile, folders: Sequence[Path], dtype: torch.dtype = torch.float32) -> LoadedTower:
+    """The tower of a file; `folders` are where vocabularies lie.
+
+    Raises:
+        Missing: no vocabulary for T5 or BERT, told before the weights are read.
+        UnusableFile: a tower or a vocabulary that cannot be used.
+    """
+    if part.tower == "t5xxl":
+        words = find_words("t5", folders, part.tensors)
+        return LoadedTower(part.file, part.tower, t5_tower(part.tensors, part.file, part.prefix), words)
+    if part.tower == "bert":
+        words = find_words("bert", folders)
+        return LoadedTower(part.file, part.tower, bert_tower(part.tensors, part.file, dtype, part.prefix), words)
+    return LoadedTower(part.file, part.tower, clip_tower(part.tower, part.tensors, part.file, dtype, part.prefix))
 
 
-Make = Callable[[Builder, Parts], PromptEncoder]
+class Towers:
+    """Loaded towers by kind."""
+
+    def __init__(self, towers: Sequence[LoadedTower]) -> None:
+        self.clip = {each.tower: each.model for each in towers if isinstance(each.model, ClipText)}
+        t5 = [(each.model, each.words) for each in towers if isinstance(each.model, T5Encoder) and each.words]
+        bert = [(each.model, each.words) for each in towers if isinstance(each.model, Bert) and each.words]
+        self.t5, self.bert = (t5[0] if t5 else None), (bert[0] if bert else None)
+
+
+def _single(towers: Towers) -> PromptEncoder:
+    if towers.bert:
+        return bert_encoder(*towers.bert)
+    ((name, tower),) = towers.clip.items()
+    return {"l": sd1_encoder, "h": sd2_encoder, "g": refiner_encoder}[name](tower)
+
+
+def _sdxl(towers: Towers) -> PromptEncoder:
+    return sdxl_encoder(towers.clip["l"], towers.clip["g"])
+
+
+def _sd3(towers: Towers) -> PromptEncoder:
+    return sd3_encoder(towers.clip.get("l"), towers.clip.get("g"), towers.t5)
+
+
+def _flux(towers: Towers) -> PromptEncoder:
+    return flux_encoder(towers.clip["l"], towers.t5) if towers.t5 else sd1_encoder(towers.clip["l"])
+
+
+Make = Callable[[Towers], PromptEncoder]
 # For each type that users choose: the sets of towers that it is made of, and how.
-MAKERS: Mapping[str, Sequence[tuple[frozenset[str], Make]]] = {
-    "stable_diffusion": (
-        (frozenset("l"), lambda build, parts: sd1_encoder(build.clip(parts["l"]))),
-        (frozenset("h"), lambda build, parts: sd2_encoder(build.clip(parts["h"]))),
-        (frozenset("g"), lambda build, parts: refiner_encoder(build.clip(parts["g"]))),
-        (frozenset({"bert"}), lambda build, parts: bert_encoder(*build.bert(parts["bert"]))),
-    ),
-    "sdxl": ((frozenset("lg"), lambda build, parts: sdxl_encoder(build.clip(parts["l"]), build.clip(parts["g"]))),),
-    "flux": (
-        (
-            frozenset({"l", "t5xxl"}),
-            lambda build, parts: flux_encoder(build.clip(parts["l"]), build.t5(parts["t5xxl"])),
-        ),
-    ),
-    "sd3": tuple(
-        (frozenset(names), _sd3)
-        for names in (
-            {"l", "g", "t5xxl"},
-            {"l", "g"},
-            {"l", "t5xxl"},
-            {"g", "t5xxl"},
-            {"l"},
-            {"g"},
-            {"t5xxl"},
-        )
+MAKERS: Mapping[str, tuple[Sequence[set[str]], Make]] = {
+    "stable_diffusion": (({"l"}, {"h"}, {"g"}, {"bert"}), _single),
+    "sdxl": (({"l", "g"},), _sdxl),
+    "flux": (({"l", "t5xxl"},), _flux),
+    "sd3": (
+        ({"l", "g", "t5xxl"}, {"l", "g"}, {"l", "t5xxl"}, {"g", "t5xxl"}, {"l"}, {"g"}, {"t5xxl"}),
+        _sd3,
     ),
 }
 
 
-def load_text_encoder(
-    paths: Sequence[Path], kind: str, folders: Sequence[Path], dtype: torch.dtype = torch.float32
-) -> PromptEncoder:
-    """One encoder from one file per tower, in any order; `kind` is one of `MAKERS`.
+def check_towers(kind: str, towers: Sequence[TowerFile | LoadedTower]) -> None:
+    """Raises InvalidRequest unless the towers, in any order, make an encoder of that kind, one of `MAKERS`."""
+    names = [each.tower for each in towers]
+    if len(set(names)) == len(names) and set(names) in MAKERS[kind][0]:
+        return
+    told = ", ".join(f"{each.file!r} holds {NAMES[each.tower]}" for each in towers)
+    sets = [" and ".join(name for tower, name in NAMES.items() if tower in wanted) for wanted in MAKERS[kind][0]]
+    raise InvalidRequest(
+        f"These files do not make a text encoder of type {kind}: {told}.",
+        remedy=f"That type takes {'; or '.join(sets)}.",
+    )
 
-    Raises:
-        Missing, UnusableFile: no file, a damaged one, or no vocabulary for T5 or BERT.
-        UnknownFamily: a file that holds no text tower.
-        InvalidRequest: towers that do not make an encoder of that kind.
-    """
-    return encoder_of_files([open_weights(path) for path in paths], kind, folders, dtype)
+
+def encoder_of_towers(kind: str, towers: Sequence[LoadedTower]) -> PromptEncoder:
+    """One encoder of several towers. Raises InvalidRequest as `check_towers` does."""
+    check_towers(kind, towers)
+    return MAKERS[kind][1](Towers(towers))
 
 
 def encoder_of_files(
     files: Sequence[WeightsFile], kind: str, folders: Sequence[Path], dtype: torch.dtype = torch.float32
 ) -> PromptEncoder:
-    """As `load_text_encoder`, from open files."""
-    found = [tower_in(file) for file in files]
-    parts = {part.tower: part for part in found}
-    makers = MAKERS[kind]
-    for towers, make in makers:
-        if towers == parts.keys() and len(found) == len(parts):
-            return make(Builder(folders, dtype), parts)
-    told = ", ".join(f"{part.file!r} holds {NAMES[part.tower]}" for part in found)
-    wanted = "; or ".join(" and ".join(NAMES[name] for name in NAMES if name in towers) for towers, _ in makers)
-    raise InvalidRequest(
-        f"These files do not make a text encoder of type {kind}: {told}.", remedy=f"That type takes {wanted}."
-    )
+    """One encoder from one file per tower, in any order; `kind` is one of `MAKERS`.
+
+    Raises:
+        Missing, UnusableFile: a damaged file, or no vocabulary for T5 or BERT.
+        UnknownFamily: a file that holds no text tower.
+        InvalidRequest: towers that do not make an encoder of that kind.
+    """
+    parts = [tower_in(file) for file in files]
+    check_towers(kind, parts)
+    return encoder_of_towers(kind, [load_tower(part, folders, dtype) for part in parts])
+
+
+def load_text_encoder(
+    paths: Sequence[Path], kind: str, folders: Sequence[Path], dtype: torch.dtype = torch.float32
+) -> PromptEncoder:
+    """As `encoder_of_files`, from files on the disk."""
+    return encoder_of_files([open_weights(path) for path in paths], kind, folders, dtype)

@@ -1,0 +1,48 @@
+"""Models that are told by text: with the vocabularies that their files lack, and with embeddings by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from app.context.embeddings import EmbeddingFolder
+from app.diffusion.conditioning.text_encoder import PromptEncoder
+from app.store.folders import Folders
+from app.weights.absent import Absent
+from app.weights.checkpoint import Checkpoint, load_checkpoint
+from app.weights.opening import open_weights
+from app.weights.text_files import LoadedTower, TowerFile, encoder_of_towers, load_tower, tower_in
+
+
+@dataclass(frozen=True, slots=True)
+class TextFiles:
+    """What reads files that hold text encoders."""
+
+    folders: Folders
+
+    @property
+    def vocabularies(self) -> Sequence[Path]:
+        """Where those of T5 and BERT lie."""
+        return self.folders.models.get("text_encoders", ())
+
+    def checkpoint(self, path: Path, dtype: torch.dtype = torch.float32, *, ema: bool = False) -> Checkpoint:
+        """As `weights.checkpoint.load_checkpoint`; its text encoder knows the user's embeddings."""
+        checkpoint = load_checkpoint(path, dtype, ema=ema, vocabularies=self.vocabularies)
+        if isinstance(checkpoint.clip, Absent):
+            return checkpoint
+        return replace(checkpoint, clip=checkpoint.clip.with_embeddings(EmbeddingFolder(self.folders)))
+
+    def told(self, path: Path) -> TowerFile:
+        """Which tower a file holds; its weights are not read."""
+        return tower_in(open_weights(path))
+
+    def tower(self, path: Path) -> LoadedTower:
+        """The tower in a file."""
+        return load_tower(self.told(path), self.vocabularies)
+
+    def encoder(self, kind: str, towers: Sequence[LoadedTower]) -> PromptEncoder:
+        """Towers as one encoder, which knows the user's embeddings."""
+        return encoder_of_towers(kind, towers).with_embeddings(EmbeddingFolder(self.folders))
