@@ -27,12 +27,21 @@ export function listenClipboard(app) {
     if (!app.session || !free(event) || !event.clipboardData) return;
     event.preventDefault();
     const [file] = event.clipboardData.files;
-    if (file) app.files?.openFile(file);
+    const target = file?.type.startsWith("image/") ? takerOf(app.session) : null;
+    if (target) app.files?.upload(app.session, target, file);
+    else if (file) app.files?.openFile(file);
     else {
       const carried = clipFromHtml(event.clipboardData.getData("text/html"));
       pasteAnything(app, carried || event.clipboardData.getData("text/plain"));
     }
   });
+}
+
+/** The one selected node, where it takes pictures. @param {import("../view/session.js").Session} session */
+function takerOf(session) {
+  const [node, ...others] = session.document.selectedNodes();
+  const takes = node && session.definitionFor(node)?.widgets.some((widget) => widget.kind === "upload");
+  return takes && !others.length ? String(node.id) : null;
 }
 
 /** Whether somebody has marked words of a message, which are then what is copied. */

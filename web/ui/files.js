@@ -24,8 +24,8 @@ export class Files {
    */
   async openFile(file, at) {
     const { app } = this;
-    const { NoGraph, readFile } = await import("../core/format/read.js");
-    const bytes = new Uint8Array(await file.arrayBuffer());
+    const { NoGraph, readBytes, readFile } = await import("../core/format/read.js");
+    const bytes = await readBytes(file);
     try {
       const { record, kind } = readFile(file.name, bytes, app.definitions);
       app.tabs.open(record, { name: file.name.replace(/\.[^.]+$/, "") });
@@ -100,6 +100,7 @@ export class Files {
         .replace(/\.json$/i, "")}.json`;
       if (path !== document.path && !(await this.#mayWrite(path))) return;
     }
+    if (path === document.path && !(await this.#isOurs(document))) return;
     const text = stringifyJson(withView(session), 2);
     try {
       await this.app.server.request(`/userdata/${encodeURIComponent(`${FOLDER}/${path}`)}?overwrite=true`, {
@@ -116,6 +117,7 @@ export class Files {
       return;
     }
     document.path = path;
+    document.stamp = await this.#stamp(path);
     document.name = path.replace(/\.json$/, "");
     document.markSaved();
     this.app.journal.snapshot(document.uid);
@@ -132,6 +134,22 @@ export class Files {
     return (
       (await askChoice("Replace?", `There is a workflow named ${path} already.`, ["Cancel", "Replace"])) === "Replace"
     );
+  }
+
+  /**
+   * Whether the file is as it was when it was read or written here; another window may have saved since.
+   * @param {import("../core/doc/document.js").Document} document
+   */
+  async #isOurs({ path, stamp }) {
+    const now = path === null ? null : await this.#stamp(path);
+    if (stamp === null || now === null || now === stamp) return true;
+    const question = `${path} was changed elsewhere since it was opened here.`;
+    return (await askChoice("Replace the newer file?", question, ["Cancel", "Replace"])) === "Replace";
+  }
+
+  /** @param {string} path @returns {Promise<number | null>} when the file was written */
+  async #stamp(path) {
+    return (await this.list()).find((file) => file.path === path)?.modified ?? null;
   }
 
   /** @returns {Promise<{path: string, modified: number}[]>} the saved workflows, newest first */
@@ -154,7 +172,9 @@ export class Files {
       const { readFile } = await import("../core/format/read.js");
       const response = await app.server.request(`/userdata/${encodeURIComponent(`${FOLDER}/${path}`)}`);
       const { record } = readFile(path, new Uint8Array(await response.arrayBuffer()), app.definitions);
-      app.tabs.open(record, { name: path.replace(/\.json$/, ""), path });
+      const stamp = await this.#stamp(path);
+      const { document } = app.tabs.open(record, { name: path.replace(/\.json$/, ""), path });
+      document.stamp = stamp;
     } catch (error) {
       app.toasts.show(`${path} could not be opened: ${/** @type {Error} */ (error).message}`, { tone: "bad" });
     }

@@ -12,7 +12,7 @@ import { uuid } from "../core/doc/ids.js";
  * Open documents in the browser's database, change by change: a crash, a closed window or a power cut loses nothing.
  * A document belongs to one window at a time.
  *
- * @typedef {{uid: string, name: string, path: string | null, record: any, sequence: number, time: number, open: boolean,
+ * @typedef {{uid: string, name: string, path: string | null, stamp?: number | null, record: any, sequence: number, time: number, open: boolean,
  *   dirty: boolean, place: number}} Entry
  * @typedef {{scale: number, offset: [number, number]}} View
  */
@@ -147,6 +147,7 @@ export class Journal {
       uid,
       name: document.name,
       path: document.path,
+      stamp: document.stamp,
       record: document.toRecord(),
       sequence: state.sequence,
       time: Date.now(),
@@ -204,6 +205,7 @@ export class Journal {
   async #rebuild(entry) {
     const document = new Document(entry.record, { uid: entry.uid, name: entry.name });
     document.path = entry.path;
+    document.stamp = entry.stamp ?? null;
     const range = IDBKeyRange.bound([entry.uid, entry.sequence + 1], [entry.uid, Infinity]);
     const database = /** @type {IDBDatabase} */ (this.database);
     const later = await done(database.transaction("patches").objectStore("patches").getAll(range));

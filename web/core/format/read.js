@@ -10,6 +10,7 @@ import { pngTexts, webpTexts } from "./png.js";
  */
 
 const SAFETENSORS_HEADER = 16 * 1024 * 1024;
+const WEIGHTS = /\.(safetensors|latent)$/i;
 
 /** A file that holds no graph. The message is for people. */
 export class NoGraph extends Error {}
@@ -38,8 +39,21 @@ export function readFile(name, bytes, definitions) {
 function embeddedTexts(name, bytes) {
   if (/\.png$/i.test(name) || bytes[0] === 137) return pngTexts(bytes);
   if (/\.webp$/i.test(name)) return webpTexts(bytes);
-  if (/\.(safetensors|latent)$/i.test(name)) return safetensorsTexts(bytes);
+  if (WEIGHTS.test(name)) return safetensorsTexts(bytes);
   return /\.(jpe?g|gif|avif|bmp|mp4|webm|mov)$/i.test(name) ? {} : null;
+}
+
+/**
+ * As much of a file as can hold a graph: of weights only the header, because the rest may be larger than the memory.
+ * @param {{name: string, size: number, slice: (from: number, to: number) => Blob, arrayBuffer: () => Promise<ArrayBuffer>}} file
+ * @returns {Promise<Uint8Array>}
+ */
+export async function readBytes(file) {
+  if (!WEIGHTS.test(file.name)) return new Uint8Array(await file.arrayBuffer());
+  const start = await file.slice(0, 8).arrayBuffer();
+  if (start.byteLength < 8) return new Uint8Array(start);
+  const length = Math.min(Number(new DataView(start).getBigUint64(0, true)), SAFETENSORS_HEADER);
+  return new Uint8Array(await file.slice(0, 8 + length).arrayBuffer());
 }
 
 /**
