@@ -38,6 +38,8 @@ export class App {
     this.files = null;
     /** @type {import("./runner.js").Runner | null} */
     this.runner = null;
+    /** @type {import("./minimap.js").Minimap | null} */
+    this.map = null;
   }
 
   /** The session in front. */
@@ -60,6 +62,9 @@ export class App {
     this.shell.update();
     await this.loadCatalogue();
     this.gallery?.load();
+    const [{ Minimap }, { welcome }] = await Promise.all([import("./minimap.js"), import("./welcome.js")]);
+    this.map = new Minimap(this);
+    welcome(this);
   }
 
   /** The parts that drawing the graph does not need, so that they do not hold it up. */
@@ -81,8 +86,12 @@ export class App {
       changed: () => {
         this.shell.update();
         this.panels.progress();
+        if (this.runner?.jobs.all.size && !this.settings.get("welcomed")) this.settings.set("welcomed", true);
       },
-      made: (file) => this.gallery?.add(file),
+      made: (file) => {
+        this.gallery?.add(file);
+        this.panels.update("pictures");
+      },
       problem: (session, text, nodes) => this.shell.problem(session, text, nodes),
       say: (text, tone) => this.toasts.show(text, { tone }),
     });
@@ -129,10 +138,11 @@ export class App {
   /** @param {string} name */
   #setting(name) {
     if (name === "links") this.editor.restyle();
-    if (name === "theme") {
+    if (name === "theme" || name === "motion") {
       applyTheme(this.settings);
       this.editor.recolour();
     }
+    this.map?.update();
     this.shell.update();
   }
 

@@ -10,9 +10,8 @@ import {
   toggleSleep,
 } from "./actions.js";
 import { keyText } from "./commands.js";
-import { makeDialog } from "./dialogs.js";
 import { commandRows, openPalette } from "./palette.js";
-import { h } from "../view/dom.js";
+import { KINDS } from "./panels.js";
 
 /**
  * The list of commands. Menus, keys, the command palette and the help all read it.
@@ -282,6 +281,19 @@ function viewCommands(app) {
       run: () => app.settings.set("strip", !app.settings.get("strip")),
     },
     {
+      id: "map",
+      group: "View",
+      label: "Show or hide the map",
+      keys: ["Shift+M"],
+      run: () => app.settings.set("map", !app.settings.get("map")),
+    },
+    {
+      id: "pause",
+      group: "Run",
+      label: "Pause the queue, or let it go on",
+      run: () => app.server.post(`/queue/${app.runner?.paused ? "resume" : "pause"}`, {}),
+    },
+    {
       id: "commands",
       group: "Help",
       label: "All commands…",
@@ -289,7 +301,21 @@ function viewCommands(app) {
       fields: true,
       run: () => openPalette({ placeholder: "What do you want to do?", find: commandRows(app.commands) }),
     },
-    { id: "shortcuts", group: "Help", label: "Keys and gestures", keys: ["?"], run: () => showKeys(app) },
+    {
+      id: "shortcuts",
+      group: "Help",
+      label: "Keys and gestures",
+      keys: ["?"],
+      run: async () => (await import("./help.js")).showKeys(app),
+    },
+    {
+      id: "settings",
+      group: "View",
+      label: "Settings…",
+      keys: ["Mod+,"],
+      fields: true,
+      run: async () => (await import("./settings_dialog.js")).showSettings(app),
+    },
   ];
 }
 
@@ -303,15 +329,10 @@ function nextLinkStyle({ settings, toasts }) {
 
 /** @param {App} app @returns {Command[]} */
 function panelCommands(app) {
-  return [
-    ["nodes", "N", "Nodes"],
-    ["workflows", "W", "Workflows"],
-    ["queue", "Q", "Queue and history"],
-    ["outline", "O", "Outline"],
-  ].map(([name, keys, label]) => ({
+  return Object.entries(KINDS).map(([name, { keys, title }]) => ({
     id: `panel-${name}`,
     group: "View",
-    label: `Panel: ${label}`,
+    label: `Panel: ${title}`,
     keys: [keys],
     run: () => app.panels.toggle(name),
   }));
@@ -384,45 +405,4 @@ function goTo(app, dx, dy) {
   if (box[0] < left || box[1] < top || box[0] + box[2] > left + width || box[1] + box[3] > top + height)
     editor.fit([best]);
   requestAnimationFrame(() => editor.nodes.mounted.get(best)?.root.focus({ preventScroll: true }));
-}
-
-/** @param {App} app */
-function showKeys(app) {
-  const gestures = [
-    ["Drag on the field", "move the view"],
-    ["Shift or Ctrl + drag", "select in a box"],
-    ["Wheel, pinch", "zoom"],
-    ["Double-click", "search for a node"],
-    ["Drag from a socket", "draw a link; let go on nothing to search"],
-    ["Shift + drag from an output", "move all its links"],
-    ["Alt + drag a node", "drag a copy"],
-    ["Alt + click a link", "add a reroute point"],
-    ["Ctrl + Alt + drag", "cut links"],
-    ["Drop a free node on a link", "insert it"],
-    ["Drag across a number", "change it; Ctrl fine, Shift coarse"],
-    ["Ctrl + ↑ ↓ in a prompt", "weight of a word"],
-    ["Ctrl while dragging", "off the grid"],
-  ];
-  const row = (/** @type {string} */ keys, /** @type {string} */ words) =>
-    h("div", { class: "key-row" }, h("kbd", {}, keys), h("span", {}, words));
-  const rows = app.commands
-    .filter((command) => command.keys && command.group !== "Move")
-    .map((command) => row((command.keys ?? []).map(keyText).join("  "), command.label));
-  const dialog = makeDialog(
-    "Keys and gestures",
-    h(
-      "div",
-      { class: "key-list" },
-      ...gestures.map(([keys, words]) => row(keys, words)),
-      ...rows,
-      row("Arrows", "go from node to node"),
-      row("Shift + arrows", "move the selection"),
-    ),
-    h(
-      "div",
-      { class: "dialog-actions" },
-      h("button", { type: "button", class: "button primary", on: { click: () => dialog.close() } }, "Close"),
-    ),
-  );
-  dialog.showModal();
 }

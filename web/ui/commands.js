@@ -37,7 +37,7 @@ function ownKeys(event) {
     );
   return (
     event.key.startsWith("Arrow") &&
-    target.closest("[role=radiogroup], [role=tree], [role=tablist], [role=menu], .combo") !== null
+    target.closest("[role=radiogroup], [role=tree], [role=tab], [role=menu], .combo") !== null
   );
 }
 

@@ -7,10 +7,11 @@ import { fill, h, iconButton } from "../view/dom.js";
  */
 
 /** @type {Record<string, {icon: string, title: string, keys: string, load: () => Promise<{makePanel: (app: import("./app.js").App) => Panel}>}>} */
-const KINDS = {
+export const KINDS = {
   nodes: { icon: "nodes", title: "Nodes", keys: "N", load: () => import("./panels/nodes.js") },
   workflows: { icon: "folder", title: "Workflows", keys: "W", load: () => import("./panels/workflows.js") },
   queue: { icon: "queue", title: "Queue and history", keys: "Q", load: () => import("./panels/queue.js") },
+  pictures: { icon: "image", title: "Pictures", keys: "I", load: () => import("./panels/pictures.js") },
   outline: { icon: "outline", title: "Outline", keys: "O", load: () => import("./panels/outline.js") },
 };
 
@@ -27,7 +28,13 @@ export class Panels {
         iconButton(icon, `${title} (${keys})`, () => this.toggle(name), { "aria-pressed": "false" }),
       ]),
     );
-    app.shell.rail.append(...this.buttons.values());
+    const command = (/** @type {string} */ id) => () => app.commands.find((each) => each.id === id)?.run();
+    app.shell.rail.append(
+      ...this.buttons.values(),
+      h("span", { class: "rail-space" }),
+      iconButton("help", "Keys and gestures (?)", command("shortcuts")),
+      iconButton("settings", "Settings (Ctrl+,)", command("settings")),
+    );
   }
 
   /** Open what was open last, where there is room. */

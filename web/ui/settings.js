@@ -2,7 +2,8 @@
  * What a person chose for this browser.
  *
  * @typedef {{theme: "system" | "dark" | "light", wheel: "auto" | "zoom" | "pan", drag: "pan" | "select", snap: boolean,
- *   links: import("../core/geometry/curves.js").LinkStyle, strip: boolean, recent: string[], panel: string}} Values
+ *   links: import("../core/geometry/curves.js").LinkStyle, motion: "system" | "reduce", map: boolean, strip: boolean,
+ *   recent: string[], panel: string, welcomed: boolean}} Values
  */
 
 const KEY = "latent-loom.settings";
@@ -14,9 +15,12 @@ const DEFAULTS = Object.freeze({
   drag: "pan",
   snap: true,
   links: "spline",
+  motion: "system",
+  map: true,
   strip: true,
   recent: [],
   panel: "",
+  welcomed: false,
 });
 
 export class Settings {
@@ -67,4 +71,5 @@ export function applyTheme(settings) {
   const choice = settings.get("theme");
   const light = choice === "light" || (choice === "system" && matchMedia("(prefers-color-scheme: light)").matches);
   document.documentElement.dataset.theme = light ? "light" : "dark";
+  document.documentElement.dataset.motion = settings.get("motion");
 }

@@ -91,10 +91,10 @@ export class Shell {
     this.rail = h("nav", { class: "rail", "aria-label": "Panels" });
     this.panel = h("aside", { class: "panel", hidden: true });
     this.strip = h("section", { class: "strip", "aria-label": "Pictures" });
-    const field = h("div", { class: "field-area" }, this.stage, this.problems, this.zoom, this.hint);
+    this.field = h("div", { class: "field-area" }, this.stage, this.problems, this.zoom, this.hint);
     body.prepend(
       this.bar,
-      h("div", { class: "middle" }, this.rail, this.panel, h("div", { class: "centre" }, field, this.strip)),
+      h("div", { class: "middle" }, this.rail, this.panel, h("div", { class: "centre" }, this.field, this.strip)),
     );
   }
 
@@ -126,6 +126,7 @@ export class Shell {
   /** The document changed. */
   edited() {
     const { session } = this.app;
+    this.app.map?.update();
     this.hint.hidden = !session || session.document.graph.nodes.size > 0;
     const [undo, redo] = this.zoom.querySelectorAll("button");
     const history = session?.document.history;
@@ -215,7 +216,6 @@ export class Shell {
 
   async #mainMenu() {
     const { openMenu } = await import("./menu.js");
-    const { settings } = this.app;
     const item = (/** @type {string} */ id) => {
       const command = /** @type {import("./commands.js").Command} */ (
         this.app.commands.find((candidate) => candidate.id === id)
@@ -227,11 +227,6 @@ export class Shell {
         disabled: command.enabled ? !command.enabled() : false,
       };
     };
-    const wheel = (/** @type {"auto" | "zoom" | "pan"} */ value, /** @type {string} */ label) => ({
-      label,
-      checked: settings.get("wheel") === value,
-      run: () => settings.set("wheel", value),
-    });
     openMenu(
       [
         item("new"),
@@ -244,26 +239,7 @@ export class Shell {
         null,
         item("commands"),
         item("shortcuts"),
-        null,
-        {
-          label: "Snap to the grid",
-          checked: settings.get("snap"),
-          run: () => settings.set("snap", !settings.get("snap")),
-        },
-        {
-          label: "Drag on the field selects",
-          checked: settings.get("drag") === "select",
-          run: () => settings.set("drag", settings.get("drag") === "select" ? "pan" : "select"),
-        },
-        wheel("auto", "Wheel zooms, trackpad pans"),
-        wheel("zoom", "Wheel always zooms"),
-        wheel("pan", "Wheel always pans"),
-        null,
-        {
-          label: "Picture strip",
-          checked: settings.get("strip"),
-          run: () => settings.set("strip", !settings.get("strip")),
-        },
+        item("settings"),
       ],
       this.menuButton,
       "Menu",

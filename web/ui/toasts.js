@@ -24,7 +24,7 @@ export class Toasts {
     const close = () => toast.remove();
     const toast = h(
       "div",
-      { class: `toast ${tone}`, role: tone === "bad" ? "alert" : "status" },
+      { class: `toast ${tone}`, role: tone === "bad" ? "alert" : null },
       icon(tone === "bad" ? "warning" : tone === "good" ? "check" : "help"),
       h("span", {}, text),
       action
@@ -50,6 +50,8 @@ export class Toasts {
       ),
     );
     this.root.append(toast);
+    // A region that comes with its words already in it is not read out everywhere; one that was there before is.
+    if (tone !== "bad") this.announce(action ? `${text} ${action.label} is offered.` : text);
     if (!stay) setTimeout(close, SHOWN_MS + text.length * 30);
     return close;
   }

@@ -1,0 +1,99 @@
+import { fill, h } from "../view/dom.js";
+import { keyText } from "./commands.js";
+import { makeDialog } from "./dialogs.js";
+
+/** All keys and gestures on one page, with a box to find one. */
+
+/** @type {[string, string][]} */
+const MOUSE = [
+  ["Drag on the field", "Move the view"],
+  ["Shift or Ctrl + drag", "Select in a box"],
+  ["Wheel", "Zoom"],
+  ["Double-click", "Search for a node"],
+  ["Right button", "Menu of what is under it"],
+  ["Drag from a socket", "Draw a link; let go on nothing to search"],
+  ["Shift + drag from an output", "Move all its links"],
+  ["Alt + drag a node", "Drag a copy"],
+  ["Alt + click a link", "Add a reroute point"],
+  ["Ctrl + Alt + drag", "Cut links"],
+  ["Drop a free node on a link", "Insert it"],
+  ["Drag across a number", "Change it; Ctrl fine, Shift coarse"],
+  ["Ctrl while dragging", "Off the grid"],
+];
+
+/** @type {[string, string][]} */
+const TOUCH = [
+  ["One finger", "Move the view, or a node"],
+  ["Two fingers", "Zoom and move"],
+  ["Rest a finger", "Menu of what is under it"],
+  ["Tap two sockets", "Join them"],
+];
+
+/** @type {[string, string][]} */
+const MORE = [
+  ["Arrows", "Go from node to node"],
+  ["Shift + arrows", "Move the selection"],
+  ["Ctrl + ↑ ↓ in a prompt", "Weight of a word"],
+  ["512*2 in a number", "Reckon"],
+];
+
+/** @param {import("./app.js").App} app */
+export function showKeys(app) {
+  const groups = new Map(/** @type {[string, [string, string][]][]} */ ([["Mouse", MOUSE]]));
+  for (const { group, keys, label } of app.commands) {
+    if (!keys || group === "Move") continue;
+    groups.set(group, [...(groups.get(group) ?? []), [keys.map(keyText).join("  "), label]]);
+  }
+  groups.set("Keyboard", MORE);
+  groups.set("Touch", TOUCH);
+  const list = h("div", { class: "key-list", tabindex: 0, role: "region", "aria-label": "Keys and gestures" });
+  const draw = (/** @type {string} */ query) =>
+    fill(
+      list,
+      ...[...groups].map(([title, rows]) => section(title, rows, query)),
+      h("p", { class: "dim key-none" }, "Nothing by that name"),
+    );
+  const search = h("input", {
+    type: "search",
+    class: "panel-search",
+    placeholder: "Find a key or what it does",
+    "aria-label": "Find a key or what it does",
+    on: { input: () => draw(search.value.trim().toLowerCase()) },
+  });
+  draw("");
+  const dialog = makeDialog(
+    "Keys and gestures",
+    search,
+    list,
+    h(
+      "div",
+      { class: "dialog-actions" },
+      h("button", { type: "button", class: "button primary", on: { click: () => dialog.close() } }, "Close"),
+    ),
+  );
+  dialog.classList.add("wide");
+  dialog.showModal();
+}
+
+/**
+ * @param {string} title
+ * @param {[string, string][]} rows
+ * @param {string} query
+ */
+function section(title, rows, query) {
+  const found = rows.filter((row) => row.join(" ").toLowerCase().includes(query));
+  if (!found.length) return null;
+  return h(
+    "section",
+    {},
+    h("h3", {}, title),
+    ...found.map(([keys, words]) =>
+      h(
+        "div",
+        { class: "key-row" },
+        h("span", {}, words),
+        h("span", { class: "keys" }, ...keys.split("  ").map((key) => h("kbd", {}, key))),
+      ),
+    ),
+  );
+}
