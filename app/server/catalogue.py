@@ -7,6 +7,7 @@ true until a worker says otherwise.
 from __future__ import annotations
 
 import asyncio
+import gzip
 import hashlib
 import json
 import logging
@@ -25,9 +26,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A body and the tag that stands for it."""
+    """A body, the same packed with gzip, and the tag that stands for it."""
 
     body: bytes
+    packed: bytes
     tag: str
 
 
@@ -88,7 +90,7 @@ class Catalogue:
         if known is None or known[0] is not self.specs or known[1] != files:
             body = to_json({name: object_info(spec, files) for name, spec in self.specs.items()}).encode()
             tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-            known = self._document = (self.specs, files, Document(body, tag))
+            known = self._document = (self.specs, files, Document(body, gzip.compress(body, 6), tag))
         return known[2]
 
     def entry(self, class_type: str) -> Mapping[str, Any]:

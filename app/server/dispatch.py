@@ -36,6 +36,7 @@ from app.store import job_queries, jobs, queue_order
 from app.store.database import Work
 from app.store.job_records import JobRecord, Submission
 from app.store.jobs import Accepted, Loss
+from app.store.queue_order import QueueState
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +98,8 @@ class Dispatcher:
     workers: dict[str, Worker] = field(default_factory=dict[str, Worker])
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
+    _queue: QueueState = field(default_factory=lambda: QueueState(0, False))
+    _unannounced: set[str] = field(default_factory=set[str])
     _announcement: asyncio.Event = field(default_factory=asyncio.Event)
     _pumping: asyncio.Event = field(default_factory=asyncio.Event)
     _closing: bool = False
@@ -133,14 +136,23 @@ class Dispatcher:
     ) -> Accepted:
         """Queue a job; it is durable when this returns. See `store.jobs.submit`."""
         keys = tuple(keys)
-        accepted = await self.services.database.write(
-            lambda connection: jobs.submit(
+
+        def write(connection: sqlite3.Connection) -> tuple[Accepted, QueueState]:
+            accepted = jobs.submit(
                 connection, submission, keys=keys, digest=digest, node_errors=node_errors, now=time.time()
             )
-        )
+            return accepted, queue_order.state(connection)
+
+        self._unannounced.add(submission.id)
+        try:
+            accepted, queue = await self.services.database.write(write)
+        finally:
+            announced = submission.id not in self._unannounced
+            self._unannounced.discard(submission.id)
         sys.audit("loom.job.accepted", submission.id)
-        if not accepted.repeated:
-            self._soon(self._announcement, self.announce)
+        if not accepted.repeated and not announced:
+            self._queue = queue
+            self._soon(self._announcement, self._announce_last)
             self._soon(self._pumping, self._pump)
         return accepted
 
@@ -202,8 +214,11 @@ class Dispatcher:
 
     async def announce(self) -> None:
         """Tell all clients that the queue is another, so that each window shows the same."""
-        queue = await self.services.database.read(queue_order.state)
-        self.services.hub.send("status", status_data(queue))
+        self._queue = await self.services.database.read(queue_order.state)
+        self.services.hub.send("status", status_data(self._queue))
+
+    async def _announce_last(self) -> None:
+        self.services.hub.send("status", status_data(self._queue))
 
     async def ask(self, about: str, data: Mapping[str, Any], seconds: float) -> Mapping[str, Any]:
         """Ask a worker, one without a job if there is one, and give its answer. Raises Unavailable."""
@@ -271,7 +286,9 @@ class Dispatcher:
 
     async def _renew(self, job_id: str, token: int) -> None:
         until = time.monotonic() + self.lease_seconds
-        await self.services.database.write(lambda connection: jobs.renew(connection, job_id, token, until))
+        await self.services.database.write(
+            lambda connection: jobs.renew(connection, job_id, token, until), lasting=False
+        )
 
     async def _pump(self) -> None:
         """Give jobs to workers for as long as there are both."""
@@ -284,9 +301,13 @@ class Dispatcher:
 
     async def _give(self, worker: Worker) -> bool:
         until = time.monotonic() + self.lease_seconds
-        record = await self.services.database.write(
-            lambda connection: jobs.claim(connection, worker.id, lease_until=until, now=time.time())
-        )
+
+        def write(connection: sqlite3.Connection) -> tuple[JobRecord | None, QueueState]:
+            record = jobs.claim(connection, worker.id, lease_until=until, now=time.time())
+            return record, queue_order.state(connection)
+
+        # Not lasting: a machine without power has forgotten the worker as well.
+        record, self._queue = await self.services.database.write(write, lasting=False)
         if record is None:
             return False
         sys.audit("loom.job.claimed", record.id)
@@ -295,7 +316,10 @@ class Dispatcher:
             await run.lost("left before it got the job", counts=False)
             return True
         worker.ready, worker.run = False, run
-        await self.announce()
+        if record.id in self._unannounced:  # taken while its submission still waits for the disk
+            self._unannounced.discard(record.id)
+            self.services.hub.send("status", status_data(self._queue))
+        self.services.hub.send("status", status_data(self._queue))
         run.begin()
         order = Job(record.id, record.token, record.prompt, record.outputs, record.extra_data, record.client_id)
         with contextlib.suppress(ConnectionError):  # then its connection ends, and `left` queues the job again

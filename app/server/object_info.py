@@ -28,9 +28,12 @@ async def get_object_info(request: web.Request) -> web.Response:
     headers = {"ETag": document.tag, "Cache-Control": "no-cache"}
     if document.tag in [tag.strip() for tag in request.headers.get("If-None-Match", "").split(",")]:
         return web.Response(status=304, headers=headers)
-    response = web.Response(body=document.body, content_type="application/json", charset="utf-8", headers=headers)
-    response.enable_compression()
-    return response
+    body = document.body
+    if "gzip" in request.headers.get("Accept-Encoding", ""):
+        headers["Content-Encoding"] = "gzip"
+        body = document.packed
+    headers["Vary"] = "Accept-Encoding"
+    return web.Response(body=body, content_type="application/json", charset="utf-8", headers=headers)
 
 
 async def get_one(request: web.Request) -> web.Response:

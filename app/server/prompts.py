@@ -7,14 +7,16 @@ import hashlib
 import json
 import time
 import uuid
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, TypeVar
 
 from aiohttp import web
 
 from app.errors import InvalidPrompt, InvalidRequest
 from app.graph.json_values import is_dict
 from app.graph.prompt import parse_prompt, prompt_to_json
+from app.graph.spec import NodeSpec
 from app.graph.validate import Validated, validate
 from app.server.pack_proxy import seen_by_packs
 from app.server.replies import flag, read_object, reply, shorten, text_list
@@ -26,6 +28,11 @@ from app.store.queue_order import MOST_URGENCY
 
 SECRETS = ("auth_token_comfy_org", "api_key_comfy_org")
 _LONGEST_ID = 200
+_LONG = 1 << 16
+_FEW_NODES = 64
+
+A = TypeVar("A")
+T = TypeVar("T")
 
 
 def routes() -> list[web.RouteDef]:
@@ -43,14 +50,15 @@ async def post_prompt(request: web.Request) -> web.Response:
     services = services_of(request)
     body = await read_object(request)
     keys = _keys(request.headers.get("Idempotency-Key"), body)
-    digest = await asyncio.to_thread(_digest, body)
-    earlier = await services.database.read(lambda connection: jobs.earlier_answer(connection, keys, digest))
-    if earlier is not None:
-        return reply(earlier)
+    digest = await _aside(_digest, body, brief=(request.content_length or _LONG) < _LONG)
+    if keys:
+        earlier = await services.database.read(lambda connection: jobs.earlier_answer(connection, keys, digest))
+        if earlier is not None:
+            return reply(earlier)
     body = await seen_by_packs(request, body)
     specs = await services.catalogue.ready(services.settings.serve.node_wait_seconds)
     targets = text_list(body, "partial_execution_targets")
-    valid = await asyncio.to_thread(_validated, services, body, specs, targets)
+    valid = await _aside(partial(_validated, services, body, specs), targets, brief=_is_brief(body, specs))
     submission = _submission(body, valid)
     accepted = await services.dispatcher.submit(
         submission, keys=keys or (f"id {submission.id}",), digest=digest, node_errors=valid.node_errors
@@ -70,6 +78,20 @@ def urgency(value: object) -> int:
             remedy="Use 0, or leave it out.",
         )
     return value
+
+
+async def _aside(work: Callable[[A], T], argument: A, *, brief: bool) -> T:
+    """Work in a thread, so that other requests go on; what is brief costs less than the way to a thread and back."""
+    return work(argument) if brief else await asyncio.to_thread(work, argument)
+
+
+def _is_brief(body: Mapping[str, Any], specs: Mapping[str, NodeSpec]) -> bool:
+    """Whether a graph is validated in no time: a few nodes, and no directories to look into."""
+    nodes = body.get("prompt")
+    if not is_dict(nodes) or len(nodes) > _FEW_NODES:
+        return False
+    kinds = {kind for node in nodes.values() if is_dict(node) and isinstance(kind := node.get("class_type"), str)}
+    return not any(port.folder for kind in kinds if kind in specs for port in specs[kind].inputs)
 
 
 def _digest(body: Mapping[str, Any]) -> str:

@@ -34,7 +34,7 @@ async def websocket(request: web.Request) -> web.WebSocketResponse:
     """Talk with one client for as long as it is connected. With `since` it first gets what it missed of its jobs."""
     services = services_of(request)
     since = whole_number(request.query.get("since"), "since", None, lowest=0)
-    socket = web.WebSocketResponse(max_msg_size=_LARGEST_MESSAGE, heartbeat=30)
+    socket = web.WebSocketResponse(compress=False, max_msg_size=_LARGEST_MESSAGE, heartbeat=30)
     await socket.prepare(request)
     client = Client(request.query.get("clientId", "")[:_LONGEST_ID] or uuid.uuid4().hex, socket)
     services.hub.add(client)  # from now on nothing is missed; what was before is asked for next

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -127,6 +128,12 @@ class Client:
         return self.received - before
 
 
+def processor(process_id: int) -> float:
+    """Seconds of processor time that a process has used."""
+    words = Path(f"/proc/{process_id}/stat").read_text("ascii").rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def resident(process_id: int) -> float:
     """MiB of main memory that a process holds."""
     for line in Path(f"/proc/{process_id}/status").read_text("ascii").splitlines():
@@ -147,8 +154,10 @@ async def measure(address: str, process_id: int) -> list[tuple[str, str]]:
             await answer.read()
         await client.one_after_the_other(50)
         after_first = resident(process_id)
+        before = processor(process_id)
         single = await client.one_after_the_other(200)
         answered, finished = await client.at_once(200)
+        each = (processor(process_id) - before) / 400
         seconds, size = await client.catalogue()
         small, large = await client.traffic(500), await client.traffic(5000)
         middle = resident(process_id)
@@ -157,6 +166,7 @@ async def measure(address: str, process_id: int) -> list[tuple[str, str]]:
             ("prompts one after the other", f"{single:.0f} /s"),
             ("200 at once: answered", f"{answered:.0f} /s"),
             ("200 at once: finished", f"{finished:.0f} /s"),
+            ("server's processor time", f"{each * 1e3:.2f} ms a prompt"),
             ("node catalogue", f"{seconds * 1e3:.1f} ms, {size / 1024:.0f} KiB"),
             ("socket, 500 wide", f"{small / 500:.0f} bytes a node"),
             ("socket, 5000 wide", f"{large / 5000:.0f} bytes a node"),

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from app.errors import Missing, Unavailable
 from app.graph.spec import InputSpec, NodeSpec, spec_to_json
 from app.server.catalogue import Catalogue
+from tests.server.fake_worker import SPECS
+from tests.server.support import Site
 
 SPEC = NodeSpec("Load", (InputSpec("image", (), folder="input"),), display_name="Load it")
 
@@ -76,3 +81,22 @@ def test_no_file(tmp_path: Path) -> None:
     catalogue = Catalogue({})
     catalogue.recall(tmp_path / "nodes.json")
     assert catalogue.specs == {}
+
+
+async def test_the_catalogue_goes_out_packed_and_only_when_it_changed(quiet_site: Site) -> None:
+    specs = [spec_to_json(replace(spec, id=f"{spec.id}{n}")) for n in range(50) for spec in SPECS]
+    quiet_site.running.services.catalogue.learn(tuple(specs))
+    url = f"{quiet_site.running.url}/object_info"
+    async with aiohttp.ClientSession(auto_decompress=False) as session:
+        async with session.get(url, headers={"Accept-Encoding": "gzip"}) as answer:
+            packed = await answer.read()
+            assert answer.headers["Content-Encoding"] == "gzip"
+            tag = answer.headers["ETag"]
+        async with session.get(url, headers={"Accept-Encoding": "identity"}) as answer:
+            plain = await answer.read()
+            assert "Content-Encoding" not in answer.headers
+        async with session.get(url, headers={"If-None-Match": tag}) as answer:
+            assert (answer.status, await answer.read()) == (304, b"")
+    assert gzip.decompress(packed) == plain
+    assert len(json.loads(plain)) == len(specs)
+    assert len(packed) < len(plain) / 5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import re
 from collections.abc import AsyncIterator
@@ -255,8 +256,10 @@ async def test_long_and_packed_bodies_are_bounded(tmp_path: Path) -> None:
             assert answer.status == 413
         async with site.session.ws_connect(f"{site.running.url}/ws?clientId=c", compress=15) as socket:
             await socket.receive_json()
-            await socket.send_str("x" * 5_000_000)
-            assert (await socket.receive()).type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
+            with contextlib.suppress(ConnectionError):  # closed before all of it was sent
+                await socket.send_str("x" * 5_000_000)
+            ended = (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR)
+            assert (await socket.receive()).type in ended
         assert await site.get("/settings") == {}
 
 
