@@ -2,7 +2,7 @@ import { MODE } from "../core/doc/schema.js";
 import { align, arrange } from "../core/graph/arrange.js";
 import { stringifyJson } from "../core/format/json.js";
 import { copySelection, paste, readClip } from "../core/graph/clipboard.js";
-import { addGroup, padded, union } from "../core/graph/groups.js";
+import { addGroup, membersOf, padded, union } from "../core/graph/groups.js";
 import { disconnect, insertOnLink } from "../core/graph/links.js";
 import { addNode, removeNodes, toggleFlag, toggleMode } from "../core/graph/nodes.js";
 import { removeReroute } from "../core/graph/reroutes.js";
@@ -106,13 +106,28 @@ export function place(session, how) {
   if (all.length < 2) return;
   const places = how === "arrange" ? arrange(session.document.graph, all) : align(all, how);
   const before = new Map(all.map((box) => [box.id, box]));
+  const groups = how === "arrange" ? groupsOf(session) : [];
   session.document.transact(how === "arrange" ? "Arrange" : "Align", (tx) => {
     for (const [id, [x, y]] of places) {
       const box = before.get(id);
       const pos = /** @type {any} */ (tx.graph.node(id)).pos;
       if (box) moveTo(tx, id, [Math.round(pos[0] + x - box.x), Math.round(pos[1] + y - box.y)]);
     }
+    for (const { id, members } of groups) {
+      const inside = members.map((member) => {
+        const [x, y, width, height] = session.scene.box(member);
+        return /** @type {[number, number, number, number]} */ ([...(places.get(member) ?? [x, y]), width, height]);
+      });
+      tx.set("group", id, ["bounding"], padded(union(inside)).map(Math.round));
+    }
   });
+}
+
+/** The groups with the nodes inside them, so that they can go with them. @param {Session} session */
+function groupsOf({ document: { graph }, scene }) {
+  return [...graph.groups.keys()]
+    .map((id) => ({ id, members: membersOf(graph, id, (node) => scene.box(node)).filter((key) => !key.includes(":")) }))
+    .filter(({ members }) => members.length);
 }
 
 /** Move the selection. @param {Session} session @param {number} dx @param {number} dy */

@@ -74,6 +74,7 @@ const ICONS = Object.freeze({
   image: "M3 4h14v12H3zM3 13l4-4 4 4 2-2 4 4M13 7.5h.01",
   graph: "M4 10a2 2 0 1 0 .01 0M14 3.5a2 2 0 1 0 .01 0M14 12.5a2 2 0 1 0 .01 0M6 11l6-5M6 12.5l6 2",
   warning: "M10 3l7.5 13h-15zM10 8v4M10 14h.01",
+  pin: "M7 3h6l-1 6 3 3H5l3-3zM10 12v5",
   check: "M4 10.5l4 4 8-9",
   pause: "M6.5 4v12M13.5 4v12",
   grip: "M7 5h.01M13 5h.01M7 10h.01M13 10h.01M7 15h.01M13 15h.01",

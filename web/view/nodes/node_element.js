@@ -43,12 +43,14 @@ export class NodeElement {
       { class: "fold enter", type: "button", hidden: true, on: { click: () => editor.services.inside(id) } },
       icon("graph"),
     );
+    this.pin = h("span", { class: "pin", title: "Pinned: it stays where it is (P)", hidden: true }, icon("pin"));
     this.head = h(
       "header",
       { class: "node-head" },
       this.fold,
       this.name,
       this.badge,
+      this.pin,
       this.enter,
       h("div", { class: "progress" }, this.bar),
     );
@@ -57,7 +59,10 @@ export class NodeElement {
     this.callout = h("div", { class: "callout", role: "alert", hidden: true });
     this.corner = h("div", { class: "corner", data: { resize: id } });
     this.root.append(this.head, this.body, this.media.root, this.callout, this.corner);
-    this.root.addEventListener("focusin", () => editor.focused(id));
+    // A press decides itself what it selects; the focus that it brings must not.
+    this.root.addEventListener("focusin", (event) => {
+      if (/** @type {Element} */ (event.target).matches(":focus-visible")) editor.focused(id);
+    });
     this.update();
   }
 
@@ -159,6 +164,8 @@ export class NodeElement {
     classList.toggle("selected", this.session.document.selection.has(this.id));
     classList.toggle("collapsed", Boolean(node.flags?.collapsed));
     classList.toggle("bare", bare(node));
+    classList.toggle("pinned", Boolean(node.flags?.pinned));
+    this.pin.hidden = !node.flags?.pinned;
     classList.toggle("muted", node.mode === MODE.MUTED);
     classList.toggle("bypassed", node.mode === MODE.BYPASS);
     classList.toggle("missing", this.session.missing(node.type));
@@ -288,7 +295,8 @@ function badgeText(node, run) {
  */
 function ariaLabel(title, id, node, run) {
   const mode = node.mode === MODE.MUTED ? ", muted" : node.mode === MODE.BYPASS ? ", bypassed" : "";
-  return `${title}, node ${id}${mode}${run ? `, ${run.state}` : ""}`;
+  const pinned = node.flags?.pinned ? ", pinned" : "";
+  return `${title}, node ${id}${mode}${pinned}${run ? `, ${run.state}` : ""}`;
 }
 
 /**
