@@ -89,3 +89,14 @@ def test_the_first_channels_turn_by_the_whole_position() -> None:
     expected = [2.0, 0.2, 3.0, 0.0]
     torch.testing.assert_close(torch.atan2(sine, cosine)[0].tolist(), expected, atol=1e-6, rtol=0)
     assert math.isclose(float(cosine[0, 0]), math.cos(2.0), rel_tol=1e-6)
+
+
+def test_half_precision_says_nearly_the_same() -> None:
+    net = network()
+    x, context, vector = torch.randn(1, 4, 8, 8), torch.randn(1, 5, 24), torch.randn(1, 20)
+    with torch.no_grad():
+        exact = net(x, torch.tensor([0.5]), context, vector, guidance=torch.tensor([3.5]))
+        net, x, context, vector = net.bfloat16(), x.bfloat16(), context.bfloat16(), vector.bfloat16()
+        rough = net(x, torch.tensor([0.5]), context, vector, guidance=torch.tensor([3.5]))
+    assert rough.dtype == torch.bfloat16
+    assert float((rough - exact).norm() / exact.norm()) < 0.03

@@ -75,3 +75,14 @@ def test_a_picture_beyond_the_table_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="26 × 8 is larger") as told:
         network()(torch.zeros(1, 4, 8, 26), torch.zeros(1))
     assert "192 pixels" in told.value.remedy
+
+
+def test_half_precision_says_nearly_the_same() -> None:
+    net = network()
+    x, context, vector = torch.randn(1, 4, 8, 8), torch.randn(1, 5, 24), torch.randn(1, 20)
+    with torch.no_grad():
+        exact = net(x, torch.tensor([500.0]), context, vector)
+        net, x, context, vector = net.bfloat16(), x.bfloat16(), context.bfloat16(), vector.bfloat16()
+        rough = net(x, torch.tensor([500.0]), context, vector)
+    assert rough.dtype == torch.bfloat16
+    assert float((rough - exact).norm() / exact.norm()) < 0.03
