@@ -116,8 +116,6 @@ class V1Node:
         if isinstance(result, Blocker):
             result = (result,) * count
         values = tuple(result) if is_sequence(result) else () if result is None else (result,)
-        if len(values) < count and expand is None:
-            values = (*values, *(None for _ in range(count - len(values))))
         return Returned(tuple(map(self._host.from_pack, values[:count])), shown_lists(ui), expand)
 
 

@@ -168,8 +168,6 @@ class V3Node:
             raise TypeError(f"{self.spec.id} expands; its schema must say so with enable_expand.")
         if len(values) == 1 and isinstance(values[0], Blocker):
             values = values * count
-        if len(values) < count and expand is None:
-            values = (*values, *(None for _ in range(count - len(values))))
         return Returned(tuple(map(self._host.from_pack, values[:count])), shown_lists(ui), expand)
 
 

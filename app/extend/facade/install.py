@@ -41,6 +41,8 @@ class FacadeFinder(MetaPathFinder):
         """The module of that name, None for names that are not ours to serve."""
         if fullname.partition(".")[0] not in NAMES:
             return None
+        if fullname.startswith("nodes."):
+            return None  # parts of the package of built-in nodes
         if fullname.startswith("comfy_extras.nodes_"):
             return ModuleSpec(fullname, _NodeClasses())
         home = f"{PACKAGE}.{fullname}"
@@ -95,8 +97,12 @@ def install(host: Host) -> None:
     HOST.put(host)
     if not any(isinstance(finder, FacadeFinder) for finder in sys.meta_path):
         sys.meta_path.insert(0, FacadeFinder())
+    built_in = sys.modules.get("nodes")
     for name in _taken():
         del sys.modules[name]
+    # The program's own package of that name stays reachable through its parts.
+    classes = importlib.import_module(f"{PACKAGE}.nodes")
+    classes.__path__ = getattr(built_in, "__path__", getattr(classes, "__path__", []))
 
 
 @contextmanager

@@ -37,7 +37,7 @@ class PromptServer:
     def __init__(self) -> None:
         self.routes = web.RouteTableDef()
         self.app = web.Application(client_max_size=1 << 30)
-        self.loop: asyncio.AbstractEventLoop = asyncio.new_event_loop()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.prompt_queue = PromptQueue()
         self.on_prompt_handlers: list[Callable[[Any], Any]] = []
         self.supports = ["custom_nodes_from_web"]
@@ -49,6 +49,13 @@ class PromptServer:
         self.last_prompt_id: str | None = None
         self.user_manager = UserManager()
         self.web_root = ""
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop that routes are served on, made when it is first asked for."""
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+        return self._loop
 
     @property
     def client_id(self) -> str | None:
