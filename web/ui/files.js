@@ -79,7 +79,7 @@ export class Files {
   choose() {
     const input = document.createElement("input");
     input.type = "file";
-    input.accept = ".json,.png,.webp,.safetensors,.latent,image/*";
+    input.accept = ".json,.safetensors,.latent,.glb,image/*,video/*,audio/*";
     input.multiple = true;
     input.addEventListener("change", async () => {
       for (const file of input.files ?? []) await this.openFile(file);

@@ -1,5 +1,6 @@
 import { isObject } from "../doc/schema.js";
 import { apiToWorkflow } from "./api_prompt.js";
+import { embeddedJson } from "./embedded.js";
 import { parseJson } from "./json.js";
 import { pngTexts, webpTexts } from "./png.js";
 
@@ -10,6 +11,8 @@ import { pngTexts, webpTexts } from "./png.js";
  */
 
 const SAFETENSORS_HEADER = 16 * 1024 * 1024;
+const MEDIA = /\.(jpe?g|gif|avif|bmp|svg|mp4|m4v|mov|webm|mkv|flac|mp3|ogg|opus|wav|glb)$/i;
+const MEDIA_END = 8 * 1024 * 1024;
 const WEIGHTS = /\.(safetensors|latent)$/i;
 
 /** A file that holds no graph. The message is for people. */
@@ -40,15 +43,20 @@ function embeddedTexts(name, bytes) {
   if (/\.png$/i.test(name) || bytes[0] === 137) return pngTexts(bytes);
   if (/\.webp$/i.test(name)) return webpTexts(bytes);
   if (WEIGHTS.test(name)) return safetensorsTexts(bytes);
-  return /\.(jpe?g|gif|avif|bmp|mp4|webm|mov)$/i.test(name) ? {} : null;
+  return MEDIA.test(name) ? embeddedJson(bytes) : null;
 }
 
 /**
- * As much of a file as can hold a graph: of weights only the header, because the rest may be larger than the memory.
+ * As much of a file as can hold a graph: of weights only the header, of long films the beginning and the end, because the
+ * rest may be larger than the memory.
  * @param {{name: string, size: number, slice: (from: number, to: number) => Blob, arrayBuffer: () => Promise<ArrayBuffer>}} file
  * @returns {Promise<Uint8Array>}
  */
 export async function readBytes(file) {
+  if (MEDIA.test(file.name) && file.size > 2 * MEDIA_END) {
+    const ends = [file.slice(0, MEDIA_END), file.slice(file.size - MEDIA_END, file.size)];
+    return new Uint8Array(await new Blob(ends).arrayBuffer());
+  }
   if (!WEIGHTS.test(file.name)) return new Uint8Array(await file.arrayBuffer());
   const start = await file.slice(0, 8).arrayBuffer();
   if (start.byteLength < 8) return new Uint8Array(start);
