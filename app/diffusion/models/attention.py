@@ -47,6 +47,10 @@ class GEGLU(nn.Module):
         return x * F.gelu(gate)
 
 
+# On a CPU so many tokens at a time keep what the wide layer makes of them in cache: 0.8 of the time for 8192 tokens.
+TOKENS_AT_ONCE = 512
+
+
 class FeedForward(nn.Module):
     """GEGLU to four times the width, and back."""
 
@@ -54,8 +58,19 @@ class FeedForward(nn.Module):
         super().__init__()
         self.net = nn.Sequential(GEGLU(width, width * factor), nn.Dropout(0.0), nn.Linear(width * factor, width))
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.net(x)
+    def forward(self, x: Tensor) -> Tensor:  # (B, P, C)
+        if x.device.type != "cpu" or torch.is_grad_enabled():
+            return self.net(x)
+        tokens = x.flatten(0, 1)
+        out = torch.empty_like(tokens)
+        for piece, result in zip(torch.split(tokens, TOKENS_AT_ONCE), torch.split(out, TOKENS_AT_ONCE), strict=True):
+            result.copy_(self.net(piece))
+        return out.view(x.shape)
+
+
+def repeated(x: Tensor, context: Tensor | None) -> Tensor:
+    """x, once more for the second half of the context where it holds the first half's rows only (see `UNet`)."""
+    return torch.cat([x, x]) if context is not None and context.shape[0] > x.shape[0] else x
 
 
 class BasicTransformerBlock(nn.Module):
@@ -77,7 +92,11 @@ class BasicTransformerBlock(nn.Module):
         self.norm3 = nn.LayerNorm(width)
 
     def forward(self, x: Tensor, context: Tensor | None) -> Tensor:  # (B, P, C), (B, T, D)
-        x = x + self.attn1(self.norm1(x), context if self.cross_only else None)
+        if self.cross_only:
+            x = repeated(x, context)
+            x = x + self.attn1(self.norm1(x), context)
+        else:
+            x = repeated(x + self.attn1(self.norm1(x)), context)
         x = x + self.attn2(self.norm2(x), context)
         return x + self.ff(self.norm3(x))
 
@@ -122,7 +141,7 @@ class SpatialTransformer(nn.Module):
         x = torch.unflatten(x.transpose(1, 2), 2, (height, -1))  # (B, C, H, W)
         if not self.linear:
             x = self.proj_out(x)
-        return x + skip
+        return x + repeated(skip, context)
 
 
 class PixelAttention(nn.Module):

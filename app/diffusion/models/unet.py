@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from app.diffusion.models.attention import PixelAttention, SpatialTransformer
+from app.diffusion.models.attention import PixelAttention, SpatialTransformer, repeated
 from app.diffusion.models.convolution import Conv1x1, Conv3x3, ordered
 
 
@@ -105,7 +105,7 @@ class ResBlock(nn.Module):
             x = self._resampled(x, size)
         else:
             h = self.in_layers(x)
-        time = self.emb_layers(emb)[:, :, None, None]
+        time = self.emb_layers(emb[: x.shape[0]])[:, :, None, None]
         if self.scale_shift:
             scale, shift = time.chunk(2, dim=1)
             h = self.out_layers[1:](self.out_layers[0](h) * (1 + scale) + shift)
@@ -275,6 +275,8 @@ class UNet(nn.Module):
         if concat is not None:
             x = torch.cat([x, concat], dim=1)
         x = ordered(x, self.config.model_channels)
+        if context is not None and _halves_agree(x) and _halves_agree(emb):
+            x = x[: x.shape[0] // 2]  # guidance: the same latent twice, until the first look at the text
         skips: list[Tensor] = []
         for index, stage in enumerate(_stages(self.input_blocks)):
             x = stage.run(x, emb, context)
@@ -284,9 +286,16 @@ class UNet(nn.Module):
         if self.config.transformer_depth_middle >= -1:
             x = self.middle_block.run(x, emb, context)
         for stage in _stages(self.output_blocks):
-            x = torch.cat([x, skips.pop()], dim=1)
+            x = torch.cat([x, repeated(skips.pop(), x)], dim=1)
             x = stage.run(x, emb, context, skips[-1].shape[2:] if skips else None)
-        return self.out(x)
+        return self.out(repeated(x, emb))
+
+
+def _halves_agree(x: Tensor) -> bool:
+    """Whether the second half of a batch repeats the first; not asked where the question costs more than it saves."""
+    if x.device.type != "cpu" or torch.is_grad_enabled() or x.shape[0] % 2:
+        return False
+    return torch.equal(*x.chunk(2))
 
 
 def _two_layers(width: int, out: int) -> nn.Sequential:

@@ -63,3 +63,39 @@ def test_place_information_breaks_the_symmetry() -> None:
     with torch.inference_mode():
         out = network(x, torch.tensor([5.0]), torch.zeros(1, 1, 16))
     assert (out[..., 3, 3] - out[..., 4, 4]).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("cross_only", [(), (True, False)])
+@pytest.mark.parametrize("depths", [(1, 1), (0, 1)])
+def test_what_two_prompts_share_is_computed_once_and_changes_nothing(
+    depths: tuple[int, int], cross_only: tuple[bool, ...]
+) -> None:
+    config = UNetConfig(
+        model_channels=32,
+        channel_mult=(1, 2),
+        transformer_depth=depths,
+        heads=2,
+        context_width=8,
+        cross_only=cross_only,
+    )
+    torch.manual_seed(0)
+    network = UNet(config).eval()
+    x, t = torch.randn(1, 4, 8, 8).expand(4, -1, -1, -1), torch.tensor([7.0] * 4)
+    context = torch.randn(4, 3, 8)
+    with torch.no_grad():
+        together = network(x, t, context)
+        alone = torch.cat([network(x[:1], t[:1], context[row : row + 1]) for row in range(4)])
+    assert torch.allclose(together, alone, atol=1e-5)
+    assert not torch.allclose(together[0], together[1], atol=1e-3)
+
+
+def test_latents_or_times_that_differ_are_not_taken_for_shared() -> None:
+    config = UNetConfig(model_channels=32, channel_mult=(1, 2), transformer_depth=(1, 1), heads=2, context_width=8)
+    torch.manual_seed(0)
+    network = UNet(config).eval()
+    x, t, context = torch.randn(2, 4, 8, 8), torch.tensor([7.0, 900.0]), torch.randn(1, 3, 8).expand(2, -1, -1)
+    for latent, times in ((x, t[:1].expand(2)), (x[:1].expand(2, -1, -1, -1), t)):
+        with torch.no_grad():
+            together = network(latent, times, context)
+            alone = torch.cat([network(latent[i : i + 1], times[i : i + 1], context[:1]) for i in range(2)])
+        assert torch.allclose(together, alone, atol=1e-5)
