@@ -123,14 +123,8 @@ def _title(node: UiNode, spec: NodeSpec | None) -> str:
 def _unfold(document: Document, specs: Mapping[str, NodeSpec], files: Files) -> list[_Scope]:
     """The root's scope and those of all instances in it, outer ones first."""
     scopes = [_Scope(document.graph)]
-    count = 0
+    count = len(document.graph.nodes)
     for scope in scopes:  # grows while it is walked
-        count += len(scope.graph.nodes)
-        if scope.depth > MAX_NESTING or count > MAX_NODES:
-            raise InvalidPrompt(
-                f"Subgraph {scope.graph.name} is nested too deeply, or contains itself.",
-                remedy="Open it in the editor and take the inner copy out.",
-            )
         for node in scope.graph.nodes.values():
             definition = document.definitions.get(node.type)
             instance = node
@@ -138,6 +132,12 @@ def _unfold(document: Document, specs: Mapping[str, NodeSpec], files: Files) -> 
                 definition = group_graph(document, node, specs, files)
                 instance = replace(node, values=[], named_values=None)  # the nodes inside have them
             if definition is not None and _runs(node):
+                count += len(definition.nodes)
+                if scope.depth >= MAX_NESTING or count > MAX_NODES:
+                    raise InvalidPrompt(
+                        f"Subgraph {definition.name} is nested too deeply, or contains itself.",
+                        remedy="Open it in the editor and take the inner copy out.",
+                    )
                 inner = _Scope(definition, f"{scope.prefix}{node.id}:", scope, instance, depth=scope.depth + 1)
                 inner.promoted = _promoted(definition, instance)
                 outward = (link for link in definition.links.values() if link.target == OUTSIDE_OUT)

@@ -209,3 +209,26 @@ test("a bypassed instance passes its input on; its inside does not run", () => {
   assert.ok(!("5:1" in prompt));
   assert.deepEqual(prompt["6:1"].inputs.image, ["1", 0]);
 });
+
+test("a long row of reroutes costs no stack", () => {
+  const length = 20_000;
+  const nodes = Array.from({ length }, (_, at) => ({
+    id: at + 1,
+    type: at === 0 ? "LoadImage" : at === length - 1 ? "SaveImage" : "Reroute",
+    pos: [0, 0],
+    inputs: at ? [{ name: at === length - 1 ? "images" : "", type: "*", link: at }] : [],
+    outputs: [{ name: "", type: "*", links: [at + 1] }],
+  }));
+  const links = Array.from({ length: length - 1 }, (_, at) => [at + 1, at + 1, 0, at + 2, 0, "*"]);
+  const { graph } = new Document({ nodes, links, version: 0.4 });
+  assert.deepEqual(compilePrompt(graph, defs)[String(length)].inputs.images, ["1", 0]);
+});
+
+test("a subgraph that contains itself, or doubles itself, is refused before it fills the memory", () => {
+  const within = (/** @type {number} */ count) => {
+    const inner = Array.from({ length: count }, (_, id) => ({ id, type: "sub", pos: [0, 0], mode: 0 }));
+    const definitions = { subgraphs: [{ id: "sub", name: "Endless", nodes: inner, links: [] }] };
+    return new Document({ nodes: [{ id: 1, type: "sub", pos: [0, 0] }], links: [], version: 0.4, definitions });
+  };
+  for (const count of [1, 2, 30]) assert.throws(() => compilePrompt(within(count).graph, defs), /Endless.*contains itself/);
+});
