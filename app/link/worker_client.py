@@ -16,12 +16,22 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
-from app.engine.events import Event, NodeStarted, Preview, Progress, RunFailed, RunInterrupted, RunSucceeded
+from app.engine.events import (
+    Event,
+    NodeFinished,
+    NodeStarted,
+    Preview,
+    Progress,
+    RunFailed,
+    RunInterrupted,
+    RunSucceeded,
+)
 from app.errors import AppError, Cancelled
 from app.link.messages import (
     Answer,
@@ -36,6 +46,7 @@ from app.link.messages import (
     Ready,
     Stop,
     Welcome,
+    bundle,
     decode,
     encode,
 )
@@ -51,6 +62,7 @@ Devices = Callable[[], Sequence[Mapping[str, Any]]]
 
 _TERMINAL = (RunSucceeded, RunFailed, RunInterrupted)
 _LARGEST_MESSAGE = 256 << 20
+_QUICK_SECONDS = 0.02
 _WAITS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
@@ -101,6 +113,7 @@ class _Current:
     job: Job
     stop: threading.Event = field(default_factory=threading.Event)
     ended: bool = False
+    began: float = 0.0  # when the node that runs did, in the monotonic clock
     patience: float = 1.0  # seconds that may still be waited for announcements of nodes
 
 
@@ -140,6 +153,7 @@ class WorkerLoop:
         self._outbox = _Outbox()
         self._inbox: queue.Queue[Job | Free | Stop] = queue.Queue()
         self._current: _Current | None = None
+        self._took: dict[str, float] = {}
         self._lease_seconds = 30.0
         self._stopping = threading.Event()
         self._loop = asyncio.new_event_loop()
@@ -204,8 +218,15 @@ class WorkerLoop:
         current.ended = isinstance(event, _TERMINAL)
         key = (type(event), event.node_id) if isinstance(event, Preview | Progress) else None
         number = self._send(encode_run_event(current.job.job_id, current.job.token, event), key)
-        if isinstance(event, NodeStarted) and current.patience > 0:
-            # A node that takes this process down is named to the user only if this was said before it runs.
+        now = time.monotonic()
+        if isinstance(event, NodeFinished):
+            self._took[event.class_type] = now - current.began
+        elif isinstance(event, NodeStarted):
+            current.began = now
+        quick = isinstance(event, NodeStarted) and self._took.get(event.class_type, 1.0) < _QUICK_SECONDS
+        if isinstance(event, NodeStarted) and current.patience > 0 and not quick:
+            # A node that takes this process down is named to the user only if this was said before it runs. One that
+            # was over in no time before is not waited for: the wait would be most of what it costs.
             began = time.monotonic()
             self._outbox.wait_for(number, min(current.patience, 0.2))
             current.patience -= time.monotonic() - began
@@ -311,8 +332,9 @@ class WorkerLoop:
     async def _say(self, connection: ClientConnection) -> None:
         while True:
             contents, number = self._outbox.take()
-            for content in contents:
-                await connection.send(content)
+            for kind, group in groupby(contents, type):
+                for content in bundle([str(text) for text in group]) if kind is str else group:
+                    await connection.send(content)
             self._outbox.sent(number)
             if self._stopping.is_set() and self._current is None:
                 return

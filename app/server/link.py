@@ -9,7 +9,7 @@ import logging
 from aiohttp import WSMsgType, web
 
 from app.errors import AppError, Forbidden, Unavailable
-from app.link.messages import PROTOCOL, Hello, Message, Welcome, decode, encode
+from app.link.messages import PROTOCOL, Hello, Message, Welcome, encode, unbundle
 from app.server.dispatch import Worker
 from app.server.pack_catalogue import PACKS, PackCatalogue
 from app.server.security import equal
@@ -59,11 +59,11 @@ async def link(request: web.Request) -> web.WebSocketResponse:
         async for said in socket:
             if said.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
                 break
-            content = said.data if isinstance(said.data, bytes) else decode(said.data)
-            if worker is not None:
-                await services.dispatcher.heard(worker, content)
-            elif isinstance(content, Hello):
-                worker = await _welcome(services, request.app[PACKS], SocketChannel(socket), content)
+            for content in [said.data] if isinstance(said.data, bytes) else unbundle(said.data):
+                if worker is not None:
+                    await services.dispatcher.heard(worker, content)
+                elif isinstance(content, Hello):
+                    worker = await _welcome(services, request.app[PACKS], SocketChannel(socket), content)
             if worker is None:
                 break
     except (AppError, ConnectionError) as broken:

@@ -97,19 +97,11 @@ class OutputFolders:
 
     def stage(self, content: bytes, extension: str) -> str:
         """Write a file to be published later and return its staged id. `extension` as in ".png"."""
-        self.staging.mkdir(parents=True, exist_ok=True)
-        name = uuid.uuid4().hex + extension.lower()
-        path = self._staged_path(name)
-        try:
-            with open(path, "xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError:
-            path.unlink(missing_ok=True)  # half a file would take from a full disk what is left of it
-            raise
-        sys.audit("loom.output.staged", name)
-        return name
+
+        def write(path: Path) -> None:
+            path.write_bytes(content)
+
+        return self.stage_with(write, extension)
 
     def stage_with(self, write: Callable[[Path], None], extension: str) -> str:
         """As `stage`, for files too large to hold in memory: `write` makes the file at the path that it is given."""
@@ -118,8 +110,10 @@ class OutputFolders:
         path = self._staged_path(name)
         try:
             write(path)
+            with open(path, "rb+") as file:
+                os.fsync(file.fileno())
         except BaseException:
-            path.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)  # half a file would take from a full disk what is left of it
             raise
         sys.audit("loom.output.staged", name)
         return name

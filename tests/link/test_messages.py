@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.engine.events import NodeFinished, Preview, Progress, RunFailed
 from app.errors import InvalidRequest
@@ -18,10 +20,12 @@ from app.link.messages import (
     RunEvent,
     Stop,
     Welcome,
+    bundle,
     decode,
     decode_event,
     encode,
     encode_event,
+    unbundle,
 )
 
 MESSAGES = [
@@ -87,3 +91,21 @@ def test_nonsense_is_refused(text: str) -> None:
 def test_broken_frames_are_refused(frame: bytes) -> None:
     with pytest.raises(InvalidRequest):
         decode_event(frame)
+
+
+@given(
+    st.lists(st.sampled_from([Ready(), Done("j", 1), Heartbeat("j", 2), RunEvent("j", 1, {"type": "x"})]), max_size=9)
+)
+def test_bundles_hold_what_was_put_in(messages: list[Message]) -> None:
+    texts = list(bundle([encode(message) for message in messages]))
+    assert len(texts) <= 1
+    assert [message for text in texts for message in unbundle(text)] == messages
+
+
+def test_bundles_are_bounded_and_foreign_ones_refused() -> None:
+    large = RunEvent("j", 1, {"text": "x" * 700_000})
+    texts = list(bundle([encode(large), encode(large), encode(Ready())]))
+    assert [len(unbundle(text)) for text in texts] == [1, 2]
+    for wrong in ("[", "[5]", '[{"kind": "nonsense"}]', "[" * 100_000, '[{"kind": "ready"}, null]'):
+        with pytest.raises(InvalidRequest):
+            unbundle(wrong)

@@ -26,9 +26,9 @@ from app.link.messages import (
     RunEvent,
     Stop,
     Welcome,
-    decode,
     decode_event,
     encode,
+    unbundle,
 )
 from app.link.worker_client import Emit, Interrupted, WorkerLoop
 
@@ -41,12 +41,15 @@ class Talk:
 
     socket: ServerConnection
     heard: list[Message | bytes] = field(default_factory=list)
+    unread: list[Message | bytes] = field(default_factory=list)
 
     async def until(self, kind: type[Message], **facts: Any) -> Message:
         async with asyncio.timeout(10):
             while True:
-                text = await self.socket.recv()
-                said = text if isinstance(text, bytes) else decode(text)
+                if not self.unread:
+                    text = await self.socket.recv()
+                    self.unread += [text] if isinstance(text, bytes) else unbundle(text)
+                said = self.unread.pop(0)
                 self.heard.append(said)
                 if isinstance(said, kind) and all(getattr(said, name) == value for name, value in facts.items()):
                     return said
