@@ -264,6 +264,7 @@ class Workshop:
         """Run a validated prompt; every event goes to `emit`, in order."""
         import torch
 
+        from app.engine.events import RunFailed
         from app.engine.run import run as run_prompt
         from app.engine.site import RunExtras
 
@@ -277,6 +278,8 @@ class Workshop:
 
         with torch.inference_mode():
             for event in run_prompt(prompt, outputs, self.nodes, self.cache, context_for, interrupted, extra):
+                if isinstance(event, RunFailed) and "OutOfMemory" in event.exception_type:
+                    self.models.clear()  # results stay, so that a smaller run goes on where this one ended
                 emit(event)
 
     def context(self, site: CallSite, emit: Emit, interrupted: Interrupted, *, previews: bool = True) -> NodeContext:
@@ -293,13 +296,18 @@ class Workshop:
         return FileNames(self.folders)
 
     def asked(self, about: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The answer to a question of the server; "forecast" of a prompt and outputs gives what is expected of nodes.
+        """The answer to a question of the server, beside a run and from another thread.
 
-        Called beside a run, from another thread.
+        "forecast" of a prompt and outputs gives what is expected of nodes; "complaints" what classes with a validator
+        of their own say of nodes.
         """
         from app.engine.forecast import forecast
+        from app.engine.validators import custom_complaints
         from app.graph.prompt import parse_prompt
 
+        if about == "complaints":
+            found = custom_complaints(parse_prompt(data["prompt"]), data["nodes"], self.nodes)
+            return {"complaints": {node_id: [each.to_json() for each in said] for node_id, said in found.items()}}
         if about != "forecast":
             raise InvalidRequest(f"This worker knows nothing about {about}.")
         expected = forecast(parse_prompt(data["prompt"]), list(data["outputs"]), self.nodes, self.cache)

@@ -223,3 +223,21 @@ def test_the_keyboard_asks_once_and_then_insists() -> None:
         assert stopped()
         signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_questions_are_answered_beside_a_run(installation: Settings) -> None:
+    workshop = Workshop.build(installation)
+    prompt = default_prompt()
+    told = workshop.asked("forecast", {"prompt": prompt, "outputs": ["9"]})["nodes"]
+    assert {each["verdict"] for each in told} == {"run"}
+    assert workshop.asked("complaints", {"prompt": prompt, "nodes": list(prompt)}) == {"complaints": {}}
+    with pytest.raises(InvalidRequest, match="knows nothing"):
+        workshop.asked("the weather", {})
+
+
+@pytest.mark.parametrize(("words", "entries"), [([], 6), (["--cache-lru", "2"], 2), (["--cache-none"], 0)])
+def test_how_many_results_are_kept_is_a_setting(installation: Settings, words: list[str], entries: int) -> None:
+    engine = Settings.from_arguments(words, {}).engine
+    workshop = Workshop.build(replace(installation, engine=replace(engine, device="cpu")))
+    evaluated(workshop, default_prompt())
+    assert len(workshop.cache) >= entries if entries > 2 else len(workshop.cache) == entries

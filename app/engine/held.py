@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from app.engine.cache import Entry
+from app.engine.node import Absent
 from app.errors import InvalidPrompt
 
 
@@ -44,11 +45,17 @@ class Values:
         """The values of one output.
 
         Raises:
-            InvalidPrompt: the node has no such output; only an expansion can ask for one.
+            InvalidPrompt: the node has no such output, for which only an expansion can ask, or gave no value for it.
         """
         outputs = self._entries[node_id].values
         if slot >= len(outputs):
             raise InvalidPrompt(
                 f"Node {node_id} has {len(outputs)} outputs and no slot {slot}.", remedy="Count from 0."
             )
-        return outputs[slot]
+        values = outputs[slot]
+        if any(isinstance(value, Absent) for value in values):
+            raise InvalidPrompt(
+                f"Node {node_id} gave no value for its output {slot}.",
+                remedy="Link another output, or update the pack that brings the node.",
+            )
+        return values

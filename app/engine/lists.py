@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from app.engine.node import Blocker, Returned
+from app.engine.node import Absent, Blocker, Returned
 from app.errors import InvalidRequest
 from app.graph.json_values import is_list, is_sequence
 from app.graph.prompt import as_link
@@ -50,7 +50,7 @@ def slots(results: Sequence[Returned], spec: NodeSpec, read: Callable[[str, int]
     outputs: tuple[list[Any], ...] = tuple([] for _ in spec.outputs)
     for result in results:
         for index, port in enumerate(spec.outputs):
-            value = result.values[index] if index < len(result.values) else None
+            value = result.values[index] if index < len(result.values) else Absent()
             link = as_link(value) if result.expand is not None else None
             if link is not None:
                 outputs[index].extend(read(*link))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from app.graph.returned import Blocker, LoopState, Returned
+from app.graph.returned import Absent, Blocker, LoopState, Returned
 from app.graph.spec import NodeSpec
 
-__all__ = ["Blocker", "LoopState", "Node", "Returned"]
+__all__ = ["Absent", "Blocker", "LoopState", "Node", "Returned", "Specs"]
 
 
 class Node(Protocol):
@@ -29,3 +29,19 @@ class Node(Protocol):
     def needed(self, inputs: Mapping[str, Any]) -> Sequence[str]:
         """The lazy inputs that this call needs; those not evaluated yet are None in `inputs`."""
         ...
+
+
+class Specs(Mapping[str, NodeSpec]):
+    """The specs of classes, looked up when they are asked for."""
+
+    def __init__(self, nodes: Mapping[str, Node]):
+        self._nodes = nodes
+
+    def __getitem__(self, class_type: str) -> NodeSpec:
+        return self._nodes[class_type].spec
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._nodes)
+
+    def __len__(self) -> int:
+        return len(self._nodes)

@@ -26,7 +26,7 @@ from app.engine.failure import run_failed
 from app.engine.held import Values
 from app.engine.lists import blocker_in, calls, expansion_links, merged_ui, slots
 from app.engine.loop import CallLoop
-from app.engine.node import Blocker, LoopState, Node, Returned
+from app.engine.node import Blocker, LoopState, Node, Returned, Specs
 from app.engine.reasons import Reasons, fingerprint_of
 from app.engine.rounds import LoopRun, Rounds
 from app.engine.schedule import Schedule
@@ -34,10 +34,12 @@ from app.engine.site import CallSite, RunExtras
 from app.engine.validators import custom_complaints
 from app.errors import Cancelled, InvalidPrompt
 from app.graph.fingerprint import NodeKey, node_key, node_keys
+from app.graph.json_values import is_list
 from app.graph.loops import LOOP, LoopPlan, plan_loops
 from app.graph.order import ancestors, topological
-from app.graph.prompt import Prompt
+from app.graph.prompt import Prompt, as_link
 from app.graph.spec import NodeSpec
+from app.graph.validate import expansion_complaints
 
 
 def run(
@@ -324,6 +326,7 @@ class _Run:
         added = [
             new for result in work.results if result.expand for new in self.graph.add_expansion(node_id, result.expand)
         ]
+        self._check_expansion(node_id, added, work.results)
         self._key_expansion([*added, *work.links])
         self.values.expect(work.links)
         outputs = [new for new in added if self._class_of(new).spec.output_node]
@@ -332,6 +335,23 @@ class _Run:
         roots = [each for each in dict.fromkeys([*work.links, *outputs]) if each not in self.values]
         self._enlist(roots)
         self.schedule.wait_for(node_id, roots)
+
+    def _check_expansion(self, node_id: str, added: Sequence[str], results: Iterable[Returned]) -> None:
+        """Refuses an expansion that could only go wrong later, or silently: it says which of its nodes and why."""
+        for each in added:
+            self._class_of(each)
+        wrong = next(expansion_complaints(self.graph.prompt, added, Specs(self.nodes)), None)
+        if wrong is not None:
+            raise InvalidPrompt(
+                f"Node {node_id} expanded to a graph that cannot run: {wrong.message}: {wrong.details}",
+                remedy=str(wrong.extra_info["remedy"]),
+            )
+        for value in (value for result in results if result.expand is not None for value in result.values):
+            if is_list(value) and len(value) == 2 and value[0] in added and as_link(value) is None:
+                raise InvalidPrompt(
+                    f"Node {node_id} gives on output {value[1]!r} of node {value[0]}, and there is no such output.",
+                    remedy="The pack must count outputs from 0.",
+                )
 
     def _next_round(self, end: str, loop: LoopRun, carried: Any) -> Iterator[Event]:
         """The end of a loop asked for another round: it waits for the next begin."""

@@ -34,6 +34,11 @@ class Blocker:
 
 
 @dataclass(frozen=True, slots=True)
+class Absent:
+    """Stands where a node gave fewer values than it has outputs; reading it is an error, and nobody else sees it."""
+
+
+@dataclass(frozen=True, slots=True)
 class LoopState:
     """What the begin of a loop tells its end: whether this round is run, its number from 0, and of how many.
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from app.errors import InvalidPrompt
+from app.graph.dynamic_inputs import ports_of
 from app.graph.loops import LoopPlan, plan_loops
 from app.graph.order import Sorted, ancestors, parents_of
 from app.graph.prompt import Link, NoLink, Prompt, PromptNode
@@ -57,6 +58,59 @@ def validate(
             complaints.setdefault(node_id, []).extend(checked.complaints)
     for cycle in needed.cycles:
         complaints.setdefault(cycle[0], []).append(_cycle_complaint(prompt, cycle))
+    return _judged(Prompt(nodes), needed, outputs, plan, complaints)
+
+
+def with_complaints(
+    valid: Validated, complaints: Mapping[str, list[Complaint]], specs: Mapping[str, NodeSpec]
+) -> Validated:
+    """The prompt after classes have been asked what they think of it themselves: outputs that need a refused node go.
+
+    Raises:
+        InvalidPrompt: no output node is left.
+    """
+    if not complaints:
+        return valid
+    nodes = valid.prompt.nodes
+    plan = plan_loops(nodes, lambda node_id: specs[nodes[node_id].class_type], valid.outputs)
+    needed = ancestors(valid.prompt, [*valid.outputs, *plan.ends])
+    judged = _judged(valid.prompt, needed, valid.outputs, plan, complaints)
+    return Validated(judged.prompt, judged.outputs, {**valid.node_errors, **judged.node_errors})
+
+
+def expansion_complaints(prompt: Prompt, node_ids: Iterable[str], specs: Mapping[str, NodeSpec]) -> Iterator[Complaint]:
+    """What is wrong with nodes that a running node has expanded to; values are converted where they stand.
+
+    Options of combos are not looked at: what an expansion hands on need not be in a list that was made for people.
+    """
+    check = _Check(prompt, specs, {})
+    for node_id in node_ids:
+        node = prompt.nodes[node_id]
+        spec = specs[node.class_type]
+        for port in ports_of(spec, node.inputs):
+            value = node.inputs.get(port.name)
+            if port.name not in node.inputs:
+                if port.section == "required" and "default" not in port.options:
+                    yield _missing(port, node)
+            elif isinstance(value, Link):
+                yield from check.link(spec, port, value)
+            elif isinstance(value, NoLink):
+                if len(value.value) == 2 and value.value[0] in prompt.nodes:
+                    yield from check.link(spec, port, value)
+            elif isinstance(value, str | int | float):
+                node.inputs[port.name], problem = converted(port, value)
+                problem = problem or out_of_range(port, node.inputs[port.name])
+                yield from () if problem is None else (problem,)
+
+
+def _judged(
+    prompt: Prompt,
+    needed: Sorted,
+    outputs: Sequence[str],
+    plan: LoopPlan,
+    complaints: Mapping[str, list[Complaint]],
+) -> Validated:
+    """The outputs that no complaint concerns, and the complaints in the words of the wire."""
     failing = _failing_outputs(prompt, needed, outputs, plan, complaints)
     node_errors = {
         node_id: {
@@ -70,7 +124,7 @@ def validate(
     good = tuple(output for output in outputs if output not in bad)
     if not good:
         raise _all_failed(complaints, node_errors)
-    return Validated(Prompt(nodes), good, node_errors)
+    return Validated(prompt, good, node_errors)
 
 
 def _require_known_classes(prompt: Prompt, specs: Mapping[str, NodeSpec]) -> None:
@@ -128,7 +182,8 @@ class _Check:
         spec = self.specs[node.class_type]
         inputs = dict(node.inputs)
         found: list[Complaint] = []
-        for port in spec.inputs:
+        ports = ports_of(spec, inputs)
+        for port in ports:
             if port.name not in inputs:
                 if port.section == "required":
                     found.append(_missing(port, node))
@@ -140,8 +195,9 @@ class _Check:
                 inputs[port.name], problem = self.literal(spec, port, value)
                 found.extend([problem] if problem else [])
         if spec.accepts_any_input:
+            known = {port.name for port in ports}
             for name, link in node.links():
-                if spec.input(name) is None:
+                if name not in known:
                     found.extend(self.link(spec, InputSpec(name, ANYTHING, "optional"), link))
         return _Checked(replace(node, inputs=inputs), found)
 

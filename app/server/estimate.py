@@ -14,6 +14,7 @@ from app.graph.prompt import parse_prompt, prompt_to_json
 from app.graph.validate import Validated, validate
 from app.server.replies import read_object, reply, text_list
 from app.server.services import services_of
+from app.server.validators import ask_validators
 from app.store import records
 from app.store.records import Cost
 
@@ -38,7 +39,7 @@ async def post_estimate(request: web.Request) -> web.Response:
             raise InvalidPrompt("No prompt provided", kind="no_prompt", remedy='Send {"prompt": {…}}.')
         return validate(parse_prompt(body["prompt"]), specs, services.catalogue.files, targets)
 
-    valid = await asyncio.to_thread(checked)
+    valid = await ask_validators(await asyncio.to_thread(checked), specs, services.dispatcher)
     question = {"prompt": prompt_to_json(valid.prompt), "outputs": list(valid.outputs)}
     answer = await services.dispatcher.ask("forecast", question, _SECONDS)
     expected: list[dict[str, Any]] = answer["nodes"]

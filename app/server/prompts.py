@@ -22,6 +22,7 @@ from app.server.pack_proxy import seen_by_packs
 from app.server.replies import flag, read_object, reply, shorten, text_list
 from app.server.runs import exec_info
 from app.server.services import Services, services_of
+from app.server.validators import ask_validators
 from app.store import jobs, queue_order
 from app.store.job_records import Submission
 from app.store.queue_order import MOST_URGENCY
@@ -59,6 +60,7 @@ async def post_prompt(request: web.Request) -> web.Response:
     specs = await services.catalogue.ready(services.settings.serve.node_wait_seconds)
     targets = text_list(body, "partial_execution_targets")
     valid = await _aside(partial(_validated, services, body, specs), targets, brief=_is_brief(body, specs))
+    valid = await ask_validators(valid, specs, services.dispatcher)
     submission = _submission(body, valid)
     accepted = await services.dispatcher.submit(
         submission, keys=keys or (f"id {submission.id}",), digest=digest, node_errors=valid.node_errors

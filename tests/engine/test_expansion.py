@@ -9,7 +9,7 @@ import pytest
 
 from app.engine.cache import Cache
 from app.engine.events import NodeFinished, NodeStarted, RunFailed, RunSucceeded
-from app.graph.declaration import Hidden, Options, Port
+from app.graph.declaration import Hidden, Options, Port, Range
 from app.graph.prompt import Link
 from app.graph.returned import Returned
 
@@ -163,12 +163,17 @@ def test_values_that_are_no_json_pass_into_the_new_graph(bench: Any, declare: Ca
     [
         ({"a": made("Add", a=1)}, "the id a, which is taken"),
         ({"n": made("Unheard")}, "there is no such node"),
-        ({"n": made("Add", a=["nobody", 0])}, "links to node nobody, which does not exist"),
+        ({"n": made("Add", a=["nobody", 0])}, "there is no node 'nobody'"),
         ({"n": made("Add", a=["n", 0])}, "cycle detected"),
         ({"n": made("Add", a=["x", 0])}, "cycle detected"),
         ({"n": {"inputs": {}}}, "missing the class_type"),
         ({"other": made("Add", a=1)}, "There is no node n"),
         ({"n": made("Add", a=["a", 7])}, "has 1 outputs and no slot 7"),
+        ({"n": made("Add", a=["a", -1])}, "Bad linked input"),
+        ({"n": made("Limited", n=11)}, "bigger than max of 10"),
+        ({"n": made("Limited", n="x")}, "Failed to convert"),
+        ({"n": made("Limited")}, "Required input is missing: n"),
+        ({"n": made("Limited", n=["t", 0]), "t": made("Worded")}, "mismatch"),
     ],
 )
 def test_bad_expansions_fail_with_a_message(bench: Any, declare: Callable[..., Any], graph: Any, part: str) -> None:
@@ -176,6 +181,16 @@ def test_bad_expansions_fail_with_a_message(bench: Any, declare: Callable[..., A
     def expand(*, value: Anything) -> One:
         """Expands to what the test says."""
         return Returned((["n", 0],), {}, graph)
+
+    @declare("Limited")
+    def limited(*, n: Annotated[int, Range(0, 10)]) -> One:
+        """Takes a number."""
+        return Returned((n,))
+
+    @declare("Worded")
+    def worded() -> str:
+        """Gives a text."""
+        return "x"
 
     bench.run(
         {"a": ("Constant", {"value": 1}), "x": ("Expand", {"value": ["a", 0]}), "c": ("Show", {"value": ["x", 0]})}
@@ -220,3 +235,43 @@ def test_an_expansion_may_need_a_submitted_node_that_nobody_else_does(bench: Any
     assert bench.shown() == {"c": ["12"]}
     bench.run({**nodes, "r": ("Reach", {"direct": True}), "c": ("Show", {"value": ["r", 0]})}, outputs=["c"])
     assert bench.shown() == {"c": ["11"]}
+
+
+def test_values_of_an_expansion_are_converted(bench: Any, declare: Callable[..., Any]) -> None:
+    @declare("Sized")
+    def sized(*, n: int) -> One:
+        """Says what it was given."""
+        return Returned((repr(n),))
+
+    @declare("Expand")
+    def expand() -> One:
+        """Hands on a number as text."""
+        return Returned((["n", 0],), {}, {"n": made("Sized", n="7")})
+
+    bench.run({"x": ("Expand", {}), "c": ("Show", {"value": ["x", 0]})})
+    assert bench.shown() == {"c": ["7"]}
+
+
+def test_an_output_counted_backwards_is_refused(bench: Any, declare: Callable[..., Any]) -> None:
+    @declare("Expand")
+    def expand() -> One:
+        """Gives an output that there is none of."""
+        return Returned((["n", -1],), {}, {"n": made("Constant", value=1)})
+
+    bench.run({"x": ("Expand", {}), "c": ("Show", {"value": ["x", 0]})})
+    (failed,) = bench.events_of(RunFailed)
+    assert "output -1 of node n" in failed.message
+
+
+def test_an_output_that_was_not_given_fails_at_its_reader_only(bench: Any, declare: Callable[..., Any]) -> None:
+    @declare("Half")
+    def half() -> Annotated[Returned, Port("*"), Port("*")]:
+        """Gives one of two outputs."""
+        return Returned((1,))
+
+    bench.run({"h": ("Half", {}), "c": ("Show", {"value": ["h", 0]})})
+    assert bench.shown() == {"c": ["1"]}
+    bench.run({"h": ("Half", {}), "c": ("Show", {"value": ["h", 1]})})
+    (failed,) = bench.events_of(RunFailed)
+    assert failed.node_id == "c"
+    assert failed.message == "Node h gave no value for its output 1."

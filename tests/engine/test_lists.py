@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from app.engine.lists import blocker_in, calls, expansion_links, merged_ui, slots
-from app.engine.node import Blocker, Returned
+from app.engine.node import Absent, Blocker, Returned
 from app.errors import InvalidRequest
 from app.graph.prompt import Link
 from app.graph.spec import NodeSpec, OutputSpec
@@ -54,9 +54,9 @@ def test_results_are_gathered_by_slot() -> None:
     assert slots(results, PLAIN, no_reads) == ([1, 4], [2, 3, 5])
 
 
-def test_missing_values_are_none_and_blockers_join_lists_as_one() -> None:
+def test_missing_values_are_marked_and_blockers_join_lists_as_one() -> None:
     stop = Blocker()
-    assert slots([Returned(), Returned((stop, stop))], PLAIN, no_reads) == ([None, stop], [None, stop])
+    assert slots([Returned(), Returned((stop, stop))], PLAIN, no_reads) == ([Absent(), stop], [Absent(), stop])
 
 
 def test_links_are_read_only_where_a_graph_came_with_them() -> None:

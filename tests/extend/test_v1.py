@@ -154,7 +154,7 @@ def test_a_mapping_with_every_name_accepts_any_input() -> None:
 
 @pytest.mark.parametrize(
     ("result", "values"),
-    [((5,), (5,)), ([5], (5,)), (5, (5,)), ({"result": (5,)}, (5,)), (None, (None,)), ((5, 6, 7), (5,))],
+    [((5,), (5,)), ([5], (5,)), (5, (5,)), ({"result": (5,)}, (5,)), (None, ()), ((5, 6, 7), (5,))],
 )
 def test_results_of_every_form(result: Any, values: tuple[Any, ...]) -> None:
     assert returned(with_result(result)).values == values

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from app.errors import InvalidPrompt
 from app.graph.prompt import Link, parse_prompt
 from app.graph.spec import InputSpec, NodeSpec, OutputSpec
-from app.graph.validate import Validated, validate
+from app.graph.validate import Validated, validate, with_complaints
+from app.graph.values import Complaint
 
 EMPTY = {"width": 64, "height": 64, "batch_size": 1, "color": 0}
 FILES = {"checkpoints": ("a.safetensors",), "input": ("a.png",)}
@@ -314,3 +315,19 @@ def test_multiple_slots_are_told_by_number(specs: dict[str, NodeSpec]) -> None:
     assert check(specs, two=node("Two"), b=node("PreviewImage", images=["two", 0.0])).outputs == ("b",)
     error = refused(specs, two=node("Two"), b=node("PreviewImage", images=["two", 2]))
     assert "Two has 2 outputs and no slot 2" in error.node_errors["b"]["errors"][0]["details"]  # type: ignore[index]
+
+
+def test_complaints_of_classes_themselves_drop_the_outputs_that_need_them(specs: dict[str, NodeSpec]) -> None:
+    graph = {
+        "a": {"class_type": "MaskMaker", "inputs": {}},
+        "b": {"class_type": "Typed", "inputs": {"any": ["a", 0]}},
+        "c": {"class_type": "Typed", "inputs": {}},
+    }
+    valid = validate(parse_prompt(graph), specs, {})
+    refused = {"a": [Complaint("custom_validation_failed", "Custom validation failed for node", "x - no", {})]}
+    left = with_complaints(valid, refused, specs)
+    assert left.outputs == ("c",)
+    assert left.node_errors["a"]["dependent_outputs"] == ["b"]
+    assert with_complaints(valid, {}, specs) is valid
+    with pytest.raises(InvalidPrompt, match="failed validation"):
+        with_complaints(left, {"c": refused["a"]}, specs)
