@@ -82,6 +82,7 @@ export class App {
     this.gallery = new Gallery(this);
     this.runner = new Runner(this.server, {
       sessions: () => this.tabs.sessions,
+      seeds: () => this.settings.get("seeds"),
       refresh: (session, nodes) => (session === this.session ? this.editor.refresh(nodes) : undefined),
       changed: () => {
         this.shell.update();

@@ -12,6 +12,7 @@ import { advanceControls, prepareRun } from "../core/run/prepare.js";
  * @typedef {import("../core/run/jobs.js").Job} Job
  * @typedef {{
  *   sessions: () => Session[],
+ *   seeds: () => "shown" | "before" | "after",
  *   refresh: (session: Session, nodes: Iterable<string>) => void,
  *   changed: () => void,
  *   made: (file: import("../core/run/jobs.js").FileRef, job: Job, node: string) => void,
@@ -38,10 +39,17 @@ export class Runner {
   async run(session, { count = 1, front = false, targets } = {}) {
     this.#clear(session);
     for (let index = 0; index < count; index += 1) {
-      advanceControls(session.document, (node) => session.definitionFor(node), session.ran);
+      this.#advance(session, "before");
       if (!(await this.#submit(session, front, targets))) return;
+      this.#advance(session, "after");
     }
     this.listener.changed();
+  }
+
+  /** @param {Session} session @param {"before" | "after"} moment of the sending */
+  #advance(session, moment) {
+    const options = { mode: this.listener.seeds(), moment };
+    advanceControls(session.document, (node) => session.definitionFor(node), session.ran, options);
   }
 
   /** Stop what runs for a document and take back what waits. @param {Session} session */

@@ -3,7 +3,7 @@
  *
  * @typedef {{theme: "system" | "dark" | "light", wheel: "auto" | "zoom" | "pan", drag: "pan" | "select", snap: boolean,
  *   links: import("../core/geometry/curves.js").LinkStyle, motion: "system" | "reduce", map: boolean, strip: boolean,
- *   recent: string[], panel: string, welcomed: boolean}} Values
+ *   recent: string[], panel: string, seeds: "shown" | "before" | "after", welcomed: boolean}} Values
  */
 
 const KEY = "latent-loom.settings";
@@ -20,6 +20,7 @@ const DEFAULTS = Object.freeze({
   strip: true,
   recent: [],
   panel: "",
+  seeds: "shown",
   welcomed: false,
 });
 

@@ -68,6 +68,21 @@ const GROUPS = [
     ],
   },
   {
+    title: "Runs",
+    rows: [
+      {
+        name: "seeds",
+        label: "Seeds change",
+        help: "When needed: what is shown is what ran, and a new value runs first as it is.",
+        choices: [
+          ["shown", "When needed"],
+          ["before", "Before each run"],
+          ["after", "After each run"],
+        ],
+      },
+    ],
+  },
+  {
     title: "Parts",
     rows: [
       { name: "strip", label: "Picture strip", choices: onOff() },

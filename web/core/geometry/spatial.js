@@ -5,13 +5,17 @@
  */
 
 const CELL = 512;
+/** More rows than any graph has, so that each cell has a number of its own. */
+const ROWS = 2 ** 24;
 
 export class SpatialGrid {
   constructor() {
-    /** @type {Map<string, Set<string>>} */
+    /** @type {Map<number, Set<string>>} */
     this.cells = new Map();
-    /** @type {Map<string, {bounds: Bounds, cells: string[]}>} */
+    /** @type {Map<string, {bounds: Bounds, cells: number[]}>} */
     this.items = new Map();
+    /** Grows with every change. */
+    this.revision = 0;
   }
 
   /**
@@ -27,6 +31,7 @@ export class SpatialGrid {
       else this.cells.set(cell, new Set([key]));
     }
     this.items.set(key, { bounds, cells });
+    this.revision += 1;
   }
 
   /** @param {string} key */
@@ -36,7 +41,7 @@ export class SpatialGrid {
       members?.delete(key);
       if (members?.size === 0) this.cells.delete(cell);
     }
-    this.items.delete(key);
+    if (this.items.delete(key)) this.revision += 1;
   }
 
   /**
@@ -45,8 +50,7 @@ export class SpatialGrid {
    */
   query(area) {
     const found = new Set();
-    const many = (area[2] / CELL) * (area[3] / CELL) > this.items.size;
-    if (many) {
+    if (this.#wide(area)) {
       for (const [key, { bounds }] of this.items) if (touches(bounds, area)) found.add(key);
       return found;
     }
@@ -57,6 +61,21 @@ export class SpatialGrid {
       }
     }
     return found;
+  }
+
+  /**
+   * Visit the keys whose boxes overlap an area, without making a set of them where they are many.
+   * @param {Bounds} area
+   * @param {(key: string) => void} visit
+   */
+  each(area, visit) {
+    if (!this.#wide(area)) for (const key of this.query(area)) visit(key);
+    else for (const [key, { bounds }] of this.items) if (touches(bounds, area)) visit(key);
+  }
+
+  /** Whether an area has more cells than there are boxes. @param {Bounds} area */
+  #wide([, , width, height]) {
+    return (width / CELL) * (height / CELL) > this.items.size;
   }
 
   /** @returns {Bounds | null} bounds of everything */
@@ -83,6 +102,6 @@ function touches(a, b) {
 function* cellsOf([x, y, width, height]) {
   const [right, bottom] = [Math.floor((x + width) / CELL), Math.floor((y + height) / CELL)];
   for (let column = Math.floor(x / CELL); column <= right; column += 1) {
-    for (let row = Math.floor(y / CELL); row <= bottom; row += 1) yield `${column},${row}`;
+    for (let row = Math.floor(y / CELL); row <= bottom; row += 1) yield column * ROWS + row;
   }
 }
