@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 import torch
-from torch import Tensor
 
 from app.errors import UnusableFile
+from app.weights.mapped import MappedFile
 from app.weights.pickled import Name, Refused, Storage, unpickle
 from app.weights.stored import Stored, WeightsFile, dequantised
 
@@ -30,9 +30,8 @@ def open_archive(path: Path) -> WeightsFile:
         UnusableFile: damaged, foreign, or with something else than tensors and plain containers in it.
     """
     try:
-        with path.open("rb") as file:
-            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-        value = _read_zip(path, data) if data[:2] == b"PK" else _read_stream(data)
+        file = MappedFile(path)
+        value = _read_zip(path, file) if file.data[:2] == b"PK" else _read_stream(file)
         tensors = dict(_flat(_unwrapped(value)))
     except (Refused, zipfile.BadZipFile, ValueError, TypeError, KeyError, OSError, NotImplementedError) as error:
         raise UnusableFile(
@@ -42,7 +41,8 @@ def open_archive(path: Path) -> WeightsFile:
     return WeightsFile(path.name, dequantised(tensors), {})
 
 
-def _read_zip(path: Path, data: mmap.mmap) -> Any:
+def _read_zip(path: Path, file: MappedFile) -> Any:
+    data = file.data
     with zipfile.ZipFile(path) as archive:
         entries = {info.filename: info for info in archive.infolist()}
         if len(entries) != len(archive.infolist()):
@@ -61,7 +61,7 @@ def _read_zip(path: Path, data: mmap.mmap) -> Any:
 
         def open_storage(dtype: torch.dtype, key: str, length: int) -> Storage:
             begin, size = _place(entries[f"{root}data/{key}"], data)
-            return _mapped(data, begin, size, dtype, length)
+            return _mapped(file, begin, size, dtype, length)
 
         with archive.open(f"{root}data.pkl") as pickle:
             return unpickle(pickle, open_storage)
@@ -93,8 +93,9 @@ class _Waiting:
         return Storage(dtype, length, lambda: self.places[key].load())
 
 
-def _read_stream(data: mmap.mmap) -> Any:
+def _read_stream(file: MappedFile) -> Any:
     """The older format: magic number, version, facts of the machine, value, keys, and the numbers of each key."""
+    data = file.data
     stream = cast("IO[bytes]", data)
     waiting = _Waiting()
     if unpickle(stream, waiting.open) != MAGIC:
@@ -107,22 +108,17 @@ def _read_stream(data: mmap.mmap) -> Any:
         told = int.from_bytes(data.read(8), "little")
         if told != length:
             raise Refused(f"the storage {key!r} has {told} numbers where {length} were told")
-        waiting.places[str(key)] = _mapped(data, data.tell(), len(data) - data.tell(), dtype, length)
+        waiting.places[str(key)] = _mapped(file, data.tell(), len(data) - data.tell(), dtype, length)
         data.seek(length * dtype.itemsize, 1)
     if missing := set(waiting.lengths) - set(waiting.places):
         raise Refused(f"the numbers of the storage {min(missing)!r} are missing")
     return value
 
 
-def _mapped(data: mmap.mmap, begin: int, size: int, dtype: torch.dtype, length: int) -> Storage:
+def _mapped(file: MappedFile, begin: int, size: int, dtype: torch.dtype, length: int) -> Storage:
     if length * dtype.itemsize > size:
         raise Refused(f"{length * dtype.itemsize} bytes of numbers are told where there are {size}")
-
-    def load() -> Tensor:
-        flat = torch.frombuffer(data, dtype=torch.uint8, count=length * dtype.itemsize, offset=begin)
-        return (flat if begin % dtype.itemsize == 0 else flat.clone()).view(dtype)
-
-    return Storage(dtype, length, load)
+    return Storage(dtype, length, lambda: file.flat(begin, length, dtype))
 
 
 def _unwrapped(value: Any) -> Any:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from app.errors import UnusableFile
+from app.weights.mapped import Block
 from app.weights.stored import Tensors
 
 
@@ -21,14 +22,20 @@ def fill(module: nn.Module, tensors: Tensors, name: str, *, dtype: torch.dtype =
     expected = module.state_dict()
     check(tensors, {key: tuple(value.shape) for key, value in expected.items()}, name, told)
     filled: dict[str, Tensor] = {}
+    block: Block | None = None
     for key, place in expected.items():
         value = tensors[key].read()
-        filled[key] = value.to(dtype) if place.is_floating_point() else value
-        if not is_finite(filled[key]):
+        if place.is_floating_point() and value.dtype != dtype:
+            # Reserved for all at once: memory that nothing is written to costs nothing.
+            block = block or Block(sum(Block.room(each.numel(), dtype) for each in expected.values()))
+            value = block.tensor(tuple(value.shape), dtype).copy_(value)
+            tensors[key].forget()
+        if not is_finite(value):
             raise UnusableFile(
                 f"In {name!r} the tensor {told + key!r} holds values that are not numbers.",
                 remedy="The file is damaged, or was merged or trained badly; use another copy.",
             )
+        filled[key] = value
     module.load_state_dict(filled, assign=True)
     module.eval().requires_grad_(False)
 
@@ -52,9 +59,7 @@ def check(tensors: Tensors, expected: dict[str, tuple[int, ...]], name: str, tol
 
 
 def is_finite(value: Tensor) -> bool:
-    """Whether all values are numbers; one pass over the memory unless there is reason to doubt."""
+    """Whether all values are numbers: the smallest and the largest are, which one fast pass finds."""
     if not value.is_floating_point() or not value.numel():
         return True
-    # A sum is not finite as soon as one of its terms is not; the other way round it only may have overflowed.
-    total = value.sum(dtype=torch.float32) if value.dtype != torch.float64 else value.sum()
-    return bool(total.isfinite()) or bool(value.isfinite().all())
+    return all(bool(extreme.isfinite()) for extreme in torch.aminmax(value))

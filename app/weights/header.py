@@ -28,10 +28,11 @@ class TensorEntry:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The tensors by name, and the file's free-form metadata."""
+    """The tensors by name, the file's free-form metadata, and the byte at which the tensors begin."""
 
     tensors: Mapping[str, TensorEntry]
     metadata: Mapping[str, str]
+    begin: int = 0
 
 
 def read_header(path: Path) -> Header:
@@ -60,7 +61,7 @@ def read_header(path: Path) -> Header:
             f"The file {path.name!r} is cut short: {missing} bytes are missing.",
             remedy="Copy or download it again; compare its size with the original.",
         )
-    return Header(tensors, metadata)
+    return Header(tensors, metadata, 8 + length)
 
 
 def _entry(data: Mapping[str, Any]) -> TensorEntry:

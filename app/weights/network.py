@@ -6,17 +6,19 @@ import torch
 from torch import nn
 
 from app.diffusion.families import Family, NetworkConfig
-from app.diffusion.inputs import inputs_of
+from app.diffusion.inputs import NetworkInputs, UNetInputs, inputs_of
 from app.diffusion.model import DiffusionModel
 from app.diffusion.models.flux import Flux, FluxConfig
 from app.diffusion.models.mmdit import MMDiT, MMDiTConfig
 from app.diffusion.models.unet import UNet
 from app.diffusion.preview import linear_preview
+from app.diffusion.unclip import NoiseAugmentor, UnclipInputs
 from app.weights.blank import blank
 from app.weights.fill import fill
 from app.weights.parts import Parts
 
 LARGE = 1_000_000_000  # weights
+AUGMENTOR = ("noise_augmentor.data_mean", "noise_augmentor.data_std")
 
 
 def network_of(config: NetworkConfig) -> nn.Module:
@@ -46,6 +48,15 @@ def model_of(family: Family, parts: Parts, name: str, dtype: torch.dtype) -> Dif
         family.latent,
         linear_preview(family.latent),
         family.name,
-        inputs_of(family),
+        _inputs(family, parts),
         family,
     )
+
+
+def _inputs(family: Family, parts: Parts) -> NetworkInputs:
+    """What the network takes of conditioning; of pictures too, where the file tells how their embeddings spread."""
+    inputs = inputs_of(family)
+    if isinstance(inputs, UNetInputs) and all(name in parts.rest for name in AUGMENTOR):
+        mean, deviation = (parts.rest[name].read().float().reshape(1, -1) for name in AUGMENTOR)
+        return UnclipInputs(inputs, NoiseAugmentor(mean, deviation))
+    return inputs

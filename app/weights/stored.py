@@ -5,30 +5,52 @@ Reading maps the file into memory, so nothing is copied before it is converted, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from app.errors import UnusableFile
-from app.weights.header import read_header
-from app.weights.tensor_file import open_mapped
+from app.weights.header import TensorEntry, read_header
+from app.weights.mapped import MappedFile
+
+
+def _keep() -> None:
+    """What is in memory anyway stays there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """One tensor in a file. `read` gives it on the CPU, in the file's own precision."""
+    """One tensor in a file. `read` gives it on the CPU, in the file's own precision.
+
+    `forget` lets go of the file's pages once the values were copied elsewhere.
+    """
 
     shape: tuple[int, ...]
     read: Callable[[], Tensor]
+    forget: Callable[[], None] = _keep
 
 
 Tensors = Mapping[str, Stored]
 Shapes = Mapping[str, tuple[int, ...]]
 
+DTYPES: Mapping[str, torch.dtype] = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
 FP8_SCALE, FP8_SCALES = ".scale_weight", (".scale_weight", ".scale_input", "scaled_fp8")
 
 
@@ -48,16 +70,30 @@ def open_safetensors(path: Path) -> WeightsFile:
         Missing, UnusableFile: no file, a damaged or foreign one.
     """
     header = read_header(path)
-    try:
-        file = open_mapped(path)
-    except (SafetensorError, OSError) as error:
-        raise UnusableFile(
-            f"The file {path.name!r} cannot be read: {error}.", remedy="Copy or download it again."
-        ) from error
-    tensors = {
-        name: Stored(entry.shape, lambda name=name: file.get_tensor(name)) for name, entry in header.tensors.items()
-    }
+    file = MappedFile(path)
+    begin = header.begin
+    tensors = {name: _stored(file, begin, entry, name, path.name) for name, entry in header.tensors.items()}
     return WeightsFile(path.name, dequantised(tensors), header.metadata)
+
+
+def _stored(file: MappedFile, first: int, entry: TensorEntry, name: str, file_name: str) -> Stored:
+    dtype, count = DTYPES.get(entry.dtype), math.prod(entry.shape)
+    if dtype is None:
+        raise UnusableFile(
+            f"In {file_name!r} the tensor {name!r} is stored as {entry.dtype}, which is not read.",
+            remedy=f"Read are {', '.join(DTYPES)}.",
+        )
+    if count * dtype.itemsize != entry.end - entry.begin or min(entry.shape, default=0) < 0:
+        raise UnusableFile(
+            f"In {file_name!r} the tensor {name!r} of shape {list(entry.shape)} has {entry.end - entry.begin} bytes.",
+            remedy="The file is damaged; copy or download it again.",
+        )
+    begin = first + entry.begin
+    return Stored(
+        entry.shape,
+        lambda: file.flat(begin, count, dtype).view(entry.shape),
+        lambda: file.forget(begin, entry.end - entry.begin),
+    )
 
 
 def shapes_of(tensors: Tensors) -> Shapes:

@@ -37,11 +37,6 @@ def open_tensors(path: Path) -> AbstractContextManager[TensorFile]:
     return cast("AbstractContextManager[TensorFile]", safe_open(path, framework="pt"))
 
 
-def open_mapped(path: Path) -> TensorFile:
-    """The file, mapped into memory as long as one of its tensors lives. Raises as `open_tensors`."""
-    return cast("TensorFile", safe_open(path, framework="pt"))
-
-
 def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str]) -> None:
     """Write contiguous tensors that share no memory, and texts for the header."""
     save_file(dict(tensors), path, dict(metadata))
