@@ -16,6 +16,7 @@ from app.context.text import TextFiles
 from app.diffusion.conditioning.text_encoder import PromptEncoder
 from app.diffusion.first_stage import FirstStage
 from app.diffusion.model import DiffusionModel
+from app.diffusion.models.clip_vision import ClipVision
 from app.errors import AppError
 from app.memory.residency import Residency
 from app.memory.sizes import size_of
@@ -23,6 +24,7 @@ from app.store.folders import Folders
 from app.weights.checkpoint import Checkpoint, load_checkpoint
 from app.weights.separate import load_first_stage, load_folder, load_network
 from app.weights.text_files import check_towers
+from app.weights.vision import load_clip_vision
 
 DEFAULT_BYTES = 32 << 30
 
@@ -80,6 +82,12 @@ class LoadedModels:
         check_towers(kind, [self._texts.told(path) for path in paths.values()])
         towers = [self.loaded("text_encoders", name, self._texts.tower, each) for each, name in names.items()]
         return self._texts.encoder(kind, towers)
+
+    def clip_vision(self, name: str, *, checkpoint: bool = False) -> ClipVision:
+        """See `protocol.Models`."""
+        if checkpoint:
+            return self.loaded("checkpoints", name, load_clip_vision, "ckpt_name", variant="vision")
+        return self.loaded("clip_vision", name, load_clip_vision, "clip_name")
 
     def folder(self, name: str) -> Checkpoint:
         """See `protocol.Models`."""

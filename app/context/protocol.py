@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from app.diffusion.conditioning.text_encoder import PromptEncoder
 from app.diffusion.first_stage import FirstStage
 from app.diffusion.model import DiffusionModel
+from app.diffusion.models.clip_vision import ClipVision
 from app.images.decoding import Decoded
 from app.weights.checkpoint import Checkpoint
 
@@ -50,6 +51,10 @@ class Models(Protocol):
             UnusableFile, UnknownFamily: a damaged file or one without a text tower.
             InvalidRequest: towers that do not make an encoder of that kind.
         """
+        ...
+
+    def clip_vision(self, name: str, *, checkpoint: bool = False) -> ClipVision:
+        """As `checkpoint`, a vision tower from the folder of vision encoders, or within a checkpoint."""
         ...
 
     def folder(self, name: str) -> Checkpoint:

@@ -27,6 +27,11 @@ def with_options(conditioning: Conditioning, **options: Any) -> Conditioning:
     return [[features, {**said, **options}] for features, said in conditioning]
 
 
+def appended(conditioning: Conditioning, option: str, value: Any) -> Conditioning:
+    """The same features with a value more in the list that an option is."""
+    return [[features, {**said, option: [*said.get(option, ()), value]}] for features, said in conditioning]
+
+
 def concatenated(to: Conditioning, source: Conditioning) -> Conditioning:
     """Each entry of `to` followed, along T, by the first entry of `source`. `to` keeps its options."""
     added: Tensor = _first(source)[0]

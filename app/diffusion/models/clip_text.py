@@ -36,11 +36,11 @@ ACTIVATIONS = {"quick_gelu": quick_gelu, "gelu": F.gelu}
 
 
 class Attention(nn.Module):
-    """Causal self-attention: a token sees itself and those before it."""
+    """Self-attention; `causal` lets a token see itself and those before it only."""
 
-    def __init__(self, config: ClipTextConfig) -> None:
+    def __init__(self, config: ClipTextConfig, *, causal: bool = True) -> None:
         super().__init__()
-        self.heads = config.heads
+        self.heads, self.causal = config.heads, causal
         self.k_proj = nn.Linear(config.width, config.width)
         self.v_proj = nn.Linear(config.width, config.width)
         self.q_proj = nn.Linear(config.width, config.width)
@@ -49,18 +49,19 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:  # (B, T, C)
         parts = (layer(x).unflatten(-1, (self.heads, -1)) for layer in (self.q_proj, self.k_proj, self.v_proj))
         q, k, v = (part.transpose(1, 2) for part in parts)  # (B, N, T, C/N)
-        x = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        x = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
         return self.out_proj(x.transpose(1, 2).flatten(2))
 
 
 class MLP(nn.Module):
     """Two linear layers around the activation."""
 
-    def __init__(self, config: ClipTextConfig) -> None:
+    def __init__(self, config: ClipTextConfig, inner: int | None = None) -> None:
         super().__init__()
+        inner = inner or 4 * config.width
         self.activation = ACTIVATIONS[config.activation]
-        self.fc1 = nn.Linear(config.width, 4 * config.width)
-        self.fc2 = nn.Linear(4 * config.width, config.width)
+        self.fc1 = nn.Linear(config.width, inner)
+        self.fc2 = nn.Linear(inner, config.width)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.fc2(self.activation(self.fc1(x)))
@@ -69,11 +70,11 @@ class MLP(nn.Module):
 class EncoderLayer(nn.Module):
     """Attention and MLP, each on a normalised input and added to it."""
 
-    def __init__(self, config: ClipTextConfig) -> None:
+    def __init__(self, config: ClipTextConfig, *, causal: bool = True, inner: int | None = None) -> None:
         super().__init__()
-        self.self_attn = Attention(config)
+        self.self_attn = Attention(config, causal=causal)
         self.layer_norm1 = nn.LayerNorm(config.width)
-        self.mlp = MLP(config)
+        self.mlp = MLP(config, inner)
         self.layer_norm2 = nn.LayerNorm(config.width)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -91,11 +92,11 @@ class Embeddings(nn.Module):
 
 
 class Encoder(nn.Module):
-    """The stack of layers."""
+    """The stack of layers; `inner` is the width between the MLPs' layers, by default four times the tower's."""
 
-    def __init__(self, config: ClipTextConfig) -> None:
+    def __init__(self, config: ClipTextConfig, *, causal: bool = True, inner: int | None = None) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.layers))
+        self.layers = nn.ModuleList(EncoderLayer(config, causal=causal, inner=inner) for _ in range(config.layers))
 
 
 class TextModel(nn.Module):

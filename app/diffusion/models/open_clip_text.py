@@ -26,6 +26,15 @@ _ONCE = (
     ("ln_final.weight", "text_model.final_layer_norm.weight"),
     ("ln_final.bias", "text_model.final_layer_norm.bias"),
 )
+_VISION = (
+    ("class_embedding", "vision_model.embeddings.class_embedding"),
+    ("conv1.weight", "vision_model.embeddings.patch_embedding.weight"),
+    ("positional_embedding", "vision_model.embeddings.position_embedding.weight"),
+    ("ln_pre.weight", "vision_model.pre_layrnorm.weight"),
+    ("ln_pre.bias", "vision_model.pre_layrnorm.bias"),
+    ("ln_post.weight", "vision_model.post_layernorm.weight"),
+    ("ln_post.bias", "vision_model.post_layernorm.bias"),
+)
 _PARTS = ("q_proj", "k_proj", "v_proj")  # in the order of the rows of in_proj
 # Where training stops the temperature of the contrast; no features depend on it.
 LOGIT_SCALE = math.log(100.0)
@@ -42,8 +51,30 @@ def from_open_clip(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     renamed = dict(tensors)
     for theirs, ours in _ONCE:
         _move(renamed, theirs, ours)
-    for layer in range(count_layers(tensors)):
-        block, ours = f"transformer.resblocks.{layer}", f"text_model.encoder.layers.{layer}"
+    _rename_layers(renamed, count_layers(tensors), "text_model")
+    projection = renamed.pop("text_projection", None)
+    if projection is not None:
+        renamed["text_projection.weight"] = projection.T
+    renamed.pop("logit_scale", None)
+    return renamed
+
+
+def vision_from_open_clip(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A vision tower's tensors, without `visual.` before their names, under the names of `ClipVision`."""
+    renamed = dict(tensors)
+    for theirs, ours in _VISION:
+        _move(renamed, theirs, ours)
+    _rename_layers(renamed, count_layers(tensors), "vision_model")
+    projection = renamed.pop("proj", None)
+    if projection is not None:
+        renamed["visual_projection.weight"] = projection.T
+    return renamed
+
+
+def _rename_layers(renamed: dict[str, Tensor], count: int, model: str) -> None:
+    """The layers' tensors under our names, in place; queries, keys and values apart."""
+    for layer in range(count):
+        block, ours = f"transformer.resblocks.{layer}", f"{model}.encoder.layers.{layer}"
         for kind in ("weight", "bias"):
             for their_part, our_part in _LAYER:
                 _move(renamed, f"{block}.{their_part}.{kind}", f"{ours}.{our_part}.{kind}")
@@ -51,11 +82,6 @@ def from_open_clip(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
             if joined is not None:
                 for name, rows in zip(_PARTS, joined.chunk(3), strict=True):
                     renamed[f"{ours}.self_attn.{name}.{kind}"] = rows
-    projection = renamed.pop("text_projection", None)
-    if projection is not None:
-        renamed["text_projection.weight"] = projection.T
-    renamed.pop("logit_scale", None)
-    return renamed
 
 
 def to_open_clip(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

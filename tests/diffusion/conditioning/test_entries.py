@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from app.diffusion.conditioning.entries import averaged, concatenated, conditioning_of, with_options, zeroed
+from app.diffusion.conditioning.entries import appended, averaged, concatenated, conditioning_of, with_options, zeroed
 from app.diffusion.conditioning.text_encoder import Encoded
 from app.errors import InvalidRequest
 
@@ -58,3 +58,9 @@ def test_what_does_not_fit_is_told() -> None:
         concatenated([entry(1)], [entry(1, width=4)])
     with pytest.raises(InvalidRequest, match="empty"):
         averaged([entry(1)], [], 0.5)
+
+
+def test_a_value_more_in_a_list_does_not_reach_back() -> None:
+    once = appended([entry(1)], "seen", "a")
+    twice = appended(once, "seen", "b")
+    assert (once[0][1]["seen"], twice[0][1]["seen"]) == (["a"], ["a", "b"])
