@@ -31,7 +31,8 @@ export class Journal {
     /** @type {Map<string, Watched>} */
     this.watched = new Map();
     this.viewTimer = 0;
-    const openChannel = "BroadcastChannel" in window ? (/** @type {string} */ name) => new BroadcastChannel(name) : undefined;
+    const openChannel =
+      "BroadcastChannel" in window ? (/** @type {string} */ name) => new BroadcastChannel(name) : undefined;
     this.claims = new Claims(/** @type {any} */ (navigator.locks), openChannel, uuid());
     /** @type {(text: string) => void} told once when changes can no longer be written down */
     this.onFailure = () => {};

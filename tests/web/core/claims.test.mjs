@@ -13,7 +13,8 @@ function windows() {
         const channel = {
           postMessage: (/** @type {any} */ data) =>
             setTimeout(() => {
-              for (const other of open) if (other !== channel) for (const listen of [...other.listeners]) listen({ data });
+              for (const other of open)
+                if (other !== channel) for (const listen of [...other.listeners]) listen({ data });
             }, 1),
           addEventListener: (/** @type {string} */ _, /** @type {any} */ listen) => listeners.add(listen),
           removeEventListener: (/** @type {string} */ _, /** @type {any} */ listen) => listeners.delete(listen),
@@ -38,7 +39,10 @@ test("without locks the windows ask each other", async () => {
 });
 
 for (const wait of [0, 40]) {
-  for (const names of [["a", "b"], ["b", "a"]]) {
+  for (const names of [
+    ["a", "b"],
+    ["b", "a"],
+  ]) {
     test(`of two that ask ${wait} ms apart one has it: ${names}`, async () => {
       const add = windows();
       const [first, second] = names.map(add);
@@ -53,7 +57,11 @@ for (const wait of [0, 40]) {
 test("with locks the browser decides", async () => {
   const held = new Set();
   const locks = {
-    request: async (/** @type {string} */ name, /** @type {any} */ _, /** @type {(lock: unknown) => unknown} */ work) => {
+    request: async (
+      /** @type {string} */ name,
+      /** @type {any} */ _,
+      /** @type {(lock: unknown) => unknown} */ work,
+    ) => {
       const lock = held.has(name) ? null : { name };
       held.add(name);
       return work(lock);

@@ -93,14 +93,19 @@ test("nodes that ComfyUI's editor copied are read, older ones too", () => {
   ];
   const link = { id: 3, origin_id: 7, origin_slot: 0, target_id: 9, target_slot: 0, type: "IMAGE" };
   const texts = [
-    clipFromHtml(`<meta charset="utf-8">${clipHtml(JSON.stringify({ nodes, links: [link], groups: [], reroutes: [] }))} ü`),
+    clipFromHtml(
+      `<meta charset="utf-8">${clipHtml(JSON.stringify({ nodes, links: [link], groups: [], reroutes: [] }))} ü`,
+    ),
     JSON.stringify({ nodes, links: [[0, 0, 1, 0, 7]] }),
   ];
   for (const text of texts) {
     const clip = readClip(text);
     const doc = empty();
     doc.transact("Paste", (tx) => paste(tx, /** @type {any} */ (clip), null));
-    assert.deepEqual([...doc.graph.links.values()].map((each) => [each.origin_id, each.target_id]), [[1, 2]]);
+    assert.deepEqual(
+      [...doc.graph.links.values()].map((each) => [each.origin_id, each.target_id]),
+      [[1, 2]],
+    );
   }
 });
 
@@ -123,7 +128,8 @@ test("a whole workflow, a prompt and other text are no clips", () => {
 });
 
 test("odd clips do no harm", () => {
-  const text = '{"nodes": [{"id": 1, "type": "A"}], "links": [null, [1], {"id": 1}, 5], "groups": [{}], "reroutes": [3, {}], "subgraphs": [null, {}]}';
+  const text =
+    '{"nodes": [{"id": 1, "type": "A"}], "links": [null, [1], {"id": 1}, 5], "groups": [{}], "reroutes": [3, {}], "subgraphs": [null, {}]}';
   const doc = empty();
   const keys = doc.transact("Paste", (tx) => paste(tx, /** @type {any} */ (readClip(text)), null));
   assert.deepEqual(keys, ["1"]);

@@ -33,19 +33,38 @@ function record() {
       sampler(1, [0, "increment", 20], 1),
       sampler(2, [50, "decrement", 20], null),
       sampler(3, [7, "randomize", 20], 2),
-      { id: 4, type: "PrimitiveNode", pos: [0, 0], outputs: [{ name: "INT", type: "INT", links: [2] }], widgets_values: [70, "increment"] },
+      {
+        id: 4,
+        type: "PrimitiveNode",
+        pos: [0, 0],
+        outputs: [{ name: "INT", type: "INT", links: [2] }],
+        widgets_values: [70, "increment"],
+      },
     ],
     links: [
       { id: 1, origin_id: -10, origin_slot: 0, target_id: 1, target_slot: 0, type: "INT" },
       { id: 2, origin_id: 4, origin_slot: 0, target_id: 3, target_slot: 0, type: "INT" },
     ],
   };
-  const instance = (/** @type {number} */ id, /** @type {any[]} */ values) => ({ id, type: "inner", pos: [0, 0], mode: 0, inputs: [], outputs: [], widgets_values: values });
+  const instance = (/** @type {number} */ id, /** @type {any[]} */ values) => ({
+    id,
+    type: "inner",
+    pos: [0, 0],
+    mode: 0,
+    inputs: [],
+    outputs: [],
+    widgets_values: values,
+  });
   return {
     version: 0.4,
     last_node_id: 9,
     last_link_id: 9,
-    nodes: [sampler(1, [5, "increment", 20], null), instance(2, [100]), instance(3, [200]), sampler(4, [9, "fixed"], null)],
+    nodes: [
+      sampler(1, [5, "increment", 20], null),
+      instance(2, [100]),
+      instance(3, [200]),
+      sampler(4, [9, "fixed"], null),
+    ],
     links: [],
     definitions: { subgraphs: [inner] },
   };

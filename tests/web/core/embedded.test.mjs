@@ -6,12 +6,23 @@ import { definitions } from "./fixtures.mjs";
 
 const WORKFLOW = '{"nodes": [{"id": 1, "type": "A", "title": "ü \\" } {"}], "links": [], "seed": 12345678901234567890}';
 const bytes = (/** @type {(string | number[])[]} */ ...parts) =>
-  new Uint8Array(Buffer.concat(parts.map((part) => (typeof part === "string" ? Buffer.from(part) : Buffer.from(part)))));
+  new Uint8Array(
+    Buffer.concat(parts.map((part) => (typeof part === "string" ? Buffer.from(part) : Buffer.from(part)))),
+  );
 
 const FILES = {
   "a.flac": bytes("fLaC", [4, 0, 1, 2], "workflow=", WORKFLOW, [0, 0], "prompt={}"),
   "a.mp3": bytes("ID3", [4, 0], "TXXX", [0, 0, 0, 9, 0, 0, 3], "workflow", [0], WORKFLOW, [0, 255, 251]),
-  "a.mp4": bytes([0, 0, 0, 24], "ftypisom", "mdta", "workflow", [0, 0, 0, 9], "data", [0, 0, 0, 1, 0, 0, 0, 0], WORKFLOW),
+  "a.mp4": bytes(
+    [0, 0, 0, 24],
+    "ftypisom",
+    "mdta",
+    "workflow",
+    [0, 0, 0, 9],
+    "data",
+    [0, 0, 0, 1, 0, 0, 0, 0],
+    WORKFLOW,
+  ),
   "a.webm": bytes([0x1a, 0x45, 0xdf, 0xa3], [0x45, 0xa3, 0x88], "workflow", [0x44, 0x87, 0x41, 0x05], WORKFLOW, [0]),
   "a.svg": bytes("<svg><metadata><![CDATA[", `{"workflow": ${WORKFLOW}, "prompt": {}}`, "]]></metadata></svg>"),
   "a.glb": bytes("glTF", [2, 0, 0, 0], `{"asset":{"extras":{"workflow":${JSON.stringify(WORKFLOW)}}}}`, [0]),
@@ -55,5 +66,8 @@ test("of weights the header is read, of a long film both ends", async () => {
   assert.equal(found.record.nodes.length, 1);
   assert.deepEqual(read.pop(), [0, 8 + Buffer.byteLength(header)]);
   await readBytes(file("film.mp4", 4e9, content));
-  assert.deepEqual(read.slice(-2).map(([from, to]) => to - from), [8 * 2 ** 20, 8 * 2 ** 20]);
+  assert.deepEqual(
+    read.slice(-2).map(([from, to]) => to - from),
+    [8 * 2 ** 20, 8 * 2 ** 20],
+  );
 });

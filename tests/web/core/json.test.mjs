@@ -7,7 +7,8 @@ import { nextNumber } from "../../../web/core/nodes/seed.js";
 import { definitions } from "./fixtures.mjs";
 
 test("whole numbers keep every digit, there and back", () => {
-  const text = '{"seed":18446744073709551615,"low":-9223372036854775808,"near":9007199254740992,"past":9007199254740993}';
+  const text =
+    '{"seed":18446744073709551615,"low":-9223372036854775808,"near":9007199254740992,"past":9007199254740993}';
   const data = parseJson(text);
   assert.equal(data.seed, 18446744073709551615n);
   assert.equal(data.low, -(2n ** 63n));
@@ -15,7 +16,8 @@ test("whole numbers keep every digit, there and back", () => {
 });
 
 test("what looks like a long number in a text, and long fractions, stay what they are", () => {
-  const text = '{"a":"seed: 18446744073709551615, ","b":"\\"12345678901234567890\\"","c":0.1234567890123456789,"d":1e22,"12345678901234567890":1}';
+  const text =
+    '{"a":"seed: 18446744073709551615, ","b":"\\"12345678901234567890\\"","c":0.1234567890123456789,"d":1e22,"12345678901234567890":1}';
   const data = parseJson(text);
   assert.equal(data.a, "seed: 18446744073709551615, ");
   assert.equal(data.b, '"12345678901234567890"');
@@ -30,11 +32,12 @@ test("what Python writes for no number becomes null, in texts it stays", () => {
     b: [null, null],
     c: "NaN, -Infinity",
   });
-  assert.deepEqual(parseJson('[NaN,12345678901234567890]'), [null, 12345678901234567890n]);
+  assert.deepEqual(parseJson("[NaN,12345678901234567890]"), [null, 12345678901234567890n]);
 });
 
 test("what is no JSON is refused", () => {
-  for (const text of ["", "{", "[1,]", "nonsense", "12345678901234567890x"]) assert.throws(() => parseJson(text), SyntaxError);
+  for (const text of ["", "{", "[1,]", "nonsense", "12345678901234567890x"])
+    assert.throws(() => parseJson(text), SyntaxError);
 });
 
 test("indents, and texts that hide a mark", () => {
@@ -44,7 +47,10 @@ test("indents, and texts that hide a mark", () => {
 });
 
 test("a file with long numbers opens as a workflow", () => {
-  const { record } = readJson('{"nodes":[{"id":1,"type":"A","widgets_values":[12345678901234567890]}],"links":[]}', definitions());
+  const { record } = readJson(
+    '{"nodes":[{"id":1,"type":"A","widgets_values":[12345678901234567890]}],"links":[]}',
+    definitions(),
+  );
   assert.equal(record.nodes[0].widgets_values[0], 12345678901234567890n);
 });
 

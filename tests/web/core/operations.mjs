@@ -47,7 +47,8 @@ function addAndJoin(session, draw) {
   const def = draw.pick(new Set(session.definitions.values()));
   const node = draw.pick(ids(session));
   const slot = draw.whole(2);
-  const from = node !== undefined && session.document.graph.node(node)?.outputs?.[slot] ? [{ node, slot, widget: "" }] : [];
+  const from =
+    node !== undefined && session.document.graph.node(node)?.outputs?.[slot] ? [{ node, slot, widget: "" }] : [];
   actions.addFromSearch(session, def, { at: place(draw), screen: [0, 0], from });
 }
 

@@ -230,5 +230,6 @@ test("a subgraph that contains itself, or doubles itself, is refused before it f
     const definitions = { subgraphs: [{ id: "sub", name: "Endless", nodes: inner, links: [] }] };
     return new Document({ nodes: [{ id: 1, type: "sub", pos: [0, 0] }], links: [], version: 0.4, definitions });
   };
-  for (const count of [1, 2, 30]) assert.throws(() => compilePrompt(within(count).graph, defs), /Endless.*contains itself/);
+  for (const count of [1, 2, 30])
+    assert.throws(() => compilePrompt(within(count).graph, defs), /Endless.*contains itself/);
 });

@@ -16,7 +16,8 @@ function richRecord() {
   const path = new URL("../../data/workflows/subgraphs.workflow.json", import.meta.url);
   const record = parseJson(readFileSync(path, "utf8"));
   const more = defaultRecord();
-  for (const node of more.nodes) record.nodes.push({ title: "Mine", color: "#222", bgcolor: "#333", ...node, id: node.id + 40 });
+  for (const node of more.nodes)
+    record.nodes.push({ title: "Mine", color: "#222", bgcolor: "#333", ...node, id: node.id + 40 });
   for (const [id, from, output, to, input, type] of more.links)
     record.links.push([id + 40, from + 40, output, to + 40, input, type]);
   for (const node of record.nodes.slice(-more.nodes.length)) {
@@ -25,8 +26,14 @@ function richRecord() {
   }
   record.nodes[0].somebodys = { deep: [1, { two: null }] };
   record.nodes[1].widgets_values_named = { first: 11, name: "x" };
-  record.groups = [{ title: "Old", bounding: [0, 0, 500, 500], color: "#3f789e", font_size: 24, flags: {}, unknown: 1 }];
-  record.extra = { ...record.extra, reroutes: [{ id: 4, pos: [5, 5], linkIds: [41] }], linkExtensions: [{ id: 41, parentId: 4 }] };
+  record.groups = [
+    { title: "Old", bounding: [0, 0, 500, 500], color: "#3f789e", font_size: 24, flags: {}, unknown: 1 },
+  ];
+  record.extra = {
+    ...record.extra,
+    reroutes: [{ id: 4, pos: [5, 5], linkIds: [41] }],
+    linkExtensions: [{ id: 41, parentId: 4 }],
+  };
   record.trailing = { of: "a pack" };
   return record;
 }

@@ -26,7 +26,8 @@ export function parseJson(text) {
 
 /** @param {string} token */
 function plain(token) {
-  if (token.length > 15 && /^-?\d+$/.test(token) && !Number.isSafeInteger(Number(token))) return `"\\u0000int:${token}"`;
+  if (token.length > 15 && /^-?\d+$/.test(token) && !Number.isSafeInteger(Number(token)))
+    return `"\\u0000int:${token}"`;
   return /^-?[NI]/.test(token) ? "null" : token;
 }
 

@@ -86,7 +86,9 @@ function definitionsOf(nodes, graphs) {
 function groupNodesOf(nodes, extra) {
   const names = nodes.map(({ type }) => /^workflow[>/](.+)$/s.exec(type)?.[1]);
   const used = names.filter((name) => name !== undefined && isObject(extra?.groupNodes?.[name]));
-  return used.length ? { groupNodes: Object.fromEntries(used.map((name) => [name, extra.groupNodes[String(name)]])) } : {};
+  return used.length
+    ? { groupNodes: Object.fromEntries(used.map((name) => [name, extra.groupNodes[String(name)]])) }
+    : {};
 }
 
 /**
@@ -188,7 +190,7 @@ function pasteDefinitions(tx, { subgraphs, groupNodes }) {
     return mine !== undefined && stringifyJson(mine.record) !== stringifyJson(definition);
   };
   // What holds a renamed definition is another one too, and what holds that.
-  for (let count = -1; count !== renamed.size; ) {
+  for (let count = -1; count !== renamed.size;) {
     count = renamed.size;
     for (const definition of subgraphs) {
       const changed = differs(definition) || list(definition.nodes).some((node) => renamed.has(node?.type));

@@ -23,7 +23,9 @@ export function groupNode(extra, type) {
   const found = name === undefined ? undefined : extra?.groupNodes?.[name];
   if (!isObject(found) || !Array.isArray(found.nodes)) return null;
   return {
-    nodes: found.nodes.map((node) => (isObject(node) ? /** @type {NodeRecord} */ (node) : { id: 0, type: "", pos: [0, 0] })),
+    nodes: found.nodes.map((node) =>
+      isObject(node) ? /** @type {NodeRecord} */ (node) : { id: 0, type: "", pos: [0, 0] },
+    ),
     links: rows(found.links, 4),
     external: rows(found.external, 2),
     config: isObject(found.config) ? found.config : {},
@@ -37,7 +39,9 @@ export function groupNode(extra, type) {
  */
 function rows(list, length) {
   if (!Array.isArray(list)) return [];
-  return list.filter((row) => Array.isArray(row) && row.length >= length && row.slice(0, length).every(Number.isInteger));
+  return list.filter(
+    (row) => Array.isArray(row) && row.length >= length && row.slice(0, length).every(Number.isInteger),
+  );
 }
 
 /**

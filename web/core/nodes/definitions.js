@@ -97,7 +97,9 @@ function readInputs(entry, section) {
  */
 function limited(options) {
   const long = ["min", "max", "step"].filter((name) => typeof options[name] === "bigint");
-  return long.length ? { ...options, ...Object.fromEntries(long.map((name) => [name, Number(options[name])])) } : options;
+  return long.length
+    ? { ...options, ...Object.fromEntries(long.map((name) => [name, Number(options[name])])) }
+    : options;
 }
 
 /**
@@ -156,7 +158,8 @@ export function widgetsOfInput({ name, widget }) {
     widgets.push(extra("control_after_generate", "control", [...CONTROL_MODES, "increment-wrap"]));
     widgets.push(extra("control_filter_list", "string", null));
   }
-  if (Object.keys(widget.options).some((name) => name.endsWith("_upload") && widget.options[name])) widgets.push(extra("upload", "upload", null));
+  if (Object.keys(widget.options).some((name) => name.endsWith("_upload") && widget.options[name]))
+    widgets.push(extra("upload", "upload", null));
   return widgets;
 }
 

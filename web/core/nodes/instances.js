@@ -25,7 +25,10 @@ export function instanceDefinitions(graph, definitions) {
     const inner = graphs.get(id);
     if (!inner || own.has(id) || above.includes(id)) return;
     for (const node of inner.nodes.values()) read(node.type, [...above, id]);
-    own.set(id, instanceDefinition(id, inner, (type) => own.get(type) ?? definitions.get(type)));
+    own.set(
+      id,
+      instanceDefinition(id, inner, (type) => own.get(type) ?? definitions.get(type)),
+    );
   };
   for (const id of graphs.keys()) read(id, []);
   for (const node of [graph, ...graphs.values()].flatMap((each) => [...each.nodes.values()])) {

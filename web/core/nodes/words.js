@@ -32,7 +32,13 @@ export function drawWords(text, random = Math.random) {
     } else add(token[token.length - 1]);
   }
   add(bare.slice(at));
-  return open[0][0] + open.slice(1).map((choices) => `{${choices.join("|")}`).join("");
+  return (
+    open[0][0] +
+    open
+      .slice(1)
+      .map((choices) => `{${choices.join("|")}`)
+      .join("")
+  );
 }
 
 /**

@@ -52,7 +52,9 @@ export function advanceControls(document, definitionOf, ran, options = {}) {
 export function controlledValues(graph, definitionOf) {
   const graphs = subgraphsOf(graph);
   const paths = definitionPaths(graph.record);
-  const found = [...graph.nodes.values()].flatMap((node) => controlledOf(node, definitionOf(node), graphs, definitionOf));
+  const found = [...graph.nodes.values()].flatMap((node) =>
+    controlledOf(node, definitionOf(node), graphs, definitionOf),
+  );
   for (const [id, inner] of graphs) {
     for (const node of inner.nodes.values()) {
       const plain = definitionOf(node.type === "PrimitiveNode" ? { ...node, id: NaN } : node);
@@ -80,7 +82,9 @@ function controlledOf(node, def, graphs, definitionOf) {
   const inner = graphs.get(node.type);
   return widgets.flatMap((widget) => {
     if (widget.owner !== null || widgetLinked(node, widget.name)) return [];
-    const control = inner ? innerControl(inner, widget.name, graphs, definitionOf, 0) : ownControl(node, widgets, widget);
+    const control = inner
+      ? innerControl(inner, widget.name, graphs, definitionOf, 0)
+      : ownControl(node, widgets, widget);
     return control ? [{ node, widget, def, place: "", path: null, ...control }] : [];
   });
 }
@@ -132,8 +136,12 @@ function innerControl(inner, name, graphs, definitionOf, depth) {
 function within(tx, node, place) {
   return {
     graph: { node: () => node },
-    set: (/** @type {string} */ _kind, /** @type {unknown} */ _id, /** @type {string[]} */ path, /** @type {unknown} */ value) =>
-      tx.set("root", "", [...place, ...path], value),
+    set: (
+      /** @type {string} */ _kind,
+      /** @type {unknown} */ _id,
+      /** @type {string[]} */ path,
+      /** @type {unknown} */ value,
+    ) => tx.set("root", "", [...place, ...path], value),
   };
 }
 
