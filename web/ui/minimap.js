@@ -8,6 +8,8 @@ import { h } from "../view/dom.js";
  */
 
 const [WIDTH, HEIGHT, EDGE] = [190, 122, 8];
+/** Milliseconds for which the picture of the nodes is good while the view moves over it. */
+const GOOD_FOR = 200;
 
 export class Minimap {
   /** @param {import("./app.js").App} app */
@@ -18,6 +20,12 @@ export class Minimap {
     /** @type {[number, number]} what lies at the map's corner */
     this.corner = [0, 0];
     this.canvas = h("canvas", { width: WIDTH * 2, height: HEIGHT * 2 });
+    /** The nodes alone, so that a frame in which only the view moves costs one copy. */
+    this.nodes = h("canvas", { width: WIDTH * 2, height: HEIGHT * 2 });
+    this.painted = { at: -Infinity, key: "" };
+    /** @type {Bounds | null} what holds all nodes, as of the last look */
+    this.all = null;
+    this.later = 0;
     this.root = h(
       "div",
       {
@@ -45,9 +53,18 @@ export class Minimap {
 
   #draw() {
     const { session, settings } = this.app;
-    const boxes = session ? [...session.document.graph.nodes.keys()].map((id) => session.scene.box(id)) : [];
     const view = session?.viewport.visible();
-    const all = boxes.length && view ? around(boxes) : null;
+    const stale = performance.now() - this.painted.at > GOOD_FOR;
+    if (stale) {
+      const boxes = session ? [...session.document.graph.nodes.keys()].map((id) => session.scene.box(id)) : [];
+      this.all = boxes.length && view ? around(boxes) : null;
+      this.painted = { at: performance.now(), key: "" };
+    } else {
+      // What changed meanwhile is shown when the picture is looked at again.
+      clearTimeout(this.later);
+      this.later = window.setTimeout(() => this.update(), GOOD_FOR + 20);
+    }
+    const { all } = this;
     this.root.hidden = !settings.get("map") || !session || !all || !view || within(all, view);
     if (this.root.hidden || !session || !all || !view) return;
     const shown = overlap(all, view) ? around([all, view]) : all;
@@ -57,18 +74,34 @@ export class Minimap {
       whole[0] - (WIDTH / this.scale - whole[2]) / 2,
       whole[1] - (HEIGHT / this.scale - whole[3]) / 2,
     ];
-    this.#paint(session, view);
+    const key = `${session.document.uid} ${this.scale} ${this.corner}`;
+    if (key !== this.painted.key) this.#paintNodes(session);
+    this.painted.key = key;
+    this.#paintView(view);
   }
 
-  /**
-   * @param {import("../view/session.js").Session} session
-   * @param {Bounds} view
-   */
-  #paint(session, view) {
+  /** @param {Bounds} view */
+  #paintView(view) {
     const pen = this.canvas.getContext("2d");
     if (!pen) return;
+    pen.setTransform(1, 0, 0, 1, 0, 0);
+    pen.clearRect(0, 0, this.canvas.width, this.canvas.height);
+    pen.drawImage(this.nodes, 0, 0);
+    pen.setTransform(2, 0, 0, 2, 0, 0);
+    pen.strokeStyle = getComputedStyle(document.documentElement).getPropertyValue("--accent");
+    pen.lineWidth = 1.5;
+    const [x, y] = this.#place(view);
+    pen.strokeRect(x, y, view[2] * this.scale, view[3] * this.scale);
+  }
+
+  /** @param {import("../view/session.js").Session} session */
+  #paintNodes(session) {
+    const pen = this.nodes.getContext("2d");
+    if (!pen) return;
     const style = getComputedStyle(document.documentElement);
-    const colour = (/** @type {string} */ name) => style.getPropertyValue(name);
+    const names = ["--line", "--accent", "--map-node", "--danger", "--good"];
+    const colours = Object.fromEntries(names.map((name) => [name, style.getPropertyValue(name)]));
+    const colour = (/** @type {string} */ name) => colours[name];
     pen.setTransform(2, 0, 0, 2, 0, 0);
     pen.clearRect(0, 0, WIDTH, HEIGHT);
     for (const group of session.document.graph.groups.values()) {
@@ -86,10 +119,6 @@ export class Minimap {
       this.#box(pen, session.scene.box(id));
     }
     pen.globalAlpha = 1;
-    pen.strokeStyle = colour("--accent");
-    pen.lineWidth = 1.5;
-    const [x, y] = this.#place(view);
-    pen.strokeRect(x, y, view[2] * this.scale, view[3] * this.scale);
   }
 
   /** @param {CanvasRenderingContext2D} pen @param {Bounds} box */

@@ -33,6 +33,8 @@ export class CanvasLayer {
     this.canvas.setAttribute("aria-hidden", "true");
     this.context = /** @type {CanvasRenderingContext2D} */ (this.canvas.getContext("2d", { alpha: false }));
     this.stage = stage;
+    /** @type {import("./draw.js").KeptLinks} the paths of all links as last seen from afar */
+    this.farLinks = { key: [], batches: [], stubs: [] };
     this.colours = readColours(stage);
     stage.prepend(this.canvas);
   }
@@ -65,12 +67,14 @@ export class CanvasLayer {
       if (overlap(area, group.bounding))
         drawGroup(context, group, document.selection.has(`group:${id}`), scale, colours);
     }
-    drawLinks(context, session, area, overlay, colours);
+    drawLinks(context, session, { area, overlay, colours, kept: this.farLinks });
     drawFloating(context, session);
     for (const point of document.graph.reroutes.values()) {
       drawReroute(context, point, document.selection.has(`reroute:${point.id}`), colours);
     }
-    for (const id of scene.nodes.query(area)) if (nodes.far || !nodes.mounted(id)) this.#farNode(session, id, scale);
+    scene.nodes.each(area, (id) => {
+      if (nodes.far || !nodes.mounted(id)) this.#farNode(session, id, scale);
+    });
     if (overlay.dropNode) drawRing(context, scene.box(overlay.dropNode), scale, colours);
     if (overlay.loose) drawLooseLink(context, overlay.loose);
     if (overlay.held) drawHeld(context, overlay.held, scale, colours);

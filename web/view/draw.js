@@ -12,11 +12,16 @@ import { bare, TITLE } from "../core/nodes/layout.js";
  * @typedef {{node: import("../core/doc/schema.js").NodeRecord, box: import("../core/geometry/viewport.js").Bounds,
  *   title: string, selected: boolean, dim: boolean, missing: boolean, problem: boolean, running: boolean}} FarNode
  * @typedef {{from: [number, number], to: [number, number], colour: string, fits: boolean}} LooseLink
+ * @typedef {{path: Path2D, strong: boolean, colour: string, alpha: number}} Batch
+ * @typedef {{key: unknown[], batches: Batch[], stubs: import("../core/geometry/scene.js").LinkPath[]}} KeptLinks
  */
 
 const GRID = 20;
 const STRAIGHT_BELOW = 0.18;
 const STUB = 12;
+const FEW_LINKS = 400;
+/** @type {import("../core/geometry/viewport.js").Bounds} */
+const EVERYWHERE = [-1e9, -1e9, 2e9, 2e9];
 const FONT = "system-ui, sans-serif";
 
 /**
@@ -269,29 +274,62 @@ export function withAlpha(colour, alpha) {
 /**
  * @param {Context} context
  * @param {import("./session.js").Session} session
+ * @param {{area: import("../core/geometry/viewport.js").Bounds, overlay: import("./canvas_layer.js").Overlay,
+ *   colours: Colours, kept: KeptLinks}} view kept: changed in place
+ */
+export function drawLinks(context, session, { area, overlay, colours, kept }) {
+  const { scene, document, viewport } = session;
+  const { scale } = viewport;
+  const far = scale < STRAIGHT_BELOW && scene.links.items.size > FEW_LINKS;
+  const key = far ? farKey(session, overlay) : [];
+  if (!far || key.some((part, index) => part !== kept.key[index]))
+    Object.assign(kept, { key, ...batchLinks(session, far ? EVERYWHERE : area, overlay) });
+  context.lineCap = "round";
+  if (scale > STRAIGHT_BELOW) drawEdges(context, kept.batches, colours);
+  for (const { path, strong, colour, alpha } of kept.batches) {
+    context.globalAlpha = alpha;
+    context.strokeStyle = colour;
+    context.lineWidth = Math.max(strong ? 3.6 : 2.4, 0.9 / scale);
+    context.stroke(path);
+  }
+  for (const path of kept.stubs) drawStubs(context, path);
+  context.globalAlpha = 1;
+  if (overlay.dropLink !== null && document.graph.links.has(overlay.dropLink))
+    markDrop(context, scene, overlay.dropLink, colours);
+}
+
+/**
+ * What the paths of far links depend on; where one looks is not of it.
+ * @param {import("./session.js").Session} session
+ * @param {import("./canvas_layer.js").Overlay} overlay
+ * @returns {unknown[]}
+ */
+function farKey({ document, scene, job }, { hoverLink }) {
+  const running = job?.state === "running" ? job.current : "";
+  return [document, document.revision, scene.links.revision, document.selection, hoverLink, running];
+}
+
+/**
+ * @param {import("./session.js").Session} session
  * @param {import("../core/geometry/viewport.js").Bounds} area
  * @param {import("./canvas_layer.js").Overlay} overlay
- * @param {Record<string, string>} colours
+ * @returns {{batches: Batch[], stubs: import("../core/geometry/scene.js").LinkPath[]}}
  */
-export function drawLinks(context, session, area, overlay, colours) {
-  const {
-    scene,
-    document,
-    viewport: { scale },
-  } = session;
-  /** @type {Map<string, {path: Path2D, strong: boolean, colour: string, alpha: number}>} */
+function batchLinks(session, area, overlay) {
+  const { scene, document, viewport } = session;
+  /** @type {Map<string, Batch>} */
   const batches = new Map();
   /** @type {import("../core/geometry/scene.js").LinkPath[]} */
   const stubs = [];
-  for (const key of scene.links.query(area)) {
+  scene.links.each(area, (key) => {
     const id = Number(key);
     const path = scene.paths.get(id);
     const link = document.graph.links.get(id);
-    if (!path || !link) continue;
+    if (!path || !link) return;
     const strong = isStrong(session, link) || overlay.hoverLink === id;
     if (scene.style === "hidden" && !strong) {
       stubs.push(path);
-      continue;
+      return;
     }
     const faded = !strong && isAsleep(document.graph, link);
     const name = `${path.colour}${strong}${faded}`;
@@ -300,19 +338,9 @@ export function drawLinks(context, session, area, overlay, colours) {
       batch = { path: new Path2D(), strong, colour: path.colour, alpha: faded ? 0.25 : strong ? 1 : 0.85 };
       batches.set(name, batch);
     }
-    trace(batch.path, path.curves, scale);
-  }
-  context.lineCap = "round";
-  if (scale > STRAIGHT_BELOW) drawEdges(context, batches.values(), colours);
-  for (const { path, strong, colour, alpha } of batches.values()) {
-    context.globalAlpha = alpha;
-    context.strokeStyle = colour;
-    context.lineWidth = Math.max(strong ? 3.6 : 2.4, 0.9 / scale);
-    context.stroke(path);
-  }
-  for (const path of stubs) drawStubs(context, path);
-  context.globalAlpha = 1;
-  if (overlay.dropLink !== null) markDrop(context, scene, overlay.dropLink, colours);
+    trace(batch.path, path.curves, viewport.scale);
+  });
+  return { batches: [...batches.values()], stubs };
 }
 
 /**
