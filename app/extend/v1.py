@@ -23,8 +23,9 @@ def v1_spec(node_id: str, kind: type[Any], title: str, module: str, host: PackHo
     for needed in ("INPUT_TYPES", "FUNCTION", "RETURN_TYPES"):
         if not hasattr(kind, needed):
             raise TypeError(f"The node class {node_id} has no {needed}.")
-    declared: Mapping[str, Mapping[str, Any]] = kind.INPUT_TYPES()
-    optional = declared.get("optional", {})  # may be a mapping that is empty and yet holds every name
+    declared: Mapping[str, Any] = kind.INPUT_TYPES()
+    optional: Any = declared.get("optional", {})  # may be a mapping that is empty and yet holds every name
+    hidden: Mapping[Any, Any] = declared.get("hidden") or {}
     validator = getattr(kind, "VALIDATE_INPUTS", None)
     return NodeSpec(
         id=node_id,
@@ -33,7 +34,7 @@ def v1_spec(node_id: str, kind: type[Any], title: str, module: str, host: PackHo
             *_inputs(optional or {}, "optional", host),
         ),
         outputs=tuple(_outputs(kind)),
-        hidden={str(name): _hidden_kind(given) for name, given in (declared.get("hidden") or {}).items()},
+        hidden={str(name): _hidden_kind(given) for name, given in hidden.items()},
         display_name=title or node_id,
         category=str(getattr(kind, "CATEGORY", "") or ""),
         help=str(getattr(kind, "DESCRIPTION", "") or ""),

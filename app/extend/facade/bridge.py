@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor
 
@@ -90,11 +90,11 @@ class FacadeHost:
 
     def to_pack(self, value: Any) -> Any:
         """See `PackHost`; of a list, its elements."""
-        return [to_pack(each) for each in value] if type(value) is list else to_pack(value)
+        return [to_pack(each) for each in cast("list[Any]", value)] if type(value) is list else to_pack(value)
 
     def from_pack(self, value: Any) -> Any:
         """See `PackHost`; of a list, its elements."""
-        return [from_pack(each) for each in value] if type(value) is list else from_pack(value)
+        return [from_pack(each) for each in cast("list[Any]", value)] if type(value) is list else from_pack(value)
 
     def folder_of(self, options: Any) -> str | None:
         """See `PackHost`."""

@@ -194,22 +194,22 @@ def get_system_user_directory(name: str = "system") -> str:
 
 def set_input_directory(input_dir: str) -> None:
     """Read pictures from elsewhere."""
-    HOST.now.folders.input = Path(input_dir)
+    HOST.now.move("input", input_dir)
 
 
 def set_output_directory(output_dir: str) -> None:
     """Write pictures elsewhere, as far as packs do it themselves."""
-    HOST.now.folders.output = Path(output_dir)
+    HOST.now.move("output", output_dir)
 
 
 def set_temp_directory(temp_dir: str) -> None:
     """Keep what may be deleted elsewhere."""
-    HOST.now.folders.temp = Path(temp_dir)
+    HOST.now.move("temp", temp_dir)
 
 
 def set_user_directory(user_dir: str) -> None:
     """Keep settings elsewhere."""
-    HOST.now.folders.user = Path(user_dir)
+    HOST.now.move("user", user_dir)
 
 
 def get_directory_by_type(type_name: str) -> str | None:

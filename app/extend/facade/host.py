@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -46,6 +47,11 @@ class CurrentJob:
     client_id: str | None = None
     node_id: str | None = None
 
+    def take(self, **said: str | None) -> None:
+        """Packs may put other ids here, which others of them read."""
+        for name, value in said.items():
+            setattr(self, name, value)
+
 
 @dataclass(slots=True)
 class Host:
@@ -67,6 +73,10 @@ class Host:
     attributes: dict[str, Any] = field(default_factory=dict[str, Any])  # packs' changes to facade modules
     stop: threading.Event = field(default_factory=threading.Event)  # a pack asked for the run to end
     last: NodeContext | None = None  # of the call that began last, for threads that packs start
+
+    def move(self, kind: str, path: str) -> None:
+        """Let a directory, input, output, temp or user, be elsewhere as far as packs are concerned."""
+        setattr(self.folders, kind, Path(path))
 
 
 class _Slot:

@@ -64,7 +64,7 @@ class PromptServer:
 
     @client_id.setter
     def client_id(self, value: str | None) -> None:
-        HOST.now.job.client_id = value
+        HOST.now.job.take(client_id=value)
 
     @property
     def last_node_id(self) -> str | None:
@@ -73,7 +73,7 @@ class PromptServer:
 
     @last_node_id.setter
     def last_node_id(self, value: str | None) -> None:
-        HOST.now.job.node_id = value
+        HOST.now.job.take(node_id=value)
 
     def send_sync(self, event: str | int, data: Any, sid: str | None = None) -> None:
         """Say something to one client, or to all; numbers are for binary messages, whose data are bytes."""

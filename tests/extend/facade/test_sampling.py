@@ -124,7 +124,8 @@ def test_a_function_of_three_and_one_before_guidance(
 def test_a_wrapper_around_the_network_sees_which_rows_are_which(
     host: FacadeHost, tiny: Checkpoint, prompts: tuple[Any, Any]
 ) -> None:
-    model, seen = host.to_pack(tiny.model), []
+    model = host.to_pack(tiny.model)
+    seen: list[Any] = []
 
     def wrap(apply_model: Any, args: dict[str, Any]) -> Tensor:
         seen.append((args["cond_or_uncond"], tuple(args["input"].shape), sorted(args["c"])))
@@ -144,7 +145,7 @@ def test_patches_inside_the_network_last_for_the_call_alone(
 
     def note(*args: Any) -> Any:
         places.append(args[-1]["block"])
-        return args[:-1] if len(args) > 2 else args[0]
+        return args[:-1] if len(args) > 2 else next(iter(args))
 
     neutral = host.to_pack(tiny.model)
     neutral.set_model_attn1_patch(note)

@@ -29,7 +29,7 @@ class CONDRegular:
         """Whether both may stand in one batch."""
         return self.cond.shape == other.cond.shape
 
-    def concat(self, others: Sequence[Any]) -> Tensor:
+    def concat(self, others: Sequence[Any]) -> Any:
         """This and the others as one batch."""
         return torch.cat([self.cond, *(other.cond for other in others)])
 
@@ -63,7 +63,7 @@ class CONDCrossAttn(CONDRegular):
             return False
         return math.lcm(mine[1], its[1]) <= 4 * min(mine[1], its[1])
 
-    def concat(self, others: Sequence[Any]) -> Tensor:
+    def concat(self, others: Sequence[Any]) -> Any:
         """See `CONDRegular`."""
         parts = [self.cond, *(other.cond for other in others)]
         length = math.lcm(*(part.shape[1] for part in parts))

@@ -13,8 +13,8 @@ from app.diffusion.latent_format import LatentFormat as NativeFormat
 class LatentFormat:
     """model = (latent − shift_factor) · scale_factor. `preview` turns a model's latent into a picture, if known."""
 
-    scale_factor: float = 1.0
-    shift_factor: float = 0.0
+    scale_factor: Any = 1.0
+    shift_factor: Any = 0.0
     latent_channels: int = 4
     latent_dimensions: int = 2
     spacial_downscale_ratio: int = 8

@@ -87,7 +87,7 @@ def _delta(value: Any, weight: Tensor, key: str) -> tuple[Tensor, bool]:
     if isinstance(value, LowRank):
         return value.delta(weight), False
     if hasattr(value, "calculate_weight"):  # an adapter of a pack's own
-        return value.calculate_weight(weight, key, 1.0, 1.0, None, lambda x: x) - weight, False
+        return value.calculate_weight(weight, key, 1.0, 1.0, None, _as_it_is) - weight, False
     parts: Sequence[Any] = value
     if isinstance(parts[0], Tensor):
         return _fitting(parts[0], weight), False
@@ -101,6 +101,10 @@ def _delta(value: Any, weight: Tensor, key: str) -> tuple[Tensor, bool]:
     if kind == "lora":
         return LowRank(said[0], said[1], said[2], said[3] if len(said) > 3 else None).delta(weight), False
     raise InvalidRequest(f"The change of {key} is of an unknown kind {str(kind)[:40]!r}.", remedy="Update the pack.")
+
+
+def _as_it_is(weight: Tensor) -> Tensor:
+    return weight
 
 
 def _fitting(value: Tensor, weight: Tensor) -> Tensor:

@@ -315,7 +315,7 @@ def get_free_memory(dev: Any = None, torch_free_too: bool = False) -> Any:
 def get_total_memory(dev: Any = None, torch_total_too: bool = False) -> Any:
     """Bytes of the device; twice the same number with `torch_total_too`."""
     device = torch.device(dev) if dev is not None else HOST.now.device
-    total = torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else main_memory()[0]
+    total = torch.cuda.mem_get_info(device)[1] if device.type == "cuda" else main_memory()[0]
     return (total, total) if torch_total_too else total
 
 

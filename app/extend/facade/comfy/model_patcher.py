@@ -187,7 +187,7 @@ class ModelPatcher:
     def get_key_patches(self, filter_prefix: str | None = None) -> dict[str, list[Any]]:
         """Each weight with its changes, in the form that merging nodes pass on."""
         return {
-            name: [(value, lambda weight: weight), *self.patches.get(name, [])]
+            name: [(value, _as_it_is), *self.patches.get(name, [])]
             for name, value in self.model_state_dict(filter_prefix).items()
         }
 
@@ -435,9 +435,13 @@ class ModelPatcher:
         return working
 
     def _variant(self, native: DiffusionModel) -> BaseModel:
-        made = BaseModel.__new__(type(self.model))
+        made: BaseModel = self.model.__class__.__new__(self.model.__class__)
         BaseModel.__init__(made, native, self.patched_weights())
         return made
+
+
+def _as_it_is(weight: Tensor) -> Tensor:
+    return weight
 
 
 def _place(key: Any) -> tuple[str, Any, Any]:

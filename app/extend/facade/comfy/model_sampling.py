@@ -67,6 +67,8 @@ class _Scheduled(torch.nn.Module):
     """Levels of a native clock."""
 
     native: ModelSampling
+    sigmas: Tensor
+    log_sigmas: Tensor
 
     def _take(self, native: ModelSampling) -> None:
         self.native = native

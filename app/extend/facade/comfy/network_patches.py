@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Generator, Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -65,7 +65,8 @@ def _blocks(network: nn.Module) -> Iterator[tuple[Place, nn.Module]]:
 def _attentions(block: nn.Module) -> Iterator[tuple[str, int, CrossAttention]]:
     """(attn1 or attn2, number of the transformer block within its block, module)."""
     count = {"attn1": 0, "attn2": 0}
-    for path, module in block.named_modules():
+    found = cast("Iterator[tuple[str, nn.Module]]", block.named_modules())
+    for path, module in found:
         name = path.rpartition(".")[2]
         if isinstance(module, CrossAttention) and name in count:
             yield name, count[name], module

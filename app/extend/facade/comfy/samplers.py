@@ -94,7 +94,7 @@ def conditioned(model: BaseModel, options: Mapping[str, Any]) -> Callable[..., T
 
 def _chunks(sides: Tensor) -> list[int]:
     """Which side each part of a batch is of, from the mark on each row: as many parts as there are sides."""
-    marks = [int(mark) for mark in sides.flatten().tolist()]
+    marks = [int(mark) for mark in sides.flatten()]
     changes = sum(a != b for a, b in itertools.pairwise(marks))
     size = len(marks) // (changes + 1)
     return marks[:: max(size, 1)]
@@ -237,7 +237,10 @@ class SchedulerHandler:
 
 
 def _native_schedule(name: str) -> SchedulerHandler:
-    return SchedulerHandler(lambda sampling, steps: schedule_sigmas(name, _native(sampling), steps))
+    def levels(sampling: Any, steps: int) -> Tensor:
+        return schedule_sigmas(name, _native(sampling), steps)
+
+    return SchedulerHandler(levels)
 
 
 def _native(sampling: Any) -> Any:
@@ -312,7 +315,7 @@ class CFGGuider:
         self.model_patcher = model_patcher
         self.model_options: dict[str, Any] = model_patcher.model_options
         self.original_conds: dict[str, Any] = {}
-        self.conds: dict[str, Any] = {}
+        self.conds: Mapping[str, Any] = {}
         self.cfg = 1.0
         self.inner_model: Any = None
         self.loaded_models: list[Any] = []

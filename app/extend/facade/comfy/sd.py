@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from enum import Enum
@@ -20,8 +21,10 @@ from app.errors import InvalidRequest
 from app.extend.facade.comfy import lora as loras
 from app.extend.facade.comfy.model_base import swapped
 from app.extend.facade.comfy.model_patcher import ModelPatcher, patcher_of
+from app.extend.facade.comfy.tensor_files import save_torch_file
 from app.extend.facade.host import HOST
 from app.weights.checkpoint import load_checkpoint as read_checkpoint
+from app.weights.separate import load_first_stage, load_network
 
 log = logging.getLogger(__name__)
 
@@ -161,9 +164,11 @@ class VAE:
 
 
 def _first_stage(sd: Mapping[str, Tensor]) -> FirstStage:
-    from app.weights import parts  # pyright: ignore
-
-    return parts.first_stage_of(sd)  # pyright: ignore
+    """The first stage that tensors make, by way of a file: that is what is recognised and checked."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "vae.safetensors")
+        save_torch_file(sd, str(path))
+        return load_first_stage(path)
 
 
 class Tokens(dict[str, list[list[tuple[Any, ...]]]]):
@@ -382,3 +387,18 @@ def load_checkpoint(config_path: Any = None, ckpt_path: Any = None, **options: A
     return load_checkpoint_guess_config(
         str(ckpt_path), **{k: v for k, v in options.items() if k in ("output_vae", "output_clip")}
     )[:3]
+
+
+def load_diffusion_model(unet_path: str, model_options: Any = None) -> Any:
+    """The model in a file that holds a network alone.
+
+    Raises:
+        UnusableFile, UnknownFamily: a damaged file, or one of no known architecture.
+    """
+    with torch.inference_mode(False):
+        return patcher_of(load_network(Path(unet_path)))
+
+
+def load_unet(unet_path: str, dtype: Any = None) -> Any:
+    """As `load_diffusion_model`."""
+    return load_diffusion_model(unet_path)

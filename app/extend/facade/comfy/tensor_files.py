@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
 from app.errors import UnusableFile
+from app.weights.opening import open_weights
 from app.weights.tensor_file import open_tensors, save_tensors
 
 SAFE = (".safetensors", ".sft")
@@ -45,19 +45,10 @@ def _safe(path: Path, device: Any) -> tuple[dict[str, Tensor], dict[str, str] | 
     return tensors, metadata
 
 
-def _pickled(path: Path, device: Any) -> Any:
-    try:
-        content = torch.load(path, map_location=device or "cpu", weights_only=True)
-    except Exception as broken:  # the reader tells what it refused; a damaged file may raise anything
-        raise UnusableFile(
-            f"The file {path.name!r} cannot be read safely: {broken}", remedy="Use a .safetensors version of it."
-        ) from broken
-    if isinstance(content, Mapping) and "state_dict" in content:
-        return content["state_dict"]  # pyright: ignore[reportUnknownVariableType]
-    if isinstance(content, Mapping) and len(content) == 1:  # pyright: ignore[reportUnknownArgumentType]
-        only: Any = next(iter(content.values()))  # pyright: ignore
-        return only if isinstance(only, dict) else content  # pyright: ignore
-    return content
+def _pickled(path: Path, device: Any) -> dict[str, Tensor]:
+    """The tensors of a pickled file, wherever in it they lie; nothing in it is run."""
+    tensors = {name: stored.read() for name, stored in open_weights(path).tensors.items()}
+    return tensors if device is None else {name: tensor.to(device) for name, tensor in tensors.items()}
 
 
 def save_torch_file(sd: Mapping[str, Tensor], ckpt: str, metadata: Mapping[str, str] | None = None) -> None:

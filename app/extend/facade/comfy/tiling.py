@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -54,7 +54,10 @@ def tiled_scale_multidim(
     """As `tiled_scale`, over as many trailing dimensions as `tile` has sizes; `downscale` divides by the factor."""
     dimensions = len(tile)
     overlaps = [overlap] * dimensions if isinstance(overlap, int) else list(overlap)
-    factors = list(upscale_amount) if isinstance(upscale_amount, Sequence) else [upscale_amount] * dimensions
+    several = isinstance(upscale_amount, Sequence)
+    factors = (
+        list(cast("Sequence[Factor]", upscale_amount)) if several else [cast("Factor", upscale_amount)] * dimensions
+    )
     sizes = samples.shape[-dimensions:]
 
     def scaled(length: float, axis: int) -> int:

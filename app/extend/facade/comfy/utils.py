@@ -107,7 +107,7 @@ def common_upscale(samples: Tensor, width: int, height: int, upscale_method: str
     if samples.ndim == 5:
         frames = samples.shape[2]
         flat = common_upscale(samples.movedim(2, 1).flatten(0, 1), width, height, upscale_method, crop)
-        return flat.unflatten(0, (-1, frames)).movedim(1, 2)
+        return torch.unflatten(flat, 0, (-1, frames)).movedim(1, 2)
     return resize(samples, width, height, upscale_method, crop=crop == "center")
 
 

@@ -1,3 +1,3 @@
 """A pack that needs what this program does not offer."""
 
-import comfy.ldm.nowhere
+import comfy.ldm.nowhere  # noqa: F401

@@ -7,6 +7,7 @@ import comfy.utils
 import latent_preview
 import torch
 from comfy.k_diffusion import sampling as k_diffusion
+
 from nodes import common_ksampler
 
 

@@ -6,8 +6,9 @@ import time
 import folder_paths
 import torch
 from comfy.utils import ProgressBar, common_upscale
-from nodes import MAX_RESOLUTION, PreviewImage, SaveImage, VAEDecode, VAEEncode
 from server import PromptServer
+
+from nodes import MAX_RESOLUTION, PreviewImage, SaveImage, VAEDecode, VAEEncode
 
 
 class AnyType(str):
@@ -39,7 +40,7 @@ class ResizeTo:
     OUTPUT_TOOLTIPS = ("the resized image",)
     FUNCTION = "resize"
     DESCRIPTION = "Resizes an image."
-    SEARCH_ALIASES = ["scale"]
+    SEARCH_ALIASES = ("scale",)
 
     @classmethod
     def INPUT_TYPES(cls):

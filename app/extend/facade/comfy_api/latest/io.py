@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from app.extend.facade.comfy_api.latest.ports import (
     ComfyType,
@@ -181,9 +181,8 @@ class MatchType:
 
         def __init__(self, template_id: str, allowed_types: Any = None) -> None:
             self.template_id = template_id
-            given = [] if allowed_types is None else allowed_types
-            given = given if isinstance(given, list | tuple) else [given]
-            self.allowed_types = [getattr(each, "io_type", str(each)) for each in given] or ["*"]  # pyright: ignore
+            given = cast("Sequence[Any]", allowed_types if isinstance(allowed_types, list | tuple) else [allowed_types])
+            self.allowed_types = [str(getattr(each, "io_type", each)) for each in given if each is not None] or ["*"]
 
         def as_dict(self) -> dict[str, Any]:
             """For clients."""

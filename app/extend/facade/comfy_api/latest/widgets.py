@@ -131,44 +131,46 @@ class Color(ComfyType):
 
 def _choices(options: Any) -> Any:
     """The values of an Enum, or the list itself, which may be one that stays alive."""
-    if isinstance(options, type) and issubclass(options, Enum):
-        return [member.value for member in options]
-    return options
+    members: Any = getattr(options, "__members__", None) if isinstance(options, type) else None
+    return options if members is None else [member.value for member in members.values()]
+
+
+class _OneOfSeveral(WidgetInput):
+    """`options` is a list, or an Enum whose values are meant."""
+
+    multiple = False
+
+    def __init__(
+        self,
+        id: str,
+        options: Sequence[Any] | type[Enum] | None = None,
+        *args: Any,
+        control_after_generate: Any = None,
+        upload: UploadType | None = None,
+        image_folder: Any = None,
+        remote: RemoteOptions | None = None,
+        **words: Any,
+    ) -> None:
+        said: dict[str, Any] = {
+            "options": _choices(options),
+            "control_after_generate": control_after_generate,
+            "image_folder": image_folder,
+            "remote": None if remote is None else remote.as_dict(),
+            "multiselect": True if self.multiple else None,
+        }
+        if upload is not None:
+            said[upload.value] = True
+        if isinstance(words.get("default"), Enum):
+            words["default"] = words["default"].value
+        super().__init__(id, *args, options=said, **words)
+        self.options = said["options"]
 
 
 @comfytype(io_type="COMBO")
 class Combo(ComfyType):
     """One of several."""
 
-    class Input(WidgetInput):
-        """`options` is a list, or an Enum whose values are meant."""
-
-        multiple = False
-
-        def __init__(
-            self,
-            id: str,
-            options: Sequence[Any] | type[Enum] | None = None,
-            *args: Any,
-            control_after_generate: Any = None,
-            upload: UploadType | None = None,
-            image_folder: Any = None,
-            remote: RemoteOptions | None = None,
-            **words: Any,
-        ) -> None:
-            said: dict[str, Any] = {
-                "options": _choices(options),
-                "control_after_generate": control_after_generate,
-                "image_folder": image_folder,
-                "remote": None if remote is None else remote.as_dict(),
-                "multiselect": True if self.multiple else None,
-            }
-            if upload is not None:
-                said[upload.value] = True
-            if isinstance(words.get("default"), Enum):
-                words["default"] = words["default"].value
-            super().__init__(id, *args, options=said, **words)
-            self.options = said["options"]
+    Input = _OneOfSeveral
 
     class Output(ports.Output):
         """One of these."""
@@ -184,7 +186,7 @@ class Combo(ComfyType):
 class MultiCombo(ComfyType):
     """Any of several."""
 
-    class Input(Combo.Input):
+    class Input(_OneOfSeveral):
         """`default` is a list."""
 
         multiple = True

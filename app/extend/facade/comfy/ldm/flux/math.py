@@ -11,12 +11,12 @@ def rope(pos: Tensor, dim: int, theta: float) -> Tensor:
     powers = torch.arange(0, dim, 2, dtype=torch.float64, device=pos.device) / dim
     angles = pos.double()[..., None] / theta**powers
     rows = torch.stack([angles.cos(), -angles.sin(), angles.sin(), angles.cos()], dim=-1)
-    return rows.unflatten(-1, (2, 2)).float()
+    return torch.unflatten(rows, -1, (2, 2)).float()
 
 
 def apply_rope1(x: Tensor, freqs_cis: Tensor) -> Tensor:
     """x (…, N, dim) turned by rotations (…, N, dim / 2, 2, 2)."""
-    pairs = x.to(freqs_cis.dtype).unflatten(-1, (-1, 1, 2))
+    pairs = torch.unflatten(x.to(freqs_cis.dtype), -1, (-1, 1, 2))
     return (freqs_cis[..., 0] * pairs[..., 0] + freqs_cis[..., 1] * pairs[..., 1]).flatten(-2).type_as(x)
 
 

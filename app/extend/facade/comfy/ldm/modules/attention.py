@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -56,7 +57,7 @@ def attention_pytorch(
 ) -> Tensor:
     """softmax(QKᵀ/√d)V; `mask` is added to the scores, or says where to look if it holds truth values."""
     if not skip_reshape:
-        q, k, v = (part.unflatten(-1, (heads, -1)).transpose(1, 2) for part in (q, k, v))
+        q, k, v = (torch.unflatten(part, -1, (heads, -1)).transpose(1, 2) for part in (q, k, v))
     if mask is not None:
         mask = mask[(None,) * (2 if mask.ndim == 2 else 0)] if mask.ndim != 3 else mask[:, None]
     out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
