@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import resource
 import sqlite3
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -94,10 +94,7 @@ async def test_a_claim_that_cannot_be_written_is_made_later(quiet_site: Site) ->
     assert await quiet_site.post(f"/api/jobs/{job_id}/cancel") == {"cancelled": True}
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limits of this kind")
 def test_half_a_picture_is_not_left_behind(tmp_path: Path) -> None:
-    import resource
-
     outputs = OutputFolders(tmp_path / "output", tmp_path / "temp")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))

@@ -17,6 +17,7 @@ from app.engine.events import (
     NodesCached,
     NodeStarted,
     Preview,
+    Progress,
     RunFailed,
     RunInterrupted,
     RunSucceeded,
@@ -381,3 +382,33 @@ async def test_running_jobs_are_cancelled_together(scene: Scene) -> None:
 
 def test_events_arrive_as_messages() -> None:
     assert isinstance(decode(str(encode_event("j", 1, RunSucceeded()))), RunEvent)
+
+
+async def test_a_cancelled_worker_has_the_time_of_a_step_and_then_its_grace(scene: Scene) -> None:
+    worker, _ = await scene.join(9)
+    await scene.submit()
+    await scene.say(worker, NodeStarted("1", "A", "1"), Progress("1", 1, 9))
+    await asyncio.sleep(0.3)
+    await scene.say(worker, Progress("1", 2, 9))
+    run = worker.run
+    assert run is not None
+    assert run.step_seconds >= 0.3
+    await scene.dispatcher.cancel("j")
+    await scene.say(worker, Progress("1", 3, 9), RunInterrupted("1", "A"))  # it yields after its step
+    assert (await scene.job()).state == "cancelled"
+    assert scene.processes.killed == []
+
+
+async def test_a_new_node_has_no_steps_yet(scene: Scene) -> None:
+    worker, _ = await scene.join(9)
+    await scene.submit()
+    await scene.say(worker, NodeStarted("1", "A", "1"))
+    await asyncio.sleep(0.05)
+    await scene.say(worker, Progress("1", 1, 9), NodeStarted("2", "A", "2"))
+    assert worker.run is not None
+    assert worker.run.step_seconds == 0.0
+
+
+async def test_a_worker_that_joins_is_told_to_be_well(scene: Scene) -> None:
+    await scene.join(7)
+    assert scene.processes.well == [7]
