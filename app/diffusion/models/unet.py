@@ -114,7 +114,9 @@ class ResBlock(nn.Module):
         return self.skip_connection(x) + h
 
     def _resampled(self, x: Tensor, size: torch.Size | None) -> Tensor:
-        return F.avg_pool2d(x, 2) if self.resample == "down" else F.interpolate(x, size=size, mode="nearest")
+        if self.resample == "down":
+            return F.avg_pool2d(x, 2, ceil_mode=True)  # an odd last row counts, as it does for strided convolutions
+        return F.interpolate(x, size=size, mode="nearest")
 
 
 class Downsample(nn.Module):

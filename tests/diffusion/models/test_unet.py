@@ -29,6 +29,44 @@ def test_any_size_comes_back(size: tuple[int, int]) -> None:
     assert UNet(SMALL)(x, torch.tensor([5.0]), torch.randn(1, 3, 16)).shape == x.shape
 
 
+@pytest.mark.parametrize("size", [(8, 8), (7, 9), (1, 3)])
+def test_any_size_comes_back_through_residual_resampling(size: tuple[int, int]) -> None:
+    config = replace(
+        SMALL, channel_mult=(1, 2, 2), transformer_depth=(0, 1, 1), pixel_attention=True, residual_resampling=True
+    )
+    x = torch.randn(2, 4, *size)
+    assert UNet(replace(config, scale_shift=True))(x, torch.tensor([5.0, 6.0])).shape == x.shape
+
+
+def test_labels_and_further_channels_count() -> None:
+    network = UNet(replace(SMALL, in_channels=7, classes=10)).eval()
+    x, context, t = torch.randn(1, 4, 8, 8), torch.randn(1, 3, 16), torch.tensor([5.0])
+    more = torch.randn(1, 3, 8, 8)
+    with torch.inference_mode():
+        first = network(x, t, context, classes=torch.tensor([1]), concat=more)
+        other_label = network(x, t, context, classes=torch.tensor([2]), concat=more)
+        other_channels = network(x, t, context, classes=torch.tensor([1]), concat=-more)
+    assert not torch.allclose(first, other_label)
+    assert not torch.allclose(first, other_channels)
+
+
+def test_transformers_that_only_look_at_the_context() -> None:
+    """Without self-attention, a constant context makes each pixel's attention the same."""
+    network = UNet(replace(SMALL, cross_only=(True, True))).eval()
+    block = network.get_submodule("input_blocks.1.1.transformer_blocks.0")
+    assert block.get_parameter("attn1.to_k.weight").shape == (32, 16)
+    x, t = torch.randn(1, 4, 8, 8), torch.tensor([5.0])
+    assert network(x, t, torch.randn(1, 3, 16)).shape == x.shape
+
+
+def test_half_a_middle_and_none() -> None:
+    x, context, t = torch.randn(1, 4, 8, 8), torch.randn(1, 3, 16), torch.tensor([5.0])
+    for middle, blocks in ((-2, None), (-1, 1), (0, 2), (1, 3)):
+        network = UNet(replace(SMALL, transformer_depth_middle=middle))
+        assert (len(network.middle_block) if hasattr(network, "middle_block") else None) == blocks
+        assert network(x, t, context).shape == x.shape
+
+
 def test_the_order_of_context_tokens_is_free() -> None:
     network = UNet(SMALL).eval()
     x, context = torch.randn(1, 4, 8, 8), torch.randn(1, 6, 16)
