@@ -95,6 +95,22 @@ test("what a file brings runs first; then every seed changes by its control, ins
   assert.equal(session.document.history.done.length, 0);
 });
 
+test("an instance without a value of its own shows and runs the one inside", () => {
+  const { session, advance, seeds } = opened();
+  const node = () => /** @type {any} */ (session.document.graph.node(2));
+  session.document.transact("Clear", (tx) => tx.set("node", 2, ["widgets_values"], []));
+  const [noise] = widgetsOf(node(), session.definitionFor(node()));
+  session.document.transact("Inner", (tx) =>
+    tx.set("root", "", ["definitions", "subgraphs", 0, "nodes", 0, "widgets_values", 0], 33),
+  );
+  session.recatalogue(definitions);
+  const [now] = widgetsOf(node(), session.definitionFor(node()));
+  assert.deepEqual([widgetValue(node(), noise), widgetValue(node(), now), seeds()["2:1"]], [0, 33, 33]);
+  advance({});
+  advance({});
+  assert.deepEqual([node().widgets_values, seeds()["2:1"]], [[34], 34]);
+});
+
 test("before every run, or after it, as ComfyUI's editor can be told to", () => {
   const before = opened();
   before.advance({ mode: "before", moment: "before" });

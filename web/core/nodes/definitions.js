@@ -4,7 +4,8 @@ import { typeName } from "../graph/slot_types.js";
 /**
  * @typedef {"int" | "float" | "string" | "text" | "boolean" | "combo" | "control" | "upload" | "colour" | "other"} WidgetKind
  * @typedef {{name: string, kind: WidgetKind, options: Record<string, any>, choices: unknown[] | null,
- *   owner: string | null, serialised: boolean}} WidgetDef
+ *   owner: string | null, serialised: boolean, inherited?: unknown}} WidgetDef inherited: the value inside a subgraph,
+ *   which holds where the instance has none
  * @typedef {{name: string, type: string, options: Record<string, any>, optional: boolean, widget: WidgetDef | null,
  *   tooltip: string}} InputDef
  * @typedef {{name: string, type: string, isList: boolean, tooltip: string}} OutputDef

@@ -94,11 +94,11 @@ function promotedWidget({ node, slot }, port, definitionOf) {
   const known = widgetsOf(node, definitionOf(node.type)).find((widget) => widget.name === name);
   // An instance that says nothing has what is stored inside.
   const inside = known ? widgetValue(node, known) : statedValues(node)[String(name)];
-  if (known) return { ...known, name: port.name, owner: null, options: { ...known.options, default: inside } };
+  if (known) return { ...known, name: port.name, owner: null, inherited: inside };
   const type = typeName(port.type) === "COMBO" ? "STRING" : typeName(port.type);
   const [widget] = readDefinition("", { input: { required: { value: [type, {}] } } }).widgets;
   const plain = widget ?? readDefinition("", { input: { required: { value: ["STRING", {}] } } }).widgets[0];
-  return { ...plain, name: port.name, options: inside === undefined ? {} : { default: inside } };
+  return { ...plain, name: port.name, inherited: inside };
 }
 
 /**

@@ -31,11 +31,12 @@ const REROUTE = 36;
  */
 export function layoutNode(node, def, media = false) {
   if (node.type === "Reroute") return rerouteLayout(node);
-  const widgets = widgetsOf(node, def);
+  const all = widgetsOf(node, def);
+  const widgets = all.filter((widget) => isShown(widget, node));
   const [askedWidth, askedHeight] = pair(node.size, [210, 0]);
   const plain = (node.inputs ?? [])
     .map((input, slot) => ({ input, slot }))
-    .filter(({ input }) => !ownedByWidget(input, widgets));
+    .filter(({ input }) => !ownedByWidget(input, all));
   const slotRows = Math.max(plain.length, (node.outputs ?? []).length);
   const top = slotRows ? slotRows * SLOT + PADDING : PADDING;
   const texts = widgets.filter((widget) => widget.kind === "text").length;
@@ -57,6 +58,16 @@ export function layoutNode(node, def, media = false) {
     media: media ? { y: end + PADDING, height: height - end - 2 * PADDING } : null,
     minimum: [MINIMUM_WIDTH, minimumHeight],
   };
+}
+
+/**
+ * Hidden fields are never shown, advanced ones when the node is told to, or when a link feeds them.
+ * @param {import("./widgets.js").Widget} widget
+ * @param {NodeRecord} node
+ */
+function isShown({ name, options }, node) {
+  if (options.hidden) return false;
+  return !options.advanced || Boolean(node.showAdvanced) || widgetLinked(node, name);
 }
 
 /** @param {number} row */

@@ -6,6 +6,8 @@
 
 /** Above this the editor draws no seeds: half of it is still exact in every language that reads the prompt. */
 export const SEED_LIMIT = 2 ** 50;
+/** The largest number of 64 bits, which a plain number cannot tell from the one above. */
+const LARGEST = 2n ** 64n - 1n;
 
 const OPERATORS = /** @type {Record<string, {level: number, apply: (a: number, b: number) => number}>} */ ({
   "+": { level: 1, apply: (a, b) => a + b },
@@ -84,6 +86,7 @@ export function narrowed(value) {
  */
 export function fit(value, options, whole) {
   if (typeof value === "bigint") {
+    if (options.max !== undefined && options.max >= 2 ** 64 && value > LARGEST) return /** @type {T} */ (LARGEST);
     if (options.max !== undefined && value > options.max) return options.max;
     return options.min !== undefined && value < options.min ? options.min : value;
   }

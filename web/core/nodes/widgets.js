@@ -37,7 +37,7 @@ export function widgetValue(node, widget) {
     if (typeof stored === "boolean") return stored ? "randomize" : "fixed";
     if (widget.path[1] === -1) return "fixed";
   }
-  if (stored === undefined || stored === null) return defaultValue(widget);
+  if (stored === undefined || stored === null) return widget.inherited ?? defaultValue(widget);
   // Old files wrote the names of samplers with a prefix.
   return widget.name === "sampler_name" && typeof stored === "string" ? stored.replace(/^sample_/, "") : stored;
 }
