@@ -9,7 +9,6 @@ import {
   toggleFlagOfSelection,
   toggleSleep,
 } from "./actions.js";
-import { keyText } from "./commands.js";
 import { commandRows, openPalette } from "./palette.js";
 import { KINDS } from "./panels.js";
 
