@@ -64,8 +64,8 @@ class JoinedEncoder:
         return self.join(said)
 
     def with_layer(self, layer: int) -> JoinedEncoder:
-        """The same, stopping at a layer counted from the last, −1; other towers than CLIP's are used whole."""
-        return self._mapped(lambda e: e if e.model.config.length is None else e.with_layer(layer))
+        """The same, every tower stopping at a layer counted from the last, −1."""
+        return self._mapped(lambda encoder: encoder.with_layer(layer))
 
     def with_embeddings(self, embeddings: EmbeddingFiles) -> JoinedEncoder:
         """The same, with embeddings by name."""

@@ -95,8 +95,8 @@ class PromptEncoder(Protocol):
 class TextEncoder:
     """One text tower with its tokenizer.
 
-    `layer` counts from the last, −1; one beyond the first means the last. `padding` is None for the end token.
-    `least` and `spare` pad what has no chunks of one length. `name` is the tower's in files of embeddings.
+    `layer` counts from the last, −1; one beyond the first means the last, normalised. `padding` is None for the end
+    token. `least` and `spare` pad what has no chunks of one length. `name` is the tower's in files of embeddings.
     """
 
     model: TextTower
@@ -184,7 +184,9 @@ class TextEncoder:
             for row, chunk in zip(embedded, chunks, strict=True):
                 for place, vector in chunk.vectors:
                     row[place] = vector.to(row)
-        return self.model(tokens, end, layer=self.layer, normalise=self.normalise, embedded=embedded)
+        # In place of a layer that there is not stands all that the tower says, which is normalised.
+        whole = -self.layer > self.model.config.layers
+        return self.model(tokens, end, layer=self.layer, normalise=self.normalise or whole, embedded=embedded)
 
     def with_layer(self, layer: int) -> TextEncoder:
         """See `PromptEncoder`."""

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from app.diffusion.kernels.attention import attend
+
 EPSILON = 1e-6
 
 
@@ -25,7 +27,7 @@ def split_heads(qkv: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:
 
 def attended(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """(B, N, T, D) → (B, T, N·D)."""
-    return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+    return attend(q, k, v).transpose(1, 2).flatten(2)
 
 
 def joint(first: tuple[Tensor, ...], second: tuple[Tensor, ...]) -> list[Tensor]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -44,6 +46,9 @@ def test_a_layer_counts_from_the_last_and_one_that_is_not_there_means_the_last()
     assert not torch.allclose(clip.with_layer(-2).encode("red").context, last)
     torch.testing.assert_close(clip.with_layer(-3).encode("red").context, last)
     assert clip.layer == -1
+    bare = replace(clip, normalise=False)
+    assert not torch.allclose(bare.encode("red").context, last)
+    torch.testing.assert_close(bare.with_layer(-3).encode("red").context, last)
 
 
 def test_an_embedding_of_a_words_own_vector_is_that_word() -> None:
