@@ -23,6 +23,8 @@ WIDGETS: dict[str, Any] = {
         {"options": ["head", "hand", "foot"], "multi_select": {"placeholder": "all parts"}, "default": []},
     ],
     "tiled": ["BOOLEAN", {"default": False, "label_on": "in tiles", "label_off": "whole"}],
+    "overlap": ["INT", {"default": 3, "advanced": True}],
+    "secret": ["INT", {"default": 4, "hidden": True}],
 }
 NODE = {
     "id": 1,
@@ -34,7 +36,7 @@ NODE = {
     "inputs": [],
     "outputs": [],
     "properties": {},
-    "widgets_values": [512, 0.5, 0, "fixed", "#ff8800", 0x336699, [], False],
+    "widgets_values": [512, 0.5, 0, "fixed", "#ff8800", 0x336699, [], False, 3, 4],
 }
 SEED, TINT, FILL, PARTS, TILED = 2, 4, 5, 6, 7
 
@@ -119,6 +121,10 @@ def test_a_seed_of_64_bits_keeps_every_digit(page: Page, editor: Editor) -> None
     editor.widget(1, "seed").click()
     page.keyboard.press("ArrowDown")
     assert page.evaluate(stored) == str(largest - 1)
+    page.keyboard.press("Control+a")
+    page.keyboard.type(str(2**64 + 5))
+    page.keyboard.press("Enter")
+    assert page.evaluate(stored) == str(2**64 - 1)
 
 
 def test_a_long_seed_is_stepped_exactly(page: Page, editor: Editor) -> None:
@@ -163,3 +169,15 @@ def test_a_toggle_says_its_own_words(page: Page, editor: Editor) -> None:
     switch.click()
     expect(switch).to_have_text("in tiles")
     assert _value(editor, TILED) is True
+
+
+def test_advanced_fields_come_when_asked_for_and_hidden_ones_never(page: Page, editor: Editor) -> None:
+    expect(editor.widget(1, "overlap")).to_have_count(0)
+    page.get_by_role("button", name="Advanced inputs").click()
+    expect(editor.widget(1, "overlap").locator("input")).to_have_value("3")
+    expect(editor.widget(1, "secret")).to_have_count(0)
+    node = editor.node(1)
+    assert node and node["showAdvanced"] is True
+    page.keyboard.press("Control+z")
+    expect(editor.widget(1, "overlap")).to_have_count(0)
+    assert editor.node(1) == NODE

@@ -12,12 +12,17 @@ const MOUSE = [
   ["Double-click", "Search for a node"],
   ["Right button", "Menu of what is under it"],
   ["Drag from a socket", "Draw a link; let go on nothing to search"],
+  ["Click one socket, then another", "Join them"],
+  ["Drop a link on a node", "Its best socket takes it"],
   ["Shift + drag from an output", "Move all its links"],
+  ["Shift + drag from a reroute point", "Branch off it"],
   ["Alt + drag a node", "Drag a copy"],
   ["Alt + click a link", "Add a reroute point"],
   ["Ctrl + Alt + drag", "Cut links"],
   ["Drop a free node on a link", "Insert it"],
   ["Drag across a number", "Change it; Ctrl fine, Shift coarse"],
+  ["Press an end of a number", "One step down or up"],
+  ["Double-click a subgraph", "Look inside"],
   ["Ctrl while dragging", "Off the grid"],
 ];
 
@@ -26,6 +31,7 @@ const TOUCH = [
   ["One finger", "Move the view, or a node"],
   ["Two fingers", "Zoom and move"],
   ["Rest a finger", "Menu of what is under it"],
+  ["Rest a finger on the field, then move", "Select in a box"],
   ["Tap two sockets", "Join them"],
 ];
 
@@ -33,6 +39,11 @@ const TOUCH = [
 const MORE = [
   ["Arrows", "Go from node to node"],
   ["Shift + arrows", "Move the selection"],
+  ["Tab in a node", "Go through its sockets and fields"],
+  ["Alt + ↓ on a node", "To its first socket"],
+  ["Alt + ← →", "Along a link, or between a field and its socket"],
+  ["Enter or Space on a socket", "Join from a list, or by hand"],
+  ["Delete on a socket", "Cut its links"],
   ["Ctrl + ↑ ↓ in a prompt", "Weight of a word"],
   ["512*2 in a number", "Reckon"],
 ];

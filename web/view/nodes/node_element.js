@@ -44,6 +44,18 @@ export class NodeElement {
       icon("graph"),
     );
     this.pin = h("span", { class: "pin", title: "Pinned: it stays where it is (P)", hidden: true }, icon("pin"));
+    this.more = h(
+      "button",
+      {
+        class: "fold more",
+        type: "button",
+        hidden: true,
+        "aria-label": "Advanced inputs",
+        title: "Advanced inputs",
+        on: { click: () => this.#showAdvanced() },
+      },
+      icon("more"),
+    );
     this.head = h(
       "header",
       { class: "node-head" },
@@ -51,6 +63,7 @@ export class NodeElement {
       this.name,
       this.badge,
       this.pin,
+      this.more,
       this.enter,
       h("div", { class: "progress" }, this.bar),
     );
@@ -166,6 +179,8 @@ export class NodeElement {
     classList.toggle("bare", bare(node));
     classList.toggle("pinned", Boolean(node.flags?.pinned));
     this.pin.hidden = !node.flags?.pinned;
+    this.more.hidden = !def?.widgets.some((widget) => widget.options.advanced) || Boolean(node.flags?.collapsed);
+    this.more.setAttribute("aria-pressed", String(Boolean(node.showAdvanced)));
     classList.toggle("muted", node.mode === MODE.MUTED);
     classList.toggle("bypassed", node.mode === MODE.BYPASS);
     classList.toggle("missing", this.session.missing(node.type));
@@ -184,6 +199,12 @@ export class NodeElement {
     this.enter.hidden = !instance;
     if (instance) this.enter.setAttribute("aria-label", (this.enter.title = `Look inside ${title}`));
     this.fold.setAttribute("aria-label", node.flags?.collapsed ? `Open ${title}` : `Fold ${title}`);
+  }
+
+  #showAdvanced() {
+    const { document } = this.session;
+    const on = document.graph.node(this.id)?.showAdvanced;
+    document.transact("Advanced inputs", (tx) => tx.set("node", this.id, ["showAdvanced"], on ? undefined : true));
   }
 
   /** @param {Layout} layout */
