@@ -10,6 +10,7 @@ from app.api import Clip, Conditioning, Context, Image, Latent, Mask, Range, Vae
 from app.diffusion.conditioning.entries import with_options
 from app.diffusion.inputs import noised_image
 from app.diffusion.models.class_embedder import class_condition
+from app.diffusion.models.spatial_rescaler import segmentation_condition
 from app.images.inpaint import cut_evenly, erased
 from app.images.resize import resize
 
@@ -156,3 +157,21 @@ def class_conditioning(*, clip: Clip, label: Annotated[int, Range(0, 100_000)] =
 def empty_conditioning() -> Conditioning:
     """Says nothing, for models that are told nothing. Sample them with a cfg of 1."""
     return [[torch.zeros(1, 1, 1), {}]]
+
+
+@node(
+    "Segmentation Conditioning",
+    category="conditioning",
+    id="LoomSegmentationConditioning",
+    outputs=("conditioning", "latent"),
+    aliases=("semantic", "landscape", "ldm"),
+)
+def segmentation_conditioning(*, clip: Clip, labels: Image) -> tuple[Conditioning, Latent]:
+    """Tells latent diffusion's semantic_synthesis what is where in the picture.
+
+    Args:
+        clip: What the checkpoint loader gives as CLIP.
+        labels: A map whose grey values from 0 to 255 are the numbers of classes; four pixels make a latent pixel.
+    """
+    told = segmentation_condition(clip, (labels[..., 0] * 255).round())
+    return [[torch.zeros(1, 1, 1), {"concat_image": told}]], {"samples": torch.zeros_like(told)}

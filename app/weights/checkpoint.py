@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from app.diffusion.conditioning.text_encoder import PromptEncoder, TextEncoder
 from app.diffusion.conditioning.tokenizer import Tokenizer
@@ -24,6 +24,7 @@ from app.diffusion.model import DiffusionModel
 from app.diffusion.models.autoencoder_kl import AutoencoderKL
 from app.diffusion.models.class_embedder import ClassEmbedder
 from app.diffusion.models.clip_text import ClipText, ClipTextConfig
+from app.diffusion.models.spatial_rescaler import SpatialRescaler
 from app.diffusion.models.unet import UNet
 from app.diffusion.preview import DecodedPreview
 from app.errors import UnusableFile
@@ -41,7 +42,7 @@ from app.weights.towers import text_encoder_in
 
 UNET, FIRST_STAGE, TEXT = "model.diffusion_model.", "first_stage_model.", "cond_stage_model.transformer."
 CONDITION = "cond_stage_model."
-CLASSES = f"{CONDITION}embedding.weight"
+CLASSES, SEGMENTS = f"{CONDITION}embedding.weight", f"{CONDITION}channel_mapper.weight"
 FAMILY_KEY, MERGES_KEY, PROVENANCE_KEY = "loom.family", "loom.merges", "loom.provenance"
 
 
@@ -139,18 +140,25 @@ def _text_encoder(
             text = ClipText(family.text)
         fill(text, below(TEXT, parts.rest), file.name, dtype=dtype, told=TEXT)
         return TextEncoder(text, Tokenizer(merges))
-    if family.text == "classes" and CLASSES in parts.rest:
-        return cast("PromptEncoder", _classes(parts, file.name, dtype))
+    if condition := _condition(family, parts, file.name, dtype):
+        return cast("PromptEncoder", condition)
     encoder = text_encoder_in(family.text, parts.rest, file.name, dtype, vocabularies)
     absent = Absent("text encoder", file.name, "Load one with Load CLIP and link that.")
     return encoder or cast("PromptEncoder", absent)
 
 
-def _classes(parts: Parts, name: str, dtype: torch.dtype) -> ClassEmbedder:
+def _condition(family: Family, parts: Parts, name: str, dtype: torch.dtype) -> nn.Module | None:
+    """What a model of latent diffusion is told instead of a text, None where it is a text or nothing."""
     with blank():
-        embedder = ClassEmbedder(*parts.rest[CLASSES].shape)
-    fill(embedder, below(CONDITION, parts.rest), name, dtype=dtype, told=CONDITION)
-    return embedder
+        if family.text == "classes" and CLASSES in parts.rest:
+            module: nn.Module = ClassEmbedder(*parts.rest[CLASSES].shape)
+        elif family.text == "segmentation" and SEGMENTS in parts.rest:
+            channels, classes = parts.rest[SEGMENTS].shape[:2]
+            module = SpatialRescaler(classes, channels)
+        else:
+            return None
+    fill(module, below(CONDITION, parts.rest), name, dtype=dtype, told=CONDITION)
+    return module
 
 
 def _merges(file: WeightsFile) -> list[tuple[str, str]]:

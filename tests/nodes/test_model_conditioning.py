@@ -10,6 +10,7 @@ import torch
 
 from app.diffusion.inputs import UNetInputs
 from app.diffusion.models.class_embedder import ClassEmbedder
+from app.diffusion.models.spatial_rescaler import SpatialRescaler
 from app.diffusion.models.unet import UNet, UNetConfig
 from app.errors import InvalidRequest
 
@@ -127,3 +128,14 @@ def test_a_prompt_of_another_width_is_told_before_sampling(bench: Any, loaded: A
     wrong = [[torch.zeros(1, 4, 999), {}]]
     with pytest.raises(InvalidRequest, match="width 999"):
         drawn(bench, model, wrong, wrong, {"samples": torch.zeros(1, 4, 8, 8)})
+
+
+def test_maps_of_classes(bench: Any, loaded: Any) -> None:
+    rescaler = SpatialRescaler(11, 3)
+    labels = torch.full((1, 32, 48, 3), 4 / 255)
+    said, latent = bench("LoomSegmentationConditioning", clip=rescaler, labels=labels)
+    assert said[0][1]["concat_image"].shape == latent["samples"].shape == (1, 3, 8, 12)
+    with pytest.raises(InvalidRequest, match="class 255; the model knows 11"):
+        bench("LoomSegmentationConditioning", clip=rescaler, labels=torch.ones(1, 32, 48, 3))
+    with pytest.raises(InvalidRequest, match="no maps"):
+        bench("LoomSegmentationConditioning", clip=loaded[1], labels=labels)
