@@ -37,7 +37,8 @@ def test_a_refused_value_is_explained_on_its_field(page: Page, editor: Editor, p
     page.keyboard.press("Control+Enter")
     node = page.locator("[data-node='3']")
     expect(node.locator(".callout")).to_contain_text("steps")
-    expect(node.locator(".callout")).to_contain_text("0")
+    expect(node.locator(".callout")).to_contain_text("Value 0 smaller than min of 1.")
+    expect(node.locator(".callout")).to_contain_text("Set steps to 1, or to anything between 1 and 10000.")
     expect(editor.widget(3, "steps").locator("input")).to_have_attribute("aria-invalid", "true")
     assert program.get("/history") == {}
     page.get_by_role("button", name="Show", exact=True).click()
@@ -53,7 +54,7 @@ def test_a_missing_link_is_explained_on_its_socket(page: Page, editor: Editor) -
     editor.drag(editor.dot(3, "in:2"), (700, 760))
     page.keyboard.press("Escape")
     page.keyboard.press("Control+Enter")
-    expect(page.locator("[data-node='3'] .callout")).to_contain_text("negative: nothing is connected here")
+    expect(page.locator("[data-node='3'] .callout")).to_contain_text("negative: nothing is connected here.")
     expect(page.locator("[data-node='3'] .socket.bad")).to_have_count(1)
     page.locator("[data-node='3']").get_by_role("button", name="Dismiss").click()
     expect(page.locator("[data-node='3'] .callout")).to_be_hidden()

@@ -10,27 +10,27 @@ const MOUSE = [
   ["Shift or Ctrl + drag", "Select in a box"],
   ["Wheel", "Zoom"],
   ["Double-click", "Search for a node"],
-  ["Right button", "Menu of what is under it"],
-  ["Drag from a socket", "Draw a link; let go on nothing to search"],
+  ["Right button", "Menu of what lies there"],
+  ["Drag from a socket", "Draw a link; on nothing: search"],
   ["Click one socket, then another", "Join them"],
   ["Drop a link on a node", "Its best socket takes it"],
-  ["Shift + drag from an output", "Move all its links"],
+  ["Shift + drag from an output", "Move all links of an output"],
   ["Shift + drag from a reroute point", "Branch off it"],
   ["Alt + drag a node", "Drag a copy"],
   ["Alt + click a link", "Add a reroute point"],
   ["Ctrl + Alt + drag", "Cut links"],
-  ["Drop a free node on a link", "Insert it"],
-  ["Drag across a number", "Change it; Ctrl fine, Shift coarse"],
+  ["Drop a node on a link", "Insert a node into a link"],
+  ["Drag across a number", "Change a number; Ctrl fine, Shift coarse"],
   ["Press an end of a number", "One step down or up"],
   ["Double-click a subgraph", "Look inside"],
-  ["Ctrl while dragging", "Off the grid"],
+  ["Ctrl while dragging", "Work off the grid"],
 ];
 
 /** @type {[string, string][]} */
 const TOUCH = [
   ["One finger", "Move the view, or a node"],
   ["Two fingers", "Zoom and move"],
-  ["Rest a finger", "Menu of what is under it"],
+  ["Rest a finger", "Menu of what lies there"],
   ["Rest a finger on the field, then move", "Select in a box"],
   ["Tap two sockets", "Join them"],
 ];
@@ -45,7 +45,7 @@ const MORE = [
   ["Enter or Space on a socket", "Join from a list, or by hand"],
   ["Delete on a socket", "Cut its links"],
   ["Ctrl + ↑ ↓ in a prompt", "Weight of a word"],
-  ["512*2 in a number", "Reckon"],
+  ["512*2 in a number", "Reckon its value"],
 ];
 
 /** @param {import("./app.js").App} app */
@@ -57,10 +57,11 @@ export function showKeys(app) {
   }
   groups.set("Keyboard", MORE);
   groups.set("Touch", TOUCH);
-  const list = h("div", { class: "key-list", tabindex: 0, role: "region", "aria-label": "Keys and gestures" });
+  const columns = h("div", { class: "key-columns" });
+  const list = h("div", { class: "key-list", tabindex: 0, role: "region", "aria-label": "Keys and gestures" }, columns);
   const draw = (/** @type {string} */ query) =>
     fill(
-      list,
+      columns,
       ...[...groups].map(([title, rows]) => section(title, rows, query)),
       h("p", { class: "dim key-none" }, "Nothing by that name"),
     );

@@ -38,7 +38,7 @@ export class Minimap {
       this.canvas,
     );
     app.shell.field.append(this.root);
-    this.update();
+    new ResizeObserver(() => this.update()).observe(app.shell.field);
   }
 
   /** Draw in the next frame: the view, the graph, a run or the settings changed. */

@@ -71,7 +71,9 @@ export class Panels {
       made.root,
     );
     made.update();
-    /** @type {HTMLElement | null} */ (made.root.querySelector("input[type=search]"))?.focus({ preventScroll: true });
+    // On a phone the focus would bring up the keyboard over half the panel.
+    if (matchMedia("(hover: hover)").matches)
+      /** @type {HTMLElement | null} */ (made.root.querySelector("input[type=search]"))?.focus({ preventScroll: true });
   }
 
   /** Draw a panel anew if it is open. @param {string} name */
@@ -81,6 +83,8 @@ export class Panels {
 
   /** A run went on. */
   progress() {
+    const { remaining } = this.app.runner?.jobs ?? { remaining: 0 };
+    this.buttons.get("queue")?.setAttribute("data-count", remaining ? String(Math.min(remaining, 99)) : "");
     this.made.get(this.shown)?.progress?.();
   }
 }

@@ -5,6 +5,9 @@ import { duration } from "../core/run/eta.js";
 import { Jobs, shownNode } from "../core/run/jobs.js";
 import { advanceControls, prepareRun } from "../core/run/prepare.js";
 
+/** A node that reports steps is worth as many nodes that do not. */
+const STEPS_WEIGH = 10;
+
 /**
  * Starts runs, follows them, and brings what the server says to the document that asked.
  *
@@ -73,12 +76,18 @@ export class Runner {
     return mine.find((job) => job.state === "running") ?? mine.find((job) => job.state === "queued");
   }
 
-  /** How much of a run is done, from 0 to 1: its nodes, and the steps of the present one. @param {Job | undefined} job */
+  /** How much of a run is done, from 0 to 1. What was kept costs nothing. @param {Job | undefined} job */
   part(job) {
     if (!job || job.state !== "running" || !job.total) return 0;
-    const done = [...job.nodes.values()].filter((run) => run.state === "done" || run.state === "cached").length;
-    const run = job.current === null ? undefined : job.nodes.get(job.current);
-    return Math.min(1, (done + (run?.maximum ? run.value / run.maximum : 0)) / job.total);
+    const runs = [...job.nodes.values()].filter((run) => run.state !== "cached");
+    const weight = (/** @type {import("../core/run/jobs.js").NodeRun} */ run) => (run.maximum > 1 ? STEPS_WEIGH : 1);
+    const unseen = job.total - job.nodes.size;
+    const whole = runs.reduce((sum, run) => sum + weight(run), Math.max(unseen, 0));
+    const done = runs.reduce((sum, run) => {
+      if (run.state === "running") return sum + (run.maximum ? (weight(run) * run.value) / run.maximum : 0);
+      return sum + weight(run);
+    }, 0);
+    return whole ? Math.min(1, done / whole) : 0;
   }
 
   /**
@@ -298,16 +307,16 @@ export class Runner {
  * @param {any} problem
  * @returns {import("../view/session.js").Problem}
  */
-function explain({ type, message, details, remedy, extra_info: info = {} }) {
+function explain({ type, message, details, extra_info: info = {} }) {
   const input = info.input_name ?? null;
   const value = typeof info.received_value === "string" ? `“${info.received_value}”` : String(info.received_value);
   /** @type {Record<string, string>} */
   const words = {
-    required_input_missing: "nothing is connected here. Draw a link to it, or drag from it to find a node.",
-    value_not_in_list: `${value} is not among the choices of this server. Choose another.`,
-    value_smaller_than_min: `${message}.`,
-    value_bigger_than_max: `${message}.`,
+    required_input_missing: "nothing is connected here.",
+    value_not_in_list: `${value} is not among the choices of this server.`,
     return_type_mismatch: `the link carries ${info.received_type ?? "another type"}, which does not fit.`,
   };
-  return { input, message: words[type] ?? message, details: words[type] ? (remedy ?? "") : remedy || details || "" };
+  const said = words[type] ?? (/[.!?]$/.test(message) ? message : `${message}.`);
+  const way = type === "required_input_missing" ? "Draw a link to it, or drag from it to find a node." : info.remedy;
+  return { input, message: said, details: way ?? (words[type] ? "" : (details ?? "")) };
 }

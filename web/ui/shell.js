@@ -87,6 +87,22 @@ export class Shell {
         { class: "dim" },
         "Double-click or press Tab to add a node, or drop a picture made here to open its graph.",
       ),
+      h(
+        "div",
+        { class: "hint-actions" },
+        ...[
+          ["add", "plus", "Add a node"],
+          ["default", "image", "Default graph"],
+          ["open", "folder", "Open a file"],
+        ].map(([id, picture, words]) =>
+          h(
+            "button",
+            { type: "button", class: "button", on: { click: () => this.#command(id) } },
+            icon(picture),
+            words,
+          ),
+        ),
+      ),
     );
     this.rail = h("nav", { class: "rail", "aria-label": "Panels" });
     this.panel = h("aside", { class: "panel", hidden: true });

@@ -1,6 +1,18 @@
 import { h, icon, iconButton } from "../view/dom.js";
 import { keyText } from "./commands.js";
 
+const RUN = "runs it. Change the words in Prompt first, if you like.";
+const KEYS = [
+  [keyText("Mod+Enter"), RUN],
+  ["Tab", "adds a node; drag from a socket to join two."],
+  ["?", "shows all keys and gestures."],
+];
+const TOUCH = [
+  ["Run", RUN],
+  ["Two fingers", "zoom and move; one moves the view."],
+  ["?", "below shows all gestures."],
+];
+
 /**
  * A card for the first visit: three things, and it never comes back once it is put away or something has run.
  * @param {import("./app.js").App} app
@@ -22,9 +34,7 @@ export function welcome(app) {
     h(
       "ul",
       {},
-      step(keyText("Mod+Enter"), "runs it. Change the words in Prompt first, if you like."),
-      step("Tab", "adds a node; drag from a socket to join two."),
-      step("?", "shows all keys and gestures."),
+      ...(matchMedia("(hover: none)").matches ? TOUCH : KEYS).map(([key, words]) => step(key, words)),
     ),
     iconButton("close", "Put the welcome away", done, { class: "welcome-close" }),
   );

@@ -44,6 +44,7 @@ class QueuePanel {
       h("button", { type: "button", class: "link", on: { click: () => this.#post("resume") } }, "Resume"),
     );
     this.waiting = h("ol", { class: "panel-list jobs", "aria-label": "Running and waiting" });
+    this.idle = h("p", { class: "panel-none" }, "Nothing runs or waits.");
     this.search = h("input", {
       type: "search",
       class: "panel-search",
@@ -65,6 +66,7 @@ class QueuePanel {
       h("div", { class: "panel-title" }, h("h3", {}, "Queue"), h("span", {}, this.pause, this.clear)),
       this.held,
       this.waiting,
+      this.idle,
       h(
         "div",
         { class: "panel-title" },
@@ -139,6 +141,7 @@ class QueuePanel {
     this.pause.setAttribute("aria-label", this.pause.title);
     this.clear.toggleAttribute("disabled", !this.pending.length);
     this.held.hidden = !paused;
+    this.idle.hidden = live.length > 0;
     this.#list(this.waiting, live, (facts) => this.#liveRow(facts));
     this.#list(this.past, past, (facts) => this.#pastRow(facts));
     this.none.hidden = past.length > 0;
@@ -190,7 +193,11 @@ class QueuePanel {
         h("span", { class: "job-words" }, subtitle(facts, this.#name(facts))),
         running ? h("progress", { max: 1, value: 0, "aria-label": `Progress of ${facts.title}` }) : null,
       ),
-      iconButton("close", running ? `Cancel ${facts.title}` : `Take back ${facts.title}`, stop),
+      h(
+        "span",
+        { class: "job-actions" },
+        iconButton("close", running ? `Cancel ${facts.title}` : `Take back ${facts.title}`, stop),
+      ),
     );
   }
 
@@ -222,8 +229,12 @@ class QueuePanel {
         h("span", { class: "job-words" }, subtitle(facts, undefined)),
         facts.error ? h("span", { class: "job-error", title: facts.error }, facts.error) : null,
       ),
-      facts.workflow ? iconButton("graph", `Open the graph of “${facts.title}”`, open) : null,
-      iconButton("close", `Forget “${facts.title}”`, () => this.#send("/history", { delete: [facts.id] })),
+      h(
+        "span",
+        { class: "job-actions" },
+        facts.workflow ? iconButton("graph", `Open the graph of “${facts.title}”`, open) : null,
+        iconButton("close", `Forget “${facts.title}”`, () => this.#send("/history", { delete: [facts.id] })),
+      ),
     );
   }
 
