@@ -38,7 +38,7 @@ def unclip_checkpoint_loader(
 
 @node("CLIP Vision Encode", category="conditioning", id="CLIPVisionEncode", aliases=("image prompt",))
 def clip_vision_encode(*, context: Context, clip_vision: Vision, image: Image, crop: Literal["center", "none"]) -> Seen:
-    """Looks at pictures.
+    """Looks at pictures with CLIP, and tells what it sees to nodes that follow them.
 
     Args:
         crop: "center" looks at the middle square, "none" at the whole picture, squeezed to a square.
