@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from app.engine.dynamic import DynamicPrompt
@@ -22,6 +22,8 @@ class Arguments:
         self._graph = graph
         self._values = values
         self._extra = extra
+        self._marked: dict[str, tuple[frozenset[str], frozenset[str]]] = {}
+        self._linked: dict[str, list[tuple[str, Link]]] = {}
         self.carried: dict[str, Any] = {}  # what the ends of loops keep from round to round
 
     def parents(self, node_id: str, spec: NodeSpec) -> list[str]:
@@ -30,14 +32,16 @@ class Arguments:
 
     def strong_parents(self, node_id: str, spec: NodeSpec) -> list[str]:
         """The nodes that must have run before this one can be asked anything."""
-        lazy = lazy_inputs(spec)
-        return list(dict.fromkeys(link.node for name, link in self._links(node_id, spec) if name not in lazy))
+        links = self._links(node_id, spec)
+        if not links:
+            return []
+        lazy, _ = self._marks(spec)
+        return list(dict.fromkeys(link.node for name, link in links if name not in lazy))
 
     def gather(self, node_id: str, spec: NodeSpec) -> dict[str, list[Any]]:
         """The list of values of each input that is set; [None] for lazy ones that have not been evaluated."""
         node = self._graph.node(node_id)
-        raw = {port.name for port in spec.inputs if port.options.get("rawLink")}
-        lazy = lazy_inputs(spec)
+        lazy, raw = self._marks(spec)
         inputs: dict[str, list[Any]] = {}
         for name, value in _declared(node, spec):
             if isinstance(value, Link):
@@ -58,7 +62,9 @@ class Arguments:
         Raises:
             InvalidPrompt: it asks for an input that is not set.
         """
-        lazy = lazy_inputs(node.spec)
+        lazy, _ = self._marks(node.spec)
+        if not lazy:
+            return []
         links = dict(self._links(node_id, node.spec))
         open_links = {name: link for name, link in links.items() if name in lazy and link.node not in self._values}
         if not open_links:
@@ -75,15 +81,32 @@ class Arguments:
             )
         return list(dict.fromkeys(open_links[name].node for name in wanted if name in open_links))
 
-    def _links(self, node_id: str, spec: NodeSpec) -> Iterator[tuple[str, Link]]:
-        for name, value in _declared(self._graph.node(node_id), spec):
-            if isinstance(value, Link):
-                if not self._graph.has_node(value.node):
+    def _marks(self, spec: NodeSpec) -> tuple[frozenset[str], frozenset[str]]:
+        """The lazy inputs of a class, and those that are given their link itself; read once for each class."""
+        known = self._marked.get(spec.id)
+        if known is None:
+            raw = frozenset(port.name for port in spec.inputs if port.options.get("rawLink"))
+            known = self._marked[spec.id] = lazy_inputs(spec), raw
+        return known
+
+    def forget(self, node_ids: Iterable[str]) -> None:
+        """These nodes are done, or are replaced by others."""
+        for node_id in node_ids:
+            self._linked.pop(node_id, None)
+
+    def _links(self, node_id: str, spec: NodeSpec) -> list[tuple[str, Link]]:
+        """The links of the declared inputs; looked at once, for they are asked for often."""
+        known = self._linked.get(node_id)
+        if known is None:
+            links = _declared(self._graph.node(node_id), spec)
+            known = self._linked[node_id] = [(name, value) for name, value in links if isinstance(value, Link)]
+            for name, link in known:
+                if not self._graph.has_node(link.node):
                     raise InvalidPrompt(
-                        f"Input {name} of node {node_id} links to node {value.node}, which does not exist.",
+                        f"Input {name} of node {node_id} links to node {link.node}, which does not exist.",
                         remedy="Link it to a node of the graph.",
                     )
-                yield name, value
+        return known
 
     def _hidden(self, kind: str, node_id: str) -> Any:
         if kind == "PROMPT":

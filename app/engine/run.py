@@ -359,6 +359,7 @@ class _Run:
         state = next((each for (each,) in self.inputs.values() if isinstance(each, LoopState)), LoopState(True))
         yield Progress(self.graph.known_id(end), loop.round + 1, state.total or loop.round + 1)
         self.work.pop(end, None)
+        self.arguments.forget([end])
         self.arguments.carried[end] = carried
         over = self.rounds.advance(end, self._spec_of)
         begin = loop.names[loop.loop.begin]
@@ -368,6 +369,7 @@ class _Run:
         self.schedule.wait_for(end, [begin])
         self.values.release(read)
         self.graph.forget(over)
+        self.arguments.forget(over)
         for node_id in over:
             self.keys.pop(node_id, None)
 
@@ -411,6 +413,7 @@ class _Run:
     def _complete(self, node_id: str, entry: Entry) -> None:
         self.values.hold(node_id, entry)
         self.values.release(self._read_by(node_id))
+        self.arguments.forget([node_id])
         self.schedule.finish(node_id)
         self.work.pop(node_id, None)
         self.inputs = {}

@@ -11,7 +11,7 @@ from app.graph.prompt import PromptNode
 from app.graph.signature import Signature, signature
 from app.graph.spec import NodeSpec
 
-MAX_SIGNATURES = 100_000
+MAX_SIGNATURES = 30_000
 
 
 class Signatures:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import cast
 
 MAX_ITEMS = 100_000
+SCALARS = frozenset({int, float, bool, str, type(None)})
 
 
 def size_of(value: object) -> int:
@@ -19,6 +20,9 @@ def size_of(value: object) -> int:
     stack = [value]
     while stack and len(seen) < MAX_ITEMS:
         item = stack.pop()
+        if type(item) in SCALARS:
+            total += sys.getsizeof(item)
+            continue
         if id(item) in seen:
             continue
         seen.add(id(item))

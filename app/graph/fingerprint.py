@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import math
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from app.graph.spec import NodeSpec
 
 MAX_DEPTH = 64
 LONG_TEXT = 64
+SMALL = 1 << 63  # whole numbers up to here are told without looking further
 CHANGED = "\0changed"  # the part that the class's own fingerprint gives; no input can have this name
 IDENTITY = "\0id"  # the part of classes whose results are never shared
 ROUND = "\0round"  # the part of classes that count a loop's rounds
@@ -41,20 +42,39 @@ def node_keys(
 ) -> dict[str, NodeKey]:
     """The key of each node in `order`, parents first; `changed` holds the fingerprints of classes that have one."""
     keys: dict[str, NodeKey] = {}
+    declared: dict[str, frozenset[str]] = {}
     for node_id in order:
         node = prompt.nodes[node_id]
-        keys[node_id] = node_key(node, specs[node.class_type], keys, changed.get(node_id))
+        spec = specs[node.class_type]
+        if spec.id not in declared:
+            declared[spec.id] = frozenset(port.name for port in spec.inputs)
+        keys[node_id] = node_key(node, spec, keys, changed.get(node_id), declared[spec.id])
     return keys
 
 
-def node_key(node: PromptNode, spec: NodeSpec, keys: Mapping[str, NodeKey], changed: Any = None) -> NodeKey:
-    """The key of one node from those of its parents."""
-    declared = {port.name for port in spec.inputs}
-    parts = {
-        name: _part(value, keys)
-        for name, value in sorted(node.inputs.items())
-        if name in declared or spec.accepts_any_input
-    }
+def node_key(
+    node: PromptNode,
+    spec: NodeSpec,
+    keys: Mapping[str, NodeKey],
+    changed: Any = None,
+    declared: Collection[str] | None = None,
+) -> NodeKey:
+    """The key of one node from those of its parents; `declared` are the names of the class's inputs, if at hand."""
+    if declared is None:
+        declared = frozenset(port.name for port in spec.inputs)
+    parts: dict[str, str] = {}
+    repeatable = True
+    for name, value in sorted(node.inputs.items()) if len(node.inputs) > 1 else node.inputs.items():
+        if name not in declared and not spec.accepts_any_input:
+            continue
+        if isinstance(value, Link):
+            parent = keys.get(value.node)
+            repeatable = repeatable and (parent is None or parent.repeatable)
+            parts[name] = f"link {value.node if parent is None else parent.key} {value.slot}"
+        elif type(value) is int and -SMALL < value < SMALL:
+            parts[name] = f"number {value}"
+        else:
+            parts[name] = token(value.value if isinstance(value, NoLink) else value)
     if changed is not None:
         parts[CHANGED] = token(changed)
     if spec.not_idempotent or "UNIQUE_ID" in spec.hidden.values():
@@ -63,9 +83,10 @@ def node_key(node: PromptNode, spec: NodeSpec, keys: Mapping[str, NodeKey], chan
         parts[ROUND] = str(node.round)
     if UNEQUAL in parts.values():
         return NodeKey(secrets.token_hex(32), parts, False)
-    said = "".join(f"{len(name)}:{name}{len(part)}:{part}" for name, part in parts.items())
-    digest = hashlib.sha256(f"{token(node.class_type)}{said}".encode(errors="surrogatepass")).hexdigest()
-    return NodeKey(digest, parts, all(keys[link.node].repeatable for _, link in node.links() if link.node in keys))
+    said = [f"{len(name)}:{name}{len(part)}:{part}" for name, part in parts.items()]
+    text = f"{len(node.class_type)}:{node.class_type}{''.join(said)}"
+    digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+    return NodeKey(digest, parts, repeatable)
 
 
 def token(value: object) -> str:
@@ -107,13 +128,6 @@ def difference(before: NodeKey, after: NodeKey, linked: Mapping[str, Link]) -> s
 
 class _Unequal(Exception):
     """The value equals nothing."""
-
-
-def _part(value: object, keys: Mapping[str, NodeKey]) -> str:
-    if isinstance(value, Link):
-        parent = keys.get(value.node)
-        return f"link {value.node} {value.slot}" if parent is None else f"link {parent.key} {value.slot}"
-    return token(value.value if isinstance(value, NoLink) else value)
 
 
 def _canonical(value: object, depth: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from app.graph.prompt import Prompt
+from app.graph.prompt import Link, Prompt
 
 MAX_CYCLES = 16  # told in full; a dense graph has more than anybody reads
 
@@ -52,8 +52,9 @@ def topological(roots: Iterable[str], parents: Callable[[str], Iterable[str]]) -
 
 def parents_of(prompt: Prompt, node_id: str) -> list[str]:
     """The ids that the inputs of a node link to, in input order and without repeats; missing nodes are left out."""
-    links = prompt.nodes[node_id].links()
-    return list(dict.fromkeys(link.node for _, link in links if link.node in prompt.nodes))
+    nodes = prompt.nodes
+    linked = [value.node for value in nodes[node_id].inputs.values() if isinstance(value, Link) and value.node in nodes]
+    return linked if len(linked) < 2 else list(dict.fromkeys(linked))
 
 
 def ancestors(prompt: Prompt, targets: Sequence[str]) -> Sorted:

@@ -9,7 +9,6 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from app.graph.fingerprint import token
 from app.graph.prompt import Link, NoLink, PromptNode
 from app.graph.spec import InputSpec, NodeSpec
 
@@ -26,10 +25,9 @@ class Signature(NamedTuple):
 def signature(node: PromptNode, spec: NodeSpec, parents: Mapping[str, Signature]) -> Signature:
     """The signature of one node from those of its parents; unknown ones count by their id's absence."""
     own = list(_sizes(node, spec))
-    fed = [(name, parents[link.node].same, link.slot) for name, link in node.links() if link.node in parents]
+    fed = sorted((name, parents[link.node].same, link.slot) for name, link in node.links() if link.node in parents)
     coarse = [(name, value) for name, value in own if not isinstance(value, float)]
-    alike = _digest([spec.id, coarse])
-    return Signature(_digest([spec.id, own, sorted(fed)]), alike)
+    return Signature(_digest(spec.id, own, fed), _digest(spec.id, coarse))
 
 
 def _sizes(node: PromptNode, spec: NodeSpec) -> Iterator[tuple[str, Any]]:
@@ -44,5 +42,6 @@ def _costs(port: InputSpec) -> bool:
     return port.type != "STRING" and port.name not in SEEDS and not port.options.get("control_after_generate")
 
 
-def _digest(said: object) -> str:
-    return hashlib.sha256(token(said).encode(errors="surrogatepass")).hexdigest()[:24]
+def _digest(*said: object) -> str:
+    """JSON values have one spelling in Python, which is all that is needed here and costs little."""
+    return hashlib.blake2b(repr(said).encode(errors="surrogatepass"), digest_size=12).hexdigest()

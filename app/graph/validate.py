@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from app.errors import InvalidPrompt
@@ -199,7 +199,7 @@ class _Check:
             for name, link in node.links():
                 if name not in known:
                     found.extend(self.link(spec, InputSpec(name, ANYTHING, "optional"), link))
-        return _Checked(replace(node, inputs=inputs), found)
+        return _Checked(PromptNode(node.id, node.class_type, inputs, node.title, node.display_id), found)
 
     def literal(self, spec: NodeSpec, port: InputSpec, value: object) -> tuple[Any, Complaint | None]:
         """The value as declared, or what is wrong with it."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from app.memory.residency import module_bytes
 
 MAX_ITEMS = 100_000
+SCALARS = frozenset({int, float, bool, str, type(None)})
 
 
 def size_of(value: Any) -> int:
@@ -21,6 +22,9 @@ def size_of(value: Any) -> int:
     stack = [value]
     while stack and len(seen) < MAX_ITEMS:
         item = stack.pop()
+        if type(item) in SCALARS:
+            total += sys.getsizeof(item)
+            continue
         if id(item) in seen:
             continue
         seen.add(id(item))
