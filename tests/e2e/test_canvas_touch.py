@@ -121,3 +121,17 @@ def test_a_second_finger_stops_what_the_first_began(page: Page, editor: Editor, 
     fingers.up()
     after = editor.node(8)
     assert before and after and after["pos"] == before["pos"]
+
+
+def test_a_number_under_one_of_two_fingers_keeps_its_value(page: Page, editor: Editor, fingers: Fingers) -> None:
+    before = editor.node(5)
+    x, y = editor.middle(editor.widget(5, "width"))
+    scale = page.evaluate("loom.session.viewport.scale")
+    fingers.down((x, y))
+    fingers.move((x + 25, y))
+    fingers.down((x + 25, y), (x + 125, y))
+    fingers.move((x - 25, y), (x + 175, y))
+    fingers.move((x - 75, y), (x + 225, y))
+    fingers.up()
+    assert page.evaluate("loom.session.viewport.scale") > scale * 1.5
+    assert editor.node(5) == before

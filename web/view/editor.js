@@ -51,6 +51,8 @@ export class Editor {
     this.canvas = new CanvasLayer(stage);
     this.nodes = new NodeLayer(stage, this);
     this.scheduler = new Scheduler(() => this.#frame());
+    /** Whether two fingers have the view: whatever one of them began is off. */
+    this.pinching = false;
     /** @type {Point} the last place of the pointer, in CSS pixels of the stage */
     this.pointer = [0, 0];
     /** @type {(() => void)[]} */

@@ -152,12 +152,18 @@ export class Scene {
     return best;
   }
 
-  /** @param {Point} at @returns {number | null} */
-  rerouteAt([x, y]) {
+  /**
+   * @param {Point} at
+   * @param {number} [reach] in graph units; never less than what is drawn
+   * @returns {number | null} the nearest reroute point
+   */
+  rerouteAt([x, y], reach = 0) {
+    let [best, least] = [/** @type {number | null} */ (null), Math.max(reach, REROUTE_RADIUS)];
     for (const { id, pos } of this.graph.reroutes.values()) {
-      if (Math.hypot(pos[0] - x, pos[1] - y) < REROUTE_RADIUS) return id;
+      const distance = Math.hypot(pos[0] - x, pos[1] - y);
+      if (distance < least) [best, least] = [id, distance];
     }
-    return null;
+    return best;
   }
 
   /**

@@ -187,8 +187,10 @@ function pull(editor, down, held) {
     },
     up(event) {
       finish();
-      if (end) join(session, held, end);
-      else if (far) letGo(editor, event, held, type);
+      if (end) {
+        join(session, held, end);
+        editor.services.announce("Connected");
+      } else if (far) letGo(editor, event, held, type);
     },
     cancel: finish,
   };

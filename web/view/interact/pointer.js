@@ -34,6 +34,7 @@ export function listenPointer(editor) {
     clearTimeout(state.press);
     const { gesture } = state;
     state.gesture = null;
+    editor.pinching = false;
     editor.nodes.pinned.clear();
     stage.classList.remove("panning");
     if (event) gesture?.up(event);
@@ -45,6 +46,7 @@ export function listenPointer(editor) {
     if (state.touches.size === 2) {
       end(null);
       state.gesture = pinchGesture(editor, state.touches);
+      editor.pinching = true;
       return;
     }
     if (state.gesture || !editor.session || ownsPointer(event)) return;
@@ -128,7 +130,8 @@ function begin(editor, event) {
   const node = element?.dataset.node ?? (editor.nodes.root.classList.contains("far") ? session.scene.nodeAt(at) : null);
   if (node) return pressKey(editor, event, node);
   if (event.ctrlKey && event.altKey) return cutGesture(editor, event);
-  const reroute = session.scene.rerouteAt(at);
+  const reach = (event.pointerType === "touch" ? 18 : 9) / session.viewport.scale;
+  const reroute = session.scene.rerouteAt(at, reach);
   if (reroute !== null && event.shiftKey) return linkThrough(editor, event, reroute);
   if (reroute !== null) return pressKey(editor, event, `reroute:${reroute}`);
   const group = session.scene.groupAt(at);

@@ -34,13 +34,15 @@ export class Completion {
     this.names ??= await this.host.editor.services.embeddings();
     const word = this.#word;
     if (word === null) return this.close();
-    this.found = this.names
+    const found = this.names
       .map((name) => ({ name, at: score(word, name) }))
       .filter(({ name, at }) => at > 0 && name !== word)
       .sort((a, b) => b.at - a.at)
       .slice(0, SHOWN)
       .map(({ name }) => name);
-    return this.found.length ? this.#draw() : this.close();
+    if (this.open && found.join("\n") === this.found.join("\n")) return undefined; // what is marked stays marked
+    this.found = found;
+    return found.length ? this.#draw() : this.close();
   }
 
   close() {

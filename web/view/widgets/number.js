@@ -151,6 +151,11 @@ function listenDrag(root, field, arrows) {
     const box = root.getBoundingClientRect();
     let moved = false;
     const onMove = (/** @type {PointerEvent} */ event) => {
+      if (host.editor.pinching) {
+        if (moved) host.set(start, false);
+        onUp(new PointerEvent("pointercancel"));
+        return;
+      }
       if (!moved && Math.abs(event.clientX - down.clientX) < 4) return;
       moved = true;
       root.classList.add("dragging");
