@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.engine.cache import Cache, Entry
+from app.engine.cache import MOST_PREVIOUS, Cache, Entry
+from app.graph.fingerprint import NodeKey
 
 
 def entry(value: Any = 1) -> Entry:
@@ -118,3 +119,20 @@ def test_every_policy_serves_the_same_prompt_twice(bench: Any, limits: dict[str,
     bench.run(nodes)
     bench.run(nodes)
     assert bench.called == []
+
+
+def test_what_earlier_prompts_were_made_of_is_kept_within_bounds() -> None:
+    cache = Cache()
+    keys = [{(str(i), "A"): NodeKey(str(i), {})} for i in range(MOST_PREVIOUS + 50)]
+    assert [cache.earlier(each) for each in keys] == [{}] * len(keys)
+    last = keys[-1]
+    assert cache.earlier(last) == last
+    assert cache.known_keys(keys[0]) == {}, "the oldest has gone"
+    assert cache.known_keys(keys[100]) == keys[100]
+
+
+def test_one_large_prompt_is_remembered_whole() -> None:
+    cache = Cache()
+    large = {(str(i), "A"): NodeKey(str(i), {}) for i in range(MOST_PREVIOUS + 1000)}
+    cache.earlier(large)
+    assert cache.earlier(large) == large
