@@ -109,6 +109,7 @@ def test_one_looks_into_both_levels_and_comes_back(page: Page, editor: Editor, o
     page.get_by_role("button", name="Look inside My blur").click()
     dialog = page.get_by_role("dialog", name="Inside My blur")
     expect(dialog.get_by_role("group", name="Inputs, node -10")).to_be_visible()
+    expect(dialog.get_by_role("button", name="Look inside")).to_have_count(1)  # the borders have no inside
     field = dialog.locator("[data-node='1'] .widget[data-input='softness'] input")
     expect(field).to_have_value("9")
     expect(field).to_be_disabled()

@@ -90,7 +90,8 @@ export class Session {
 
   /** Whether a class is a graph of the workflow's own that one can look into. @param {string} type */
   hasInside(type) {
-    return this.own.has(type) && !/^workflow[>/]/.test(type); // group nodes of old files have no graph
+    const group = /^workflow[>/]/.test(type); // group nodes of old files have no graph
+    return this.own.get(type)?.module === "subgraph" && !group;
   }
 
   /** Every class that can be used here. */
