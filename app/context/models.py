@@ -57,7 +57,7 @@ class LoadedModels:
         self._residency = residency
         self._max_bytes = max_bytes
         self._texts = TextFiles(folders)
-        self._loaders = loaders or Loaders(self._texts.checkpoint)
+        self._loaders = loaders or Loaders(self._texts.checkpoint, folder=self._texts.folder)
         self._loaded: OrderedDict[tuple[str, Stamp], tuple[Any, int]] = OrderedDict()
 
     def checkpoint(self, name: str, *, ema: bool = False) -> Checkpoint:

@@ -14,6 +14,7 @@ from app.store.folders import Folders
 from app.weights.absent import Absent
 from app.weights.checkpoint import Checkpoint, load_checkpoint
 from app.weights.opening import open_weights
+from app.weights.separate import load_folder
 from app.weights.text_files import LoadedTower, TowerFile, encoder_of_towers, load_tower, tower_in
 
 
@@ -30,7 +31,13 @@ class TextFiles:
 
     def checkpoint(self, path: Path, dtype: torch.dtype = torch.float32, *, ema: bool = False) -> Checkpoint:
         """As `weights.checkpoint.load_checkpoint`; its text encoder knows the user's embeddings."""
-        checkpoint = load_checkpoint(path, dtype, ema=ema, vocabularies=self.vocabularies)
+        return self._with_embeddings(load_checkpoint(path, dtype, ema=ema, vocabularies=self.vocabularies))
+
+    def folder(self, path: Path) -> Checkpoint:
+        """As `weights.separate.load_folder`; its text encoder knows the user's embeddings."""
+        return self._with_embeddings(load_folder(path, vocabularies=self.vocabularies))
+
+    def _with_embeddings(self, checkpoint: Checkpoint) -> Checkpoint:
         if isinstance(checkpoint.clip, Absent):
             return checkpoint
         return replace(checkpoint, clip=checkpoint.clip.with_embeddings(EmbeddingFolder(self.folders)))

@@ -11,8 +11,11 @@ import torch
 
 from app.errors import Missing, UnusableFile
 from app.weights.diffusers_names import first_stage_names, unet_names
+from app.weights.diffusers_transformers import transformer_kind, transformer_names
+from app.weights.language import T5_MARK
 from app.weights.opening import open_weights
 from app.weights.stored import Stored, WeightsFile, held
+from app.weights.towers import T5_PREFIX
 
 LONGEST_CONFIG = 1 << 20  # bytes
 WEIGHTS = ("diffusion_pytorch_model", "model", "pytorch_model")
@@ -33,20 +36,29 @@ def open_folder(path: Path) -> WeightsFile:
         Missing: no such folder, or no network in it.
         UnusableFile: a part that is damaged.
     """
-    if not (path / "unet").is_dir():
-        raise Missing(
-            f"The folder {path.name!r} holds no model: there is no folder 'unet' in it.",
-            remedy="Choose the folder that holds model_index.json.",
-        )
-    tensors = {f"model.diffusion_model.{key}": stored for key, stored in unet_names(part_of(path / "unet")).items()}
+    tensors = {f"model.diffusion_model.{key}": stored for key, stored in _network(path).items()}
     if (path / "vae").is_dir():
         stage = first_stage_names(part_of(path / "vae"))
         tensors |= {f"first_stage_model.{key}": stored for key, stored in stage.items()}
-    for name in ("text_encoder", "text_encoder_2"):
+    for name in ("text_encoder", "text_encoder_2", "text_encoder_3"):
         if (path / name).is_dir():
             tensors |= _tower(part_of(path / name), path / name)
     tensors |= _markers(config_of(path / "scheduler" / "scheduler_config.json"))
     return WeightsFile(path.name, tensors, {})
+
+
+def _network(path: Path) -> dict[str, Stored]:
+    """The tensors of the U-Net or the transformer under the published names."""
+    if (path / "unet").is_dir():
+        return unet_names(part_of(path / "unet"))
+    if (path / "transformer").is_dir():
+        tensors = part_of(path / "transformer")
+        kind = transformer_kind(tensors)
+        return transformer_names(kind, tensors) if kind else tensors
+    raise Missing(
+        f"The folder {path.name!r} holds no model: there is no folder 'unet' or 'transformer' in it.",
+        remedy="Choose the folder that holds model_index.json.",
+    )
 
 
 def part_of(folder: Path) -> dict[str, Stored]:
@@ -79,11 +91,13 @@ def config_of(path: Path) -> Mapping[str, Any]:
 
 
 def _tower(tensors: Mapping[str, Stored], folder: Path) -> dict[str, Stored]:
+    if T5_MARK in tensors:
+        return {T5_PREFIX + key: value for key, value in tensors.items()}
     stored = tensors.get(WIDTH)
     if stored is None or stored.shape[1] not in TOWERS:
         raise UnusableFile(
             f"The text encoder in {folder.parent.name}/{folder.name} is of no kind that is known.",
-            remedy="Known are CLIP L, H and G.",
+            remedy="Known are CLIP L, H and G, and T5.",
         )
     return {TOWERS[stored.shape[1]] + key: value for key, value in tensors.items()}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ from app.diffusion.model import DiffusionModel
 from app.weights.blank import blank
 from app.weights.checkpoint import Checkpoint, checkpoint_of, described
 from app.weights.diffusers_names import first_stage_names, is_first_stage, is_unet, unet_names
+from app.weights.diffusers_transformers import transformer_kind, transformer_names
 from app.weights.fill import fill
 from app.weights.folder import open_folder
 from app.weights.identify import identify
@@ -33,7 +35,9 @@ def load_network(path: Path, dtype: torch.dtype = torch.float32) -> DiffusionMod
     """
     file = open_weights(path)
     tensors: Tensors = below("unet.", file.tensors) or file.tensors
-    parts = parts_of(unet_names(tensors) if is_unet(tensors) else tensors)
+    kind = transformer_kind(tensors)
+    tensors = transformer_names(kind, tensors) if kind else unet_names(tensors) if is_unet(tensors) else tensors
+    parts = parts_of(tensors)
     family = described(file.metadata, file.name) or identify(parts, tensors, file.metadata, file.name)
     return model_of(family, parts, file.name, dtype)
 
@@ -59,6 +63,10 @@ def load_first_stage(path: Path, dtype: torch.dtype = torch.float32) -> FirstSta
     return FirstStage(model)
 
 
-def load_folder(path: Path, dtype: torch.dtype = torch.float32) -> Checkpoint:
-    """A model in diffusers' folder of parts. Raises Missing, UnusableFile, UnknownFamily."""
-    return checkpoint_of(open_folder(path), dtype)
+def load_folder(path: Path, dtype: torch.dtype = torch.float32, *, vocabularies: Sequence[Path] = ()) -> Checkpoint:
+    """A model in diffusers' folder of parts. Raises Missing, UnusableFile, UnknownFamily.
+
+    `vocabularies` are further folders where those of T5 and BERT may lie.
+    """
+    # Its tokenizers lie beside its text encoders, each in a folder of its own.
+    return checkpoint_of(open_folder(path), dtype, vocabularies=[path, *vocabularies])
