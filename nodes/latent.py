@@ -10,6 +10,7 @@ from app.api import Choice, Latent, Mask, Port, Range, node
 from app.diffusion import latents
 from app.diffusion.drawing import GRID, empty_latent
 from app.diffusion.latents import rebatched
+from app.diffusion.sampling import PER_IMAGE
 from app.images.composite import paste, paste_feathered
 from app.images.resize import LATENT_METHODS, kept_proportions, resize, scaled_by
 
@@ -202,14 +203,17 @@ def rebatch_latents(
 
 @node("Latent Batch Seed Behavior", category="latent/advanced", id="LatentBatchSeedBehavior")
 def latent_batch_seed_behaviour(
-    *, samples: Latent, seed_behavior: Annotated[str, Choice("random", "fixed")] = "fixed"
+    *, samples: Latent, seed_behavior: Annotated[str, Choice("random", "fixed", "per image")] = "fixed"
 ) -> Latent:
-    """Decides whether the items of a batch share one noise.
+    """Decides how the items of a batch share the noise of a seed.
 
     Args:
-        seed_behavior: "fixed" gives all the noise of the first, "random" each its own.
+        seed_behavior: "fixed" gives all the noise of the first, "random" each its own. With "per image" the k-th also
+            becomes the picture that it would be alone, with the seed + k, whatever the size of the batch.
     """
-    rest = {key: value for key, value in samples.items() if key != "batch_index"}
+    rest = {key: value for key, value in samples.items() if key not in ("batch_index", PER_IMAGE)}
+    if seed_behavior == "per image":
+        return {**rest, PER_IMAGE: True, "batch_index": list(latents.batch_indices(samples))}
     if seed_behavior == "random":
         return rest
     return {**rest, "batch_index": [latents.batch_indices(samples)[0]] * len(samples["samples"])}

@@ -19,7 +19,7 @@ from app.diffusion.latent_format import LatentFormat
 from app.diffusion.model import DiffusionModel
 from app.diffusion.samplers import SamplerSpec
 from app.diffusion.samplers.catalogue import sampler_named
-from app.diffusion.sampling import initial_noise, sample, schedule_for
+from app.diffusion.sampling import initial_noise, sample, schedule_for, seeds_for
 from app.errors import InvalidRequest
 
 GRID = 8  # pixels per latent pixel that an empty latent is made with, unless it says otherwise
@@ -203,7 +203,7 @@ class Drawing:
             self.sampler.spec,
             model.sampling,
             mask=None if mask is None else mask.to(device),
-            seed=self.seed,
+            seed=seeds_for(self.latent, self.seed),
             options=self.sampler.options,
         )
         for step in steps:

@@ -5,10 +5,12 @@ Initial noise is drawn on the CPU, so that a seed gives one picture on every dev
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,12 +19,35 @@ from app.errors import InvalidRequest
 
 SEED_LIMIT = 2**64
 
+# One seed for the whole batch, or one for each image.
+Seeds = int | Sequence[int]
+# (from, to)
+Span = tuple[float, float]
+
 
 def generator_for(seed: int, device: torch.device | str = "cpu") -> torch.Generator:
     """A generator of its own for a seed in 0..2^64−1; raises InvalidRequest for any other."""
+    return torch.Generator(device).manual_seed(_checked(seed))
+
+
+def seeds_of_images(seed: int, indices: Sequence[int]) -> list[int]:
+    """A seed for each image: that of the batch plus the image's place in it, so that it can be made again alone."""
+    return [(seed + index) % SEED_LIMIT for index in indices]
+
+
+def noise_of_images(latent: Tensor, seeds: Sequence[int]) -> Tensor:
+    """Initial noise shaped and typed as latent [B, C, …], on the CPU; each image's is what its seed gives alone."""
+    return torch.cat([prepare_noise(latent[:1], seed) for seed in seeds])
+
+
+def _checked(seed: int) -> int:
     if not 0 <= seed < SEED_LIMIT:
         raise InvalidRequest(f"The seed {seed} is out of range.", remedy="Choose a seed from 0 to 2^64 − 1.")
-    return torch.Generator(device).manual_seed(seed)
+    return seed
+
+
+def _listed(seed: Seeds) -> Sequence[int]:
+    return [seed] if isinstance(seed, int) else seed
 
 
 def prepare_noise(latent: Tensor, seed: int, batch_index: Sequence[int] | None = None) -> Tensor:
@@ -45,86 +70,125 @@ def prepare_noise(latent: Tensor, seed: int, batch_index: Sequence[int] | None =
 
 
 class GaussianNoise:
-    """Independent noise for each request, from one seeded generator on the latent's device."""
+    """Independent noise for each request, from one seeded generator on the latent's device; or one for each image."""
 
-    def __init__(self, like: Tensor, seed: int):
+    def __init__(self, like: Tensor, seed: Seeds):
         self._like = like
-        self._generator = generator_for(seed, like.device)
+        self._generators = [generator_for(one, like.device) for one in _listed(seed)]
+        self._shape = like.shape if isinstance(seed, int) else (1, *like.shape[1:])
 
     def __call__(self, sigma: Tensor, sigma_next: Tensor, /) -> Tensor:
         like = self._like
-        return torch.randn(like.shape, dtype=like.dtype, device=like.device, generator=self._generator)
+        drawn = [
+            torch.randn(self._shape, dtype=like.dtype, device=like.device, generator=generator)
+            for generator in self._generators
+        ]
+        return drawn[0] if len(drawn) == 1 else torch.cat(drawn)
+
+
+class _Stretch(NamedTuple):
+    """A part of the range of times, and its place in the tree: the `place`-th from the left at this depth."""
+
+    start: float
+    end: float
+    place: int
+    depth: int
+
+
+class BrownianTree:
+    """One Brownian path over [low, high], as torchsde's `BrownianTree` draws it (Apache-2.0), to the last bit.
+
+    Times are rounded to six digits. Each stretch of the path is halved; the left half's increment is drawn from
+    (seed, place, depth), given the whole's. A request is the sum of the largest stretches that make it up, so it
+    depends on neither the order nor the number of requests.
+    """
+
+    DIGITS = 6
+    POOL = 24  # words of numpy's seed sequence; torchsde's default
+
+    def __init__(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device, seed: int, span: Span):
+        self._shape, self._dtype, self._device, self._seed = tuple(shape), dtype, device, seed
+        low, high = span
+        self._whole = _Stretch(round(low, self.DIGITS), round(high, self.DIGITS), 0, 0)
+        self._increment = self._draw(()) * math.sqrt(high - low)
+        self._lefts: dict[tuple[int, int], Tensor] = {}
+
+    def between(self, start: float, end: float) -> Tensor:
+        """The increment from start to end, start < end; both are moved into the tree's range."""
+        low, high = self._whole.start, self._whole.end
+        start, end = (round(min(max(time, low), high), self.DIGITS) for time in (start, end))
+        if start == end:
+            return torch.zeros(self._shape, dtype=self._dtype, device=self._device)
+        used: dict[tuple[int, int], Tensor] = {}
+        parts = self._parts(self._whole, self._increment, (start, end), used)
+        total = next(parts)
+        for part in parts:
+            total = total + part
+        # The end of this request is usually the start of the next, which then finds its way half made.
+        self._lefts = used
+        return total
+
+    def _parts(
+        self, stretch: _Stretch, increment: Tensor, span: Span, used: dict[tuple[int, int], Tensor]
+    ) -> Iterator[Tensor]:
+        start, end, place, depth = stretch
+        if span[0] <= start and end <= span[1]:
+            yield increment
+            return
+        middle = round(0.5 * (end + start), self.DIGITS)
+        key = (place, depth)
+        left = self._lefts.get(key)
+        if left is None:
+            share, rest, whole = middle - start, end - middle, 1 / (end - start)
+            left = share * increment * whole + math.sqrt(share * rest * whole) * self._draw(key)
+        used[key] = left
+        if span[0] < middle:
+            yield from self._parts(_Stretch(start, middle, 2 * place, depth + 1), left, span, used)
+        if span[1] > middle:
+            yield from self._parts(_Stretch(middle, end, 2 * place + 1, depth + 1), increment - left, span, used)
+
+    def _draw(self, key: tuple[int, ...]) -> Tensor:
+        sequence = np.random.SeedSequence(entropy=self._seed, spawn_key=key, pool_size=self.POOL)
+        seed = int(sequence.generate_state(1)[0])
+        generator = torch.Generator(self._device).manual_seed(seed)
+        return torch.randn(self._shape, dtype=self._dtype, device=self._device, generator=generator)
 
 
 class BrownianNoise:
-    """Increments of one Brownian path over sigma, scaled to unit variance.
+    """Increments of one Brownian path over sigma, scaled to unit variance; or of one path for each image.
 
-    Requests over the same or overlapping stretches agree with each other, and the path depends on the seed only, not
-    on the levels asked for: more steps follow the same path more closely.
-
-    The path is a binary tree over [sigma_min, sigma_max] whose middle points are drawn from (seed, place in the tree).
+    Requests over the same or overlapping stretches agree with each other, and the path depends on the seed and on the
+    first and last level only: more steps follow the same path more closely.
     """
 
-    # Leaves are 2^-20 of the range; a point inside one is bridged with noise of its own.
-    DEPTH = 20
-
     def __init__(
-        self, like: Tensor, seed: int, sigma_min: float, sigma_max: float, device: torch.device | str | None = None
+        self, like: Tensor, seed: Seeds, sigma_min: float, sigma_max: float, device: torch.device | str | None = None
     ):
-        generator_for(seed)
-        self._like, self._seed = like, seed
-        self._low, self._high = sorted((float(sigma_min), float(sigma_max)))
-        self._device = torch.device(device) if device is not None else like.device
-        self._known: dict[float, Tensor] = {}
+        low, high = sorted((float(sigma_min), float(sigma_max)))
+        place = torch.device(device) if device is not None else like.device
+        shape = like.shape if isinstance(seed, int) else (1, *like.shape[1:])
+        self._device = like.device
+        self._trees = [BrownianTree(shape, like.dtype, place, _checked(one), (low, high)) for one in _listed(seed)]
 
     def __call__(self, sigma: Tensor, sigma_next: Tensor, /) -> Tensor:
-        start, end = float(sigma), float(sigma_next)
-        difference = self._at(end) - self._at(start)
-        # The end of this request is usually the start of the next.
-        self._known = {t: w for t, w in self._known.items() if t in (start, end)}
-        return (difference / abs(end - start) ** 0.5).to(self._like.device)
-
-    def _at(self, t: float) -> Tensor:
-        if t not in self._known:
-            self._known[t] = self._descend(min(max(t, self._low), self._high))
-        return self._known[t]
-
-    def _descend(self, t: float) -> Tensor:
-        low, high = self._low, self._high
-        at_low = torch.zeros(self._like.shape, dtype=self._like.dtype, device=self._device)
-        at_high = self._draw("end") * (high - low) ** 0.5
-        place = 1
-        for _ in range(self.DEPTH):
-            if t in (low, high):
-                break
-            middle = (low + high) / 2
-            at_middle = (at_low + at_high) / 2 + self._draw(f"{place}") * ((high - low) / 4) ** 0.5
-            if t < middle:
-                place, high, at_high = 2 * place, middle, at_middle
-            else:
-                place, low, at_low = 2 * place + 1, middle, at_middle
-        if t == low or high == low:
-            return at_low
-        if t == high:
-            return at_high
-        part = (t - low) / (high - low)
-        spread = ((t - low) * (high - t) / (high - low)) ** 0.5
-        return at_low + part * (at_high - at_low) + self._draw(t.hex()) * spread
-
-    def _draw(self, name: str) -> Tensor:
-        digest = hashlib.blake2b(f"{self._seed}/{name}".encode(), digest_size=8).digest()
-        generator = torch.Generator(self._device).manual_seed(int.from_bytes(digest))
-        like = self._like
-        return torch.randn(like.shape, dtype=like.dtype, device=self._device, generator=generator)
+        start, end = sorted((float(sigma), float(sigma_next)))
+        drawn = [tree.between(start, end) for tree in self._trees]
+        increment = drawn[0] if len(drawn) == 1 else torch.cat(drawn)
+        sign = -1 if float(sigma) > float(sigma_next) else 1
+        # The root is taken in the levels' own precision, as the path's users elsewhere do.
+        return (increment * sign / (sigma_next - sigma).abs().sqrt().to(increment.device)).to(self._device)
 
 
-def step_noise(like: Tensor, seed: int) -> GaussianNoise:
+def step_noise(like: Tensor, seed: Seeds) -> GaussianNoise:
     """Independent noise for the steps of a sampler.
 
     On the CPU its seed is one higher than that of the initial noise, which would otherwise come again in the first
     step; elsewhere another generator draws it anyway.
     """
-    return GaussianNoise(like, (seed + (like.device.type == "cpu")) % SEED_LIMIT)
+    further = int(like.device.type == "cpu")
+    if isinstance(seed, int):
+        return GaussianNoise(like, (seed + further) % SEED_LIMIT)
+    return GaussianNoise(like, [(one + further) % SEED_LIMIT for one in seed])
 
 
 def repeated(noise: NoiseSource) -> NoiseSource:

@@ -14,7 +14,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from app.diffusion.denoiser import Denoiser, NoiseSource, SplitDenoiser, Step
-from app.diffusion.noise import SEED_LIMIT, BrownianNoise, prepare_noise, step_noise
+from app.diffusion.noise import (
+    SEED_LIMIT,
+    BrownianNoise,
+    Seeds,
+    noise_of_images,
+    prepare_noise,
+    seeds_of_images,
+    step_noise,
+)
 from app.diffusion.parameterization import ModelSampling
 from app.diffusion.samplers import SamplerSpec
 from app.diffusion.schedules import sigmas as schedule_sigmas
@@ -30,13 +38,14 @@ def sample(
     sampling: ModelSampling,
     *,
     mask: Tensor | None = None,
-    seed: int = 0,
+    seed: Seeds = 0,
     options: Mapping[str, Any] | None = None,
 ) -> Iterator[Step]:
     """Run a sampler; the last step's x is the result. A schedule of fewer than two levels yields nothing.
 
-    Where mask [B or 1, 1, h, w] is 0, latent is kept; values between blend. `options` go to the sampler and win over
-    its defaults. Raises InvalidRequest for a CFG++ sampler on a denoiser without an unconditional half.
+    Where mask [B or 1, 1, h, w] is 0, latent is kept; values between blend. `seed` is that of the steps' noise, one
+    for the batch or one for each image. `options` go to the sampler and win over its defaults. Raises InvalidRequest
+    for a CFG++ sampler on a denoiser without an unconditional half.
     """
     if len(sigmas) < 2:
         return
@@ -48,7 +57,7 @@ def sample(
     if mask is not None:
         kept_noise = noise
         if sampler.inpaint_noise_offset is not None:
-            kept_noise = prepare_noise(latent, (seed + sampler.inpaint_noise_offset) % SEED_LIMIT).to(latent.device)
+            kept_noise = _noise_after(latent, seed, sampler.inpaint_noise_offset).to(latent.device)
         denoise = Masked(denoise, fit_mask(mask, latent), latent, kept_noise, sampling)
     x = sampling.noise_scaling(sigmas[0], noise, latent, sampling.is_max_denoise(sigmas[0]))
     step = None
@@ -60,7 +69,7 @@ def sample(
 
 
 def _options(
-    sampler: SamplerSpec, sampling: ModelSampling, x: Tensor, sigmas: Tensor, seed: int, given: Mapping[str, Any]
+    sampler: SamplerSpec, sampling: ModelSampling, x: Tensor, sigmas: Tensor, seed: Seeds, given: Mapping[str, Any]
 ) -> dict[str, Any]:
     options: dict[str, Any] = {**sampler.defaults}
     if sampler.options_for is not None:
@@ -73,7 +82,7 @@ def _options(
     return {**options, **given}
 
 
-def noise_source(sampler: SamplerSpec, x: Tensor, sigmas: Tensor, seed: int) -> NoiseSource | None:
+def noise_source(sampler: SamplerSpec, x: Tensor, sigmas: Tensor, seed: Seeds) -> NoiseSource | None:
     """The step noise that this sampler draws, or None."""
     if sampler.noise == "none":
         return None
@@ -82,6 +91,12 @@ def noise_source(sampler: SamplerSpec, x: Tensor, sigmas: Tensor, seed: int) -> 
     positive = sigmas[sigmas > 0]
     device = "cpu" if sampler.noise == "brownian" else x.device
     return BrownianNoise(x, seed, positive.min().item(), positive.max().item(), device)
+
+
+def _noise_after(latent: Tensor, seed: Seeds, offset: int) -> Tensor:
+    if isinstance(seed, int):
+        return prepare_noise(latent, (seed + offset) % SEED_LIMIT)
+    return noise_of_images(latent, [(one + offset) % SEED_LIMIT for one in seed])
 
 
 class Masked:
@@ -152,8 +167,22 @@ def schedule_for(
 
 
 def initial_noise(latent: Mapping[str, Any], seed: int, *, add_noise: bool = True) -> Tensor:
-    """Noise for a LATENT value, honouring its batch_index; zeros without `add_noise`. On the CPU."""
+    """Noise for a LATENT value, honouring its batch_index and PER_IMAGE; zeros without `add_noise`. On the CPU."""
     samples: Tensor = latent["samples"]
     if not add_noise:
         return torch.zeros(samples.shape, dtype=samples.dtype, device="cpu")
-    return prepare_noise(samples, seed, latent.get("batch_index"))
+    seeds = seeds_for(latent, seed)
+    if isinstance(seeds, int):
+        return prepare_noise(samples, seed, latent.get("batch_index"))
+    return noise_of_images(samples, seeds)
+
+
+# The key under which a LATENT asks for noise that is each image's own.
+PER_IMAGE = "noise_per_image"
+
+
+def seeds_for(latent: Mapping[str, Any], seed: int) -> Seeds:
+    """The seed of a LATENT's noise; with PER_IMAGE one for each image, so that none depends on the rest."""
+    if not latent.get(PER_IMAGE):
+        return seed
+    return seeds_of_images(seed, latent.get("batch_index") or range(len(latent["samples"])))

@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
+import torchsde  # pyright: ignore[reportMissingTypeStubs]
 
 from app.diffusion.noise import (
     BrownianNoise,
     GaussianNoise,
     dropped,
     generator_for,
+    noise_of_images,
     prepare_noise,
     repeated,
+    seeds_of_images,
     step_noise,
     tempered,
 )
@@ -111,6 +116,37 @@ def test_brownian_steps_far_shorter_than_a_leaf_keep_unit_variance():
 
 def test_brownian_ends_are_reached():
     assert torch.isfinite(brownian()(*levels(14.6, 0.03))).all()
+
+
+@pytest.mark.parametrize("seed", [0, 42, 2**64 - 1])
+@pytest.mark.parametrize("shape", [(1, 4, 8, 8), (2, 4, 13, 17)])
+def test_a_brownian_path_has_the_bits_that_torchsde_gives_it(seed: int, shape: tuple[int, ...]) -> None:
+    steps = torch.linspace(14.625, 0.03125, 9)  # ends that six digits hold
+    stretches = [*pairwise(steps), (steps[2], steps[6]), (steps[0], steps[-1]), (steps[4] * 0.97, steps[4] * 0.9)]
+    like, low = torch.zeros(shape), steps.min()
+    tree = torchsde.BrownianTree(low, like, steps.max(), entropy=seed)
+    noise = BrownianNoise(like, seed, low.item(), steps.max().item())
+    for sigma, after in stretches:
+        increment = tree(after, sigma)
+        assert isinstance(increment, torch.Tensor)
+        theirs = -increment / (after - sigma).abs().sqrt()
+        assert torch.equal(noise(sigma, after), theirs)
+
+
+@pytest.mark.parametrize("size", [(4, 8, 8), (4, 13, 17)])
+def test_an_image_with_a_seed_of_its_own_draws_what_it_draws_alone(size: tuple[int, ...]) -> None:
+    batch, (a, b) = torch.zeros(3, *size), torch.tensor([2.0, 1.0])
+    seeds = seeds_of_images(2**64 - 2, range(3))
+    assert seeds == [2**64 - 2, 2**64 - 1, 0]
+    first = noise_of_images(batch, seeds)
+    steps = step_noise(batch, seeds)
+    path = BrownianNoise(batch, seeds, 0.03, 14.6)
+    drawn = [steps(a, b), steps(b, b / 2), path(a, b), path(b, b / 2)]
+    for k, seed in enumerate(seeds):
+        assert torch.equal(first[k : k + 1], prepare_noise(batch[:1], seed))
+        alone, walk = step_noise(batch[:1], seed), BrownianNoise(batch[:1], seed, 0.03, 14.6)
+        for whole, own in zip(drawn, [alone(a, b), alone(b, b / 2), walk(a, b), walk(b, b / 2)], strict=True):
+            assert torch.equal(whole[k : k + 1], own)
 
 
 def test_repeated_noise_gives_equal_items():

@@ -128,3 +128,20 @@ def test_cuts_flips_and_turns(bench: Any) -> None:
     assert turned["noise_mask"].shape == (1, 1, 24, 16)
     assert torch.equal(turned["samples"][0, 0, 0], samples[0, 0, :, 0].flip(0)), "clockwise: the left column is on top"
     assert torch.equal(bench("LatentRotate", samples=turned, rotation="270 degrees")["samples"], samples)
+
+
+@pytest.mark.parametrize("sampler_name", ["dpmpp_2m", "euler_ancestral", "dpmpp_2m_sde", "ddim"])
+def test_per_image_noise_makes_a_picture_of_a_batch_alone(bench: Any, sampler_name: str) -> None:
+    model, clip, _ = bench("CheckpointLoaderSimple", ckpt_name="tiny.safetensors")
+    said = bench("CLIPTextEncode", clip=clip, text="red")
+    parts = {"model": model, "positive": said, "negative": said, "steps": 3, "cfg": 1.0, "sampler_name": sampler_name}
+
+    def drawn(count: int, seed: int) -> Any:
+        empty = bench("EmptyLatentImage", width=72, height=104, batch_size=count)
+        each = bench("LatentBatchSeedBehavior", samples=empty, seed_behavior="per image")
+        return bench("KSampler", **parts, latent_image=each, seed=seed)["samples"]
+
+    batch = drawn(3, 5)
+    for k in range(3):
+        assert torch.allclose(batch[k : k + 1], drawn(1, 5 + k), atol=1e-4)
+    assert not torch.allclose(batch[0], batch[1], atol=0.1)
