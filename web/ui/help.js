@@ -50,13 +50,16 @@ const MORE = [
 
 /** @param {import("./app.js").App} app */
 export function showKeys(app) {
-  const groups = new Map(/** @type {[string, [string, string][]][]} */ ([["Mouse", MOUSE]]));
+  const touch = matchMedia("(hover: none)").matches;
+  const groups = new Map(
+    /** @type {[string, [string, string][]][]} */ ([touch ? ["Touch", TOUCH] : ["Mouse", MOUSE]]),
+  );
   for (const { group, keys, label } of app.commands) {
     if (!keys || group === "Move") continue;
     groups.set(group, [...(groups.get(group) ?? []), [keys.map(keyText).join("  "), label]]);
   }
   groups.set("Keyboard", MORE);
-  groups.set("Touch", TOUCH);
+  groups.set(touch ? "Mouse" : "Touch", touch ? MOUSE : TOUCH);
   const columns = h("div", { class: "key-columns" });
   const list = h("div", { class: "key-list", tabindex: 0, role: "region", "aria-label": "Keys and gestures" }, columns);
   const draw = (/** @type {string} */ query) =>
