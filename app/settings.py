@@ -75,7 +75,7 @@ class EngineSettings:
 
 @dataclass(frozen=True, slots=True)
 class ServeSettings:
-    """The server: where it listens, whom it admits and what it bounds."""
+    """The server: where it listens, whom it admits, what it bounds. `front_end` is served in our editor's place."""
 
     listen: str = "127.0.0.1"
     port: int = 8188
@@ -87,6 +87,7 @@ class ServeSettings:
     lease_seconds: float = 30.0
     workers: int = 1
     node_wait_seconds: float = 60.0
+    front_end: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +265,7 @@ def _add_serve_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cancel-grace", type=float, default=usual.cancel_grace_seconds, metavar="SECONDS")
     parser.add_argument("--lease", type=float, default=usual.lease_seconds, metavar="SECONDS")
     parser.add_argument("--workers", type=int, default=usual.workers, help="how many local workers to start")
+    parser.add_argument("--front-end-root", type=Path, metavar="DIR", help="serve another editor; see docs/http.md")
 
 
 def _directories(said: argparse.Namespace) -> DirectorySettings:
@@ -311,6 +313,12 @@ def _serve(said: argparse.Namespace, environ: Mapping[str, str]) -> ServeSetting
         )
     if said.max_upload_size <= 0 or said.cancel_grace < 0 or said.lease <= 0 or said.workers < 0:
         raise InvalidRequest("Sizes, times and counts cannot be negative or zero.", remedy="Leave the option out.")
+    front_end = said.front_end_root
+    if front_end is not None and not (front_end / "index.html").is_file():
+        raise InvalidRequest(
+            f"--front-end-root {front_end} holds no index.html.",
+            remedy="Name the folder static of the package comfyui-frontend-package.",
+        )
     return ServeSettings(
         listen=said.listen,
         port=said.port,
@@ -321,6 +329,7 @@ def _serve(said: argparse.Namespace, environ: Mapping[str, str]) -> ServeSetting
         cancel_grace_seconds=said.cancel_grace,
         lease_seconds=said.lease,
         workers=said.workers,
+        front_end=front_end.absolute() if front_end is not None else None,
     )
 
 

@@ -35,7 +35,7 @@ REROUTE = "Reroute"
 FRONTEND_ONLY = frozenset({"Note", "MarkdownNote", PRIMITIVE, REROUTE})
 MAX_NESTING = 32
 
-_RENAMED = {
+RENAMED = {
     "T2IAdapterLoader": "ControlNetLoader",
     "ConditioningAverage ": "ConditioningAverage",
     "SDV_img2vid_Conditioning": "SVD_img2vid_Conditioning",
@@ -76,7 +76,7 @@ def workflow_to_prompt(
         InvalidPrompt: no workflow, links that go round in a circle, subgraphs that contain themselves.
     """
     document = parse_document(data)
-    known = {**{old: specs[new] for old, new in _RENAMED.items() if new in specs}, **specs}
+    known = {**{old: specs[new] for old, new in RENAMED.items() if new in specs}, **specs}
     compiler = _Compiler(known, files or {}, _filler(document, known, files or {}, now))
     nodes: dict[str, PromptNode] = {}
     for scope in _unfold(document, known, files or {}):

@@ -21,8 +21,10 @@ from app.server import (
     packs,
     prompts,
     queue,
+    replacements,
     settings_routes,
     static,
+    subgraphs,
     system_stats,
     templates,
     upload,
@@ -67,6 +69,8 @@ def build_app(services: Services) -> web.Application:
         userdata,
         templates,
         packs,
+        subgraphs,
+        replacements,
         websocket,
     ):
         routes = resource.routes()

@@ -25,5 +25,7 @@ def features(services: Services) -> dict[str, Any]:
     return {
         "supports_preview_metadata": True,
         "max_upload_size": services.settings.serve.max_upload_bytes,
+        "node_replacements": True,
+        "assets": False,  # files are found by name; there is no second catalogue of them
         "latent_loom": {"durable_queue": True, "queue_control": True, "event_replay": True, "idempotency_key": True},
     }

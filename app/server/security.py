@@ -36,6 +36,13 @@ CONTENT_POLICY = (
     "font-src 'self'; connect-src 'self'; worker-src 'self' blob:; object-src 'none'; base-uri 'none'; "
     "form-action 'self'; frame-ancestors 'none'"
 )
+# For the page of --front-end-root only: other people's editors write scripts and styles into the page and make code of
+# text. They still load nothing from elsewhere, tell nobody, and are put into no frame.
+FOREIGN_PAGE_POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' blob: data:; media-src 'self' blob: data:; font-src 'self' data:; connect-src 'self' blob: data:; "
+    "worker-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
 FILE_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; media-src 'self'; img-src 'self'"
 HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": CONTENT_POLICY,
@@ -108,7 +115,10 @@ class Gate:
         path = request.path.removeprefix("/api")
         wanted = request.content_type in _BODIES_OF_PAGES.get(path, _JSON)
         ours = request.match_info.http_exception is None  # a pack's own route may take what it likes from our pages
-        if ours and not wanted and request.can_read_body and not path.startswith("/userdata/"):
+        # The bodies of these are bare values and files, which other people's editors send as plain text. A page of
+        # another site cannot: its Origin has been refused before this.
+        bare = path.startswith(("/userdata/", "/settings/"))
+        if ours and not wanted and request.can_read_body and not bare:
             raise Forbidden(
                 f"A browser must send JSON here, not {request.content_type}.",
                 remedy="Set Content-Type: application/json.",

@@ -9,6 +9,8 @@ from pathlib import Path
 from aiohttp import web
 
 from app.errors import Missing
+from app.server.security import FOREIGN_PAGE_POLICY
+from app.server.services import services_of
 from app.settings import PROGRAM_DIRECTORY
 from app.store.names import inside
 
@@ -25,9 +27,12 @@ _TYPES: Mapping[str, str] = {
     ".svg": "image/svg+xml",
     ".png": "image/png",
     ".ico": "image/x-icon",
+    ".webp": "image/webp",
     ".woff2": "font/woff2",
     ".wasm": "application/wasm",
 }
+
+_ALWAYS_OURS = frozenset({"api.html", "api.js", "api.css"})
 
 
 def routes() -> list[web.RouteDef]:
@@ -35,9 +40,9 @@ def routes() -> list[web.RouteDef]:
     return [web.get("/", get_index), web.get("/{path:.+}", get_asset)]
 
 
-async def get_index(_: web.Request) -> web.StreamResponse:
-    """The editor."""
-    return file_response(WEB_ROOT / "index.html")
+async def get_index(request: web.Request) -> web.StreamResponse:
+    """The editor: ours, or the one of `--front-end-root`."""
+    return _from(_root(request), "index.html")
 
 
 async def get_asset(request: web.Request) -> web.StreamResponse:
@@ -45,7 +50,19 @@ async def get_asset(request: web.Request) -> web.StreamResponse:
     name = request.match_info["path"]
     if any(part.startswith(".") for part in name.split("/")):
         raise Missing(f"There is nothing at {request.path[:200]!r}.")
-    return file_response(inside(WEB_ROOT, name))
+    # Our own page of the API needs its files whichever editor is served.
+    return _from(WEB_ROOT if name in _ALWAYS_OURS else _root(request), name)
+
+
+def _root(request: web.Request) -> Path:
+    return services_of(request).settings.serve.front_end or WEB_ROOT
+
+
+def _from(root: Path, name: str) -> web.StreamResponse:
+    response = file_response(inside(root, name))
+    if root is not WEB_ROOT and name.endswith(".html"):
+        response.headers["Content-Security-Policy"] = FOREIGN_PAGE_POLICY
+    return response
 
 
 def file_response(path: Path) -> web.StreamResponse:

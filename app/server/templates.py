@@ -4,17 +4,51 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from app.errors import Missing
 from app.server.replies import reply
-from app.server.static import WEB_ROOT
+from app.server.static import WEB_ROOT, file_response
+from app.store.names import inside
+
+_FOLDER = WEB_ROOT / "templates"
 
 
 def routes() -> list[web.RouteDef]:
-    """GET /templates."""
-    return [web.get("/templates", get_templates)]
+    """/templates and what is below it."""
+    return [
+        web.get("/templates", get_templates),
+        web.get(r"/templates/index{language:(\.[A-Za-z-]+)?}.json", get_index),
+        web.get("/templates/index_logo.json", get_logos),
+        web.get("/templates/{name}", get_template),
+    ]
 
 
 async def get_templates(_: web.Request) -> web.Response:
     """The names of the templates; each is at /templates/NAME.json."""
-    folder = WEB_ROOT / "templates"
-    names = sorted(path.stem for path in folder.glob("*.json") if not path.stem.endswith(".api"))
-    return reply(names)
+    return reply(_names())
+
+
+async def get_index(_: web.Request) -> web.Response:
+    """The same as a catalogue, in the form in which other editors read it."""
+    templates = [
+        {"name": name, "title": name.replace("_", " ").capitalize(), "mediaType": "image", "mediaSubtype": "webp"}
+        for name in _names()
+    ]
+    entries = [{**each, "description": "A graph that runs as it is, with the model that ships."} for each in templates]
+    return reply([{"moduleName": "default", "title": "Latent Loom", "type": "image", "templates": entries}])
+
+
+async def get_logos(_: web.Request) -> web.Response:
+    """The signs of those who made templates, by name: there are none, and editors ask."""
+    return reply({})
+
+
+async def get_template(request: web.Request) -> web.StreamResponse:
+    """One template as a workflow."""
+    name = request.match_info["name"]
+    if not name.endswith(".json"):
+        raise Missing(f"There is no template {name[:80]!r}.", remedy="GET /templates lists them.")
+    return file_response(inside(_FOLDER, name))
+
+
+def _names() -> list[str]:
+    return sorted(path.stem for path in _FOLDER.glob("*.json") if not path.stem.endswith(".api"))

@@ -12,10 +12,13 @@ from app.server.security import FILE_POLICY
 from app.server.services import services_of
 from app.store.userdata import FileInfo, UserFiles
 
+_STYLES = "user.css"
+
 
 def routes() -> list[web.RouteDef]:
-    """/userdata, /v2/userdata, /userdata/{file} and its move. A file is one element: its "/" come as %2F."""
+    """/user.css, /userdata, /v2/userdata, /userdata/{file} and its move. A file is one element: its "/" come as %2F."""
     return [
+        web.get("/user.css", get_styles),
         web.get("/userdata", list_files),
         web.get("/v2/userdata", list_tree),
         web.get("/userdata/{file}", get_file),
@@ -47,9 +50,19 @@ async def list_tree(request: web.Request) -> web.Response:
 
 async def get_file(request: web.Request) -> web.StreamResponse:
     """A file's bytes, never as a page: what users keep must not run here."""
-    path = _files(request).existing(request.match_info["file"])
+    name = request.match_info["file"]
+    if name == _STYLES:
+        return await get_styles(request)
+    path = _files(request).existing(name)
     kind = "application/json" if path.suffix == ".json" else "application/octet-stream"
     return web.FileResponse(path, headers={"Content-Type": kind, "Content-Security-Policy": FILE_POLICY})
+
+
+async def get_styles(request: web.Request) -> web.StreamResponse:
+    """The user's own style sheet, which editors always ask for; empty while there is none."""
+    path = _files(request).path(_STYLES)
+    headers = {"Content-Type": "text/css; charset=utf-8", "Cache-Control": "no-cache"}
+    return web.FileResponse(path, headers=headers) if path.is_file() else web.Response(headers=headers)
 
 
 async def post_file(request: web.Request) -> web.Response:

@@ -23,8 +23,9 @@ ROOT = Path(__file__).parents[2]
 class Program:
     """A running server and what tests ask of it."""
 
-    def __init__(self, base: Path) -> None:
+    def __init__(self, base: Path, *words: str) -> None:
         self.base = base
+        self.words = words
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -35,7 +36,11 @@ class Program:
         command = [sys.executable, "main.py", "serve", "--no-open", "--port", str(self.port)]
         with (self.base / "log.txt").open("ab") as log:
             process = subprocess.Popen(
-                [*command, "--base-directory", str(self.base)], cwd=ROOT, stdout=log, stderr=log, start_new_session=True
+                [*command, "--base-directory", str(self.base), *self.words],
+                cwd=ROOT,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         self.process = process
         self.wait_for("/system_stats")
