@@ -62,19 +62,9 @@ def node_key(
     """The key of one node from those of its parents; `declared` are the names of the class's inputs, if at hand."""
     if declared is None:
         declared = frozenset(port.name for port in spec.inputs)
-    parts: dict[str, str] = {}
-    repeatable = True
-    for name, value in sorted(node.inputs.items()) if len(node.inputs) > 1 else node.inputs.items():
-        if name not in declared and not spec.accepts_any_input:
-            continue
-        if isinstance(value, Link):
-            parent = keys.get(value.node)
-            repeatable = repeatable and (parent is None or parent.repeatable)
-            parts[name] = f"link {value.node if parent is None else parent.key} {value.slot}"
-        elif type(value) is int and -SMALL < value < SMALL:
-            parts[name] = f"number {value}"
-        else:
-            parts[name] = token(value.value if isinstance(value, NoLink) else value)
+    inputs = sorted(node.inputs.items()) if len(node.inputs) > 1 else node.inputs.items()
+    every = spec.accepts_any_input
+    parts = {name: _part(value, keys) for name, value in inputs if every or name in declared}
     if changed is not None:
         parts[CHANGED] = token(changed)
     if spec.not_idempotent or "UNIQUE_ID" in spec.hidden.values():
@@ -86,7 +76,8 @@ def node_key(
     said = [f"{len(name)}:{name}{len(part)}:{part}" for name, part in parts.items()]
     text = f"{len(node.class_type)}:{node.class_type}{''.join(said)}"
     digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
-    return NodeKey(digest, parts, repeatable)
+    links = [value.node for value in node.inputs.values() if isinstance(value, Link)]
+    return NodeKey(digest, parts, all(keys[parent].repeatable for parent in links if parent in keys))
 
 
 def token(value: object) -> str:
@@ -128,6 +119,15 @@ def difference(before: NodeKey, after: NodeKey, linked: Mapping[str, Link]) -> s
 
 class _Unequal(Exception):
     """The value equals nothing."""
+
+
+def _part(value: object, keys: Mapping[str, NodeKey]) -> str:
+    if type(value) is int and -SMALL < value < SMALL:
+        return f"number {value}"
+    if isinstance(value, Link):
+        parent = keys.get(value.node)
+        return f"link {value.node if parent is None else parent.key} {value.slot}"
+    return token(value.value if isinstance(value, NoLink) else value)
 
 
 def _canonical(value: object, depth: int) -> str:

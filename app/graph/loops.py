@@ -108,16 +108,25 @@ def _pairs(nodes: Nodes, spec_of: SpecOf, order: Collection[str]) -> tuple[dict[
             break
         wanted |= more
     for node_id in wanted:
-        kind = spec_of(node_id).loop
-        link = loop_link(nodes[node_id], spec_of(node_id)) if kind == "end" else None
-        if kind == "end" and (link is None or link.node not in nodes or spec_of(link.node).loop != "begin"):
-            complaints[node_id] = _complaint("loop_end_without_start", _NO_BEGIN, node_id)
-        elif kind == "begin" and node_id not in ends:
-            complaints[node_id] = _complaint("loop_start_without_end", _NO_END, node_id)
-        elif kind == "begin" and len(ends[node_id]) > 1:
-            complaints[node_id] = _complaint("ambiguous_loop_nesting", _TWO_ENDS, node_id, ends[node_id])
+        wrong = _unpaired(node_id, nodes, spec_of, ends)
+        if wrong is not None:
+            complaints[node_id] = wrong
     known = {begin: its for begin, its in found.items() if spec_of(begin).loop == "begin"}
     return known, complaints
+
+
+def _unpaired(node_id: str, nodes: Nodes, spec_of: SpecOf, ends: Mapping[str, list[str]]) -> Complaint | None:
+    """What is wrong with a node as one side of a loop, None if nothing or if it is none."""
+    kind = spec_of(node_id).loop
+    if kind == "begin":
+        count = len(ends.get(node_id, ()))
+        if count > 1:
+            return _complaint("ambiguous_loop_nesting", _TWO_ENDS, node_id, ends[node_id])
+        return None if count else _complaint("loop_start_without_end", _NO_END, node_id)
+    link = loop_link(nodes[node_id], spec_of(node_id)) if kind == "end" else None
+    if kind == "end" and (link is None or link.node not in nodes or spec_of(link.node).loop != "begin"):
+        return _complaint("loop_end_without_start", _NO_BEGIN, node_id)
+    return None
 
 
 def _children(nodes: Nodes, order: Iterable[str]) -> dict[str, list[str]]:

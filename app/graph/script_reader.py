@@ -81,15 +81,16 @@ class _Reader:
             if not all(isinstance(key, str) for key in keys):
                 _refuse(said)
             return dict(zip(keys, (self.value(item) for item in said.values), strict=True))
-        if isinstance(said, ast.UnaryOp) and isinstance(said.op, ast.USub) and isinstance(said.operand, ast.Constant):
-            number = said.operand.value
-            return -number if isinstance(number, int | float) else _refuse(said)
-        if isinstance(said, ast.Call) and _called(said) == "float" and len(said.args) == 1:
-            return _special(said)
-        if isinstance(said, ast.Subscript) and isinstance(said.value, ast.Name) and said.value.id in self.ids:
-            slot = self.value(said.slice)
-            return [self.ids[said.value.id], slot] if type(slot) is int else _refuse(said)
-        _refuse(said)
+        if isinstance(said, ast.Subscript):
+            return self._link(said)
+        return _number(said)
+
+    def _link(self, said: ast.Subscript) -> list[Any]:
+        """`variable[slot]`."""
+        slot = self.value(said.slice)
+        if not isinstance(said.value, ast.Name) or said.value.id not in self.ids or type(slot) is not int:
+            _refuse(said)
+        return [self.ids[said.value.id], slot]
 
     def _node(self, statement: ast.Assign) -> None:
         call = statement.value
@@ -131,11 +132,15 @@ def _assigns(statement: ast.stmt, name: str) -> TypeGuard[ast.Assign]:
     )
 
 
-def _special(said: ast.Call) -> float:
-    """The values that Python has no literal for."""
-    (word,) = said.args
-    if isinstance(word, ast.Constant) and word.value in ("nan", "inf", "-inf"):
-        return float(str(word.value))
+def _number(said: ast.expr) -> int | float:
+    """A negative number, or one of those that Python has no literal for."""
+    if isinstance(said, ast.UnaryOp) and isinstance(said.op, ast.USub) and isinstance(said.operand, ast.Constant):
+        number = said.operand.value
+        return -number if isinstance(number, int | float) else _refuse(said)
+    if isinstance(said, ast.Call) and _called(said) == "float" and len(said.args) == 1:
+        word = said.args[0]
+        if isinstance(word, ast.Constant) and word.value in ("nan", "inf", "-inf"):
+            return float(str(word.value))
     _refuse(said)
 
 

@@ -112,7 +112,7 @@ def traffic(graph: Graph, events: list[Event]) -> int:
 
 
 def left_behind(prompts: int) -> float:
-    """Bytes of the process's memory that a graph leaves, once caches are full; that many different ones are run twice."""
+    """Bytes of memory that a graph leaves, once caches are full; that many different ones are run twice."""
     cache = Cache(max_bytes=1 << 20)
     for i in range(prompts):
         evaluate(chain(20, first=i), cache)
