@@ -122,3 +122,37 @@ def test_parts_of_a_pack_import_each_other(tmp_path: Path) -> None:
     registry = Registry.load(packs=[tmp_path])
     assert "acme.Triple" in registry.nodes
     assert registry.failures == ()
+
+
+def test_a_pack_that_is_switched_off_is_not_looked_at(tmp_path: Path) -> None:
+    pack(tmp_path, "loud", "raise SystemExit(1)")
+    pack(tmp_path, "quiet", NATIVE)
+    registry = Registry.load(packs=[tmp_path], disabled={"loud"})
+    assert [report.name for report in registry.packs] == ["quiet"]
+    assert registry.failures == ()
+
+
+def test_one_class_that_cannot_be_used_costs_itself_alone(tmp_path: Path) -> None:
+    code = V1 + "\nclass Odd:\n    pass\nNODE_CLASS_MAPPINGS['acme.Odd'] = Odd\n"
+    pack(tmp_path, "mixed", code)
+    (report,) = Registry.load(packs=[tmp_path]).packs
+    assert report.nodes == ("acme.Triple",)
+    assert report.error == ""
+    assert "acme.Odd" in report.problems[0]
+    told = report.to_json()
+    assert (told["loaded"], told["nodes"], told["name"]) == (True, ["acme.Triple"], "mixed")
+
+
+def test_what_a_pack_prints_does_not_stand_among_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pack(tmp_path, "chatty", NATIVE + "\nprint('hello')")
+    Registry.load(packs=[tmp_path])
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "hello" in printed.err
+
+
+def test_a_missing_part_of_the_reference_is_named(tmp_path: Path) -> None:
+    pack(tmp_path, "far", "raise ModuleNotFoundError('none', name='comfy.ldm.nowhere')")
+    (failure,) = Registry.load(packs=[tmp_path]).failures
+    assert "does not offer (comfy.ldm.nowhere)" in failure["message"]
+    assert "pip install" not in failure["message"]
