@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from app.errors import UnusableFile
-from app.weights.mapped import Block
 from app.weights.stored import Tensors
 
 
@@ -22,13 +21,10 @@ def fill(module: nn.Module, tensors: Tensors, name: str, *, dtype: torch.dtype =
     expected = module.state_dict()
     check(tensors, {key: tuple(value.shape) for key, value in expected.items()}, name, told)
     filled: dict[str, Tensor] = {}
-    block: Block | None = None
     for key, place in expected.items():
         value = tensors[key].read()
         if place.is_floating_point() and value.dtype != dtype:
-            # Reserved for all at once: memory that nothing is written to costs nothing.
-            block = block or Block(sum(Block.room(each.numel(), dtype) for each in expected.values()))
-            value = block.tensor(tuple(value.shape), dtype).copy_(value)
+            value = value.to(dtype)
             tensors[key].forget()
         if not is_finite(value):
             raise UnusableFile(

@@ -1,8 +1,7 @@
-"""Mapped files share their pages and are never changed; blocks are cut into aligned tensors."""
+"""Mapped files share their pages and are never changed; what is read from them is converted and checked."""
 
 from __future__ import annotations
 
-import mmap
 from pathlib import Path
 
 import pytest
@@ -11,10 +10,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from app.errors import UnusableFile
-from app.weights import mapped
 from app.weights.blank import blank
 from app.weights.fill import fill, is_finite
-from app.weights.mapped import ALIGNMENT, LARGE, LARGE_PAGE, Block, MappedFile, large_pages_free
+from app.weights.mapped import MappedFile
 from app.weights.stored import held, open_safetensors
 
 
@@ -35,31 +33,6 @@ def test_pages_that_were_let_go_are_read_again(tmp_path: Path) -> None:
     for begin, size in ((0, 1 << 19), (100, 5), (3, 70_000)):
         file.forget(begin, size)
         assert torch.equal(flat, numbers)
-
-
-def test_large_pages_are_asked_for_only_where_they_are_free(tmp_path: Path) -> None:
-    table = tmp_path / "buddyinfo"
-    table.write_text("Node 0, zone DMA 9 9 9 9 9 9 9 9 9 0 2\nNode 0, zone Normal 9 9 9 9 9 9 9 9 9 3 1\n", "ascii")
-    pages = [mmap.PAGESIZE << order for order in (9, 10)]
-    assert pages[0] < LARGE_PAGE or large_pages_free(table) == 3 * pages[0] + 3 * pages[1]
-    table.write_text("something else\n")
-    assert large_pages_free(table) == 0
-    assert large_pages_free(tmp_path / "none") == 0
-
-
-@pytest.mark.parametrize("free", [0, 1 << 40])
-@pytest.mark.parametrize("size", [1000, LARGE + 4096])
-def test_blocks_are_cut_into_aligned_tensors(size: int, free: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mapped, "large_pages_free", lambda: free)
-    block = Block(size)
-    first, second = block.tensor((3, 5), torch.float16), block.tensor((), torch.float32)
-    assert (first.shape, second.shape) == ((3, 5), ())
-    assert first.data_ptr() % ALIGNMENT == second.data_ptr() % ALIGNMENT == block._raw.data_ptr() % ALIGNMENT
-    first.fill_(1)
-    second.fill_(2)
-    assert first.sum() == 15
-    with pytest.raises(ValueError, match="used up"):
-        block.tensor((size,), torch.uint8)
 
 
 def test_weights_in_the_wanted_precision_stay_in_the_file(tmp_path: Path) -> None:
