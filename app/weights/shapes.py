@@ -30,10 +30,8 @@ def _unet(shapes: Shapes) -> UNetConfig:
     depth = tuple(_depth(shapes, f"input_blocks.{start}.1.") for start in starts)
     output_depth = tuple(_depth(shapes, f"output_blocks.{index}.1.") for index in range(outputs))
     symmetric = tuple(depth[level] for level in reversed(levels) for _ in range(blocks + 1))
-    attentions = [name for name in shapes if name.endswith("attn2.to_k.weight")]
-    context = shapes[attentions[0]][1] if attentions else None
+    context = _context(shapes)
     cross = tuple(_first_attends_context(shapes, start, context) for start in starts)
-    projections = [name for name in shapes if name.endswith(".proj_in.weight")]
     mult = tuple(shapes[f"input_blocks.{start}.0.in_layers.2.weight"][0] // width for start in starts)
     first = f"input_blocks.{starts[0]}.0."
     return UNetConfig(
@@ -46,7 +44,7 @@ def _unet(shapes: Shapes) -> UNetConfig:
         transformer_depth_middle=_middle(shapes),
         heads=None,
         context_width=context,
-        linear_projection=bool(projections) and len(shapes[projections[0]]) == 2,
+        linear_projection=_projects_linearly(shapes),
         vector_width=shapes.get("label_emb.0.0.weight", (0, 0))[1],
         output_depth=() if output_depth == symmetric else output_depth,
         cross_only=cross if any(cross) else (),
@@ -85,6 +83,15 @@ def _middle(shapes: Shapes) -> int:
     if "middle_block.1.in_layers.2.weight" in shapes:
         return 0
     return _depth(shapes, "middle_block.1.") or -1
+
+
+def _context(shapes: Shapes) -> int | None:
+    """The width of what transformers attend to, None without any."""
+    return next((shape[1] for name, shape in shapes.items() if name.endswith("attn2.to_k.weight")), None)
+
+
+def _projects_linearly(shapes: Shapes) -> bool:
+    return any(len(shape) == 2 for name, shape in shapes.items() if name.endswith(".proj_in.weight"))
 
 
 def _first_attends_context(shapes: Shapes, start: int, context: int | None) -> bool:
