@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from app.diffusion.kernels.attention import attend
 from app.diffusion.models.convolution import Conv1x1
+from app.diffusion.models.hooks import AttentionHooks, BlockHooks
 
 
 class CrossAttention(nn.Module):
@@ -25,11 +26,24 @@ class CrossAttention(nn.Module):
         self.to_v = nn.Linear(context_width or width, inner, bias=False)
         self.to_out = nn.Sequential(nn.Linear(inner, width), nn.Dropout(0.0))
 
-    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:  # (B, P, C), (B, T, D)
+    def forward(
+        self, x: Tensor, context: Tensor | None = None, hooks: AttentionHooks | None = None
+    ) -> Tensor:  # (B, P, C), (B, T, D)
         context = x if context is None else context
+        if hooks is not None:
+            return self._hooked(x, context, hooks)
         q, k, v = (self._split(part) for part in (self.to_q(x), self.to_k(context), self.to_v(context)))
         x = attend(q, k, v)  # (B, N, P, C/N)
         return self.to_out(x.transpose(1, 2).flatten(2))  # (B, P, C)
+
+    def _hooked(self, x: Tensor, context: Tensor, hooks: AttentionHooks) -> Tensor:
+        x, keys, values = hooks.sources((x, context, context))
+        projected = self.to_q(x), self.to_k(keys), self.to_v(values)
+
+        def usual(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            return attend(self._split(q), self._split(k), self._split(v)).transpose(1, 2).flatten(2)
+
+        return hooks.attended(self.to_out(hooks.attend(usual)(*projected)))
 
     def _split(self, x: Tensor) -> Tensor:
         return torch.unflatten(x, -1, (self.heads, -1)).transpose(1, 2)  # (B, N, P or T, C/N)
@@ -91,13 +105,17 @@ class BasicTransformerBlock(nn.Module):
         self.norm2 = nn.LayerNorm(width)
         self.norm3 = nn.LayerNorm(width)
 
-    def forward(self, x: Tensor, context: Tensor | None) -> Tensor:  # (B, P, C), (B, T, D)
+    def forward(
+        self, x: Tensor, context: Tensor | None, hooks: BlockHooks | None = None, index: int = 0
+    ) -> Tensor:  # (B, P, C), (B, T, D)
+        first = None if hooks is None else hooks.looking("attn1", index, self.attn1.heads)
+        second = None if hooks is None else hooks.looking("attn2", index, self.attn2.heads)
         if self.cross_only:
             x = repeated(x, context)
-            x = x + self.attn1(self.norm1(x), context)
+            x = x + self.attn1(self.norm1(x), context, first)
         else:
-            x = repeated(x + self.attn1(self.norm1(x)), context)
-        x = x + self.attn2(self.norm2(x), context)
+            x = repeated(x + self.attn1(self.norm1(x), None, first), context)
+        x = x + self.attn2(self.norm2(x), context, second)
         return x + self.ff(self.norm3(x))
 
 
@@ -126,7 +144,9 @@ class SpatialTransformer(nn.Module):
         )
         self.proj_out = nn.Linear(inner, width) if linear else Conv1x1(inner, width)
 
-    def forward(self, x: Tensor, context: Tensor | None) -> Tensor:  # (B, C, H, W), (B, T, D)
+    def forward(
+        self, x: Tensor, context: Tensor | None, hooks: BlockHooks | None = None
+    ) -> Tensor:  # (B, C, H, W), (B, T, D)
         height, skip = x.shape[2], x
         x = self.norm(x)
         if not self.linear:
@@ -134,8 +154,8 @@ class SpatialTransformer(nn.Module):
         x = x.flatten(2).transpose(1, 2)  # (B, H·W, C)
         if self.linear:
             x = self.proj_in(x)
-        for block in self.transformer_blocks:
-            x = block(x, context)
+        for index, block in enumerate(self.transformer_blocks):
+            x = block(x, context, hooks, index)
         if self.linear:
             x = self.proj_out(x)
         x = torch.unflatten(x.transpose(1, 2), 2, (height, -1))  # (B, C, H, W)

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from app.diffusion.models.hooks import NetworkHooks, left_out
 from app.diffusion.models.modulation import EPSILON, attended, joint, modulated, split_heads
 from app.diffusion.models.patches import FREQUENCIES, packed, unpacked, waves, whole_patches
 
@@ -235,11 +236,12 @@ class Flux(nn.Module):
         *,
         guidance: Tensor | None = None,
         concat: Tensor | None = None,
+        hooks: NetworkHooks | None = None,
     ) -> Tensor:
         """(B, 16, H, W), (B,) in 0..1, (B, T, D), (B, V) → (B, 16, H, W); without context or vector, zeros.
 
         `guidance` (B,) is the scale that dev has learnt to follow, none if it is not given; `concat` (B, E, H, W) are
-        further input channels.
+        further input channels; of `hooks` only those count that leave blocks out.
         """
         height, width = x.shape[-2:]
         x = whole_patches(x if concat is None else torch.cat([x, concat], dim=1), PATCH)
@@ -248,11 +250,13 @@ class Flux(nn.Module):
         txt = self.txt_in(context)  # (B, T, C)
         c = self.vector(timesteps, vector, guidance, x)
         angles = self.angles(x.shape[-2] // PATCH, x.shape[-1] // PATCH, txt.shape[1], x.device)
-        for block in cast("Iterable[DoubleBlock]", self.double_blocks):
-            img, txt = block(img, txt, c, angles)
+        for index, block in enumerate(cast("Iterable[DoubleBlock]", self.double_blocks)):
+            if not left_out(hooks, "double", index):
+                img, txt = block(img, txt, c, angles)
         both = torch.cat([txt, img], dim=1)
-        for block in cast("Iterable[SingleBlock]", self.single_blocks):
-            both = block(both, c, angles)
+        for index, block in enumerate(cast("Iterable[SingleBlock]", self.single_blocks)):
+            if not left_out(hooks, "single", index):
+                both = block(both, c, angles)
         flow = self.final_layer(both[:, txt.shape[1] :], c)
         return unpacked(flow, x.shape[-2], x.shape[-1], PATCH)[..., :height, :width]
 

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from app.diffusion.models.hooks import NetworkHooks, left_out
 from app.diffusion.models.modulation import EPSILON, attended, joint, modulated, split_heads
 from app.diffusion.models.patches import FREQUENCIES, pixels_of, waves, whole_patches
 from app.errors import InvalidRequest
@@ -215,9 +216,17 @@ class MMDiT(nn.Module):
         self.final_layer = FinalLayer(width, PATCH * PATCH * config.channels)
 
     def forward(
-        self, x: Tensor, timesteps: Tensor, context: Tensor | None = None, vector: Tensor | None = None
+        self,
+        x: Tensor,
+        timesteps: Tensor,
+        context: Tensor | None = None,
+        vector: Tensor | None = None,
+        *,
+        hooks: NetworkHooks | None = None,
     ) -> Tensor:
         """(B, C, H, W), (B,) in 0..1000, (B, T, D), (B, V) → (B, C, H, W); without context or vector, zeros.
+
+        Of `hooks` only those count that leave blocks out.
 
         Raises:
             InvalidRequest: a latent with more patches along a side than there are positions.
@@ -230,8 +239,9 @@ class MMDiT(nn.Module):
         c = c + self.y_embedder(x.new_zeros(len(x), self.config.vector_width) if vector is None else vector)
         context = x.new_zeros(len(x), 1, self.config.context_width) if context is None else context
         context = cast("Tensor", self.context_embedder(context))
-        for block in cast("Iterable[JointBlock]", self.joint_blocks):
-            h, context = block(h, context, c)
+        for index, block in enumerate(cast("Iterable[JointBlock]", self.joint_blocks)):
+            if not left_out(hooks, "joint", index):
+                h, context = block(h, context, c)
         return pixels_of(self.final_layer(h, c), rows, columns, PATCH)[..., :height, :width]
 
     def places(self, rows: int, columns: int) -> Tensor:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from app.diffusion.models.attention import PixelAttention, SpatialTransformer, repeated
 from app.diffusion.models.convolution import Conv1x1, Conv3x3, ordered
+from app.diffusion.models.hooks import BlockHooks, NetworkHooks
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,13 +145,20 @@ class Upsample(nn.Module):
 class Stage(nn.Sequential):
     """Layers that run one after the other, each given what it takes of embedding, context and size."""
 
-    def run(self, x: Tensor, emb: Tensor, context: Tensor | None, size: torch.Size | None = None) -> Tensor:
+    def run(
+        self,
+        x: Tensor,
+        emb: Tensor,
+        context: Tensor | None,
+        size: torch.Size | None = None,
+        hooks: BlockHooks | None = None,
+    ) -> Tensor:
         """Apply the layers; `size` is the height and width that going up must reach."""
         for layer in self:
             if isinstance(layer, ResBlock):
                 x = layer(x, emb, size)
             elif isinstance(layer, SpatialTransformer):
-                x = layer(x, context)
+                x = layer(x, context, hooks)
             elif isinstance(layer, Upsample):
                 x = layer(x, size)
             else:
@@ -263,10 +271,12 @@ class UNet(nn.Module):
         *,
         classes: Tensor | None = None,
         concat: Tensor | None = None,
+        hooks: NetworkHooks | None = None,
     ) -> Tensor:
         """(B, C, H, W), (B,), (B, T, D), (B, V) → (B, C', H, W); timesteps in the units the model was trained with.
 
-        `classes` (B,) are labels; `concat` (B, E, H, W) are further input channels, of which C + E are expected.
+        `classes` (B,) are labels; `concat` (B, E, H, W) are further input channels, of which C + E are expected;
+        `hooks` are called as the features pass.
         """
         waves = timestep_embedding(timesteps, self.config.model_channels).to(x.dtype)
         emb = self.time_embed(waves)
@@ -277,20 +287,35 @@ class UNet(nn.Module):
         if concat is not None:
             x = torch.cat([x, concat], dim=1)
         x = ordered(x, self.config.model_channels)
-        if context is not None and _halves_agree(x) and _halves_agree(emb):
+        if hooks is None and context is not None and _halves_agree(x) and _halves_agree(emb):
             x = x[: x.shape[0] // 2]  # guidance: the same latent twice, until the first look at the text
         skips: list[Tensor] = []
         for index, stage in enumerate(_stages(self.input_blocks)):
-            x = stage.run(x, emb, context)
+            at = None if hooks is None else hooks.at("input", index)
+            x = _entered(at, x)[0]
+            x = stage.run(x, emb, context, hooks=at)
             if index == 0 and self.config.position_waves:
                 x = x + self.position_embed(position_waves(x.shape[2], x.shape[3], self.config.position_waves, x))
+            x = _left(at, x)
             skips.append(x)
         if self.config.transformer_depth_middle >= -1:
-            x = self.middle_block.run(x, emb, context)
-        for stage in _stages(self.output_blocks):
-            x = torch.cat([x, repeated(skips.pop(), x)], dim=1)
-            x = stage.run(x, emb, context, skips[-1].shape[2:] if skips else None)
+            at = None if hooks is None else hooks.at("middle", 0)
+            x = self.middle_block.run(_entered(at, x)[0], emb, context, hooks=at)
+            x = _left(at, x)
+        for index, stage in enumerate(_stages(self.output_blocks)):
+            at = None if hooks is None else hooks.at("output", index)
+            x, skip = _entered(at, x, repeated(skips.pop(), x))
+            x = x if skip is None else torch.cat([x, skip], dim=1)
+            x = _left(at, stage.run(x, emb, context, skips[-1].shape[2:] if skips else None, at))
         return self.out(repeated(x, emb))
+
+
+def _entered(hooks: BlockHooks | None, x: Tensor, skip: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+    return (x, skip) if hooks is None else hooks.entered(x, skip)
+
+
+def _left(hooks: BlockHooks | None, x: Tensor) -> Tensor:
+    return x if hooks is None else hooks.left(x)
 
 
 def _halves_agree(x: Tensor) -> bool:
