@@ -10,6 +10,7 @@ from typing import Any
 
 from app.engine.arguments import Arguments
 from app.engine.cache import Cache, Entry
+from app.engine.collecting import collection_paused
 from app.engine.dynamic import DynamicPrompt
 from app.engine.events import (
     Event,
@@ -125,14 +126,15 @@ class _Run:
 
     def _prepare(self) -> Iterator[Event]:
         """Keys, what is stored already, and the schedule of the rest."""
-        roots, order = self._plan()
-        self._ask_validators(order)
-        specs = {self.graph.node(node_id).class_type: self._class_of(node_id).spec for node_id in order}
-        self.keys = node_keys(self.graph.prompt, order, specs, self._fingerprints(order))
-        named = {(i, self.graph.node(i).class_type): key for i, key in self.keys.items()}
-        self.reasons = Reasons(self.cache.earlier(named), self.keys, self.graph.node)
-        self.cache.begin({key.key for key in self.keys.values()})
-        stored = {node_id: entry for node_id in order if (entry := self._stored(node_id)) is not None}
+        with collection_paused():
+            roots, order = self._plan()
+            self._ask_validators(order)
+            specs = {self.graph.node(node_id).class_type: self._class_of(node_id).spec for node_id in order}
+            self.keys = node_keys(self.graph.prompt, order, specs, self._fingerprints(order))
+            named = {(i, self.graph.node(i).class_type): key for i, key in self.keys.items()}
+            self.reasons = Reasons(self.cache.earlier(named), self.keys, self.graph.node)
+            self.cache.begin({key.key for key in self.keys.values()})
+            stored = {node_id: entry for node_id in order if (entry := self._stored(node_id)) is not None}
         yield NodesCached(tuple(stored))
         shown = frozenset(self.outputs)
         for node_id, entry in stored.items():
