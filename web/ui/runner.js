@@ -124,7 +124,10 @@ export class Runner {
       alive.add(id);
       if (!this.jobs.all.has(id) && !this.listener.sessions().some((session) => session.document.uid === document))
         continue;
-      const job = this.jobs.open(id, { document, total: Object.keys(prompt ?? {}).length });
+      const job = this.jobs.open(id);
+      // A message may have come before this answer, and messages do not say whose run they are of.
+      job.document = document;
+      job.total = Object.keys(prompt ?? {}).length;
       if (queue.queue_running.includes(item)) await this.#replay(job);
     }
     for (const job of [...this.jobs.all.values()])
