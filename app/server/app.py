@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from app.server import (
+    endpoints,
     estimate,
     events,
     features,
@@ -17,6 +18,7 @@ from app.server import (
     login,
     models,
     object_info,
+    openapi,
     pack_files,
     packs,
     prompts,
@@ -71,12 +73,14 @@ def build_app(services: Services) -> web.Application:
         packs,
         subgraphs,
         replacements,
+        endpoints,
         websocket,
     ):
         routes = resource.routes()
         app.add_routes(routes)
         app.add_routes(web.RouteDef(r.method, f"/api{r.path}", r.handler, r.kwargs) for r in routes)
     app.add_routes(pack_files.routes())
-    for resource in (internal, link, login, static):
+    for resource in (internal, link, login, openapi, static):
         app.add_routes(resource.routes())
+    openapi.describe_app(app)
     return app

@@ -12,6 +12,8 @@ from aiohttp import web
 from app.errors import InvalidPrompt
 from app.graph.prompt import parse_prompt, prompt_to_json
 from app.graph.validate import Validated, validate
+from app.server import shapes
+from app.server.operation import operation
 from app.server.replies import read_object, reply, text_list
 from app.server.services import services_of
 from app.server.validators import ask_validators
@@ -27,6 +29,7 @@ def routes() -> list[web.RouteDef]:
     return [web.post("/estimate", post_estimate)]
 
 
+@operation(shapes.Estimate, body=shapes.PromptRequest)
 async def post_estimate(request: web.Request) -> web.Response:
     """Which nodes of a prompt would run, which are stored, and what that takes. The body is that of POST /prompt."""
     services = services_of(request)

@@ -11,7 +11,9 @@ from collections.abc import Iterable
 
 from aiohttp import web
 
+from app.server import shapes
 from app.server.jobs import STATUS, job_of
+from app.server.operation import operation
 from app.server.replies import reply, to_json, whole_number
 from app.server.services import Services, services_of
 from app.store import events, job_queries
@@ -26,6 +28,7 @@ def routes() -> list[web.RouteDef]:
     return [web.get("/events", all_events), web.get("/jobs/{job_id}/events", job_events)]
 
 
+@operation(shapes.Events, query={"since": int, "client_id": str})
 async def all_events(request: web.Request) -> web.StreamResponse:
     """Messages of all jobs, or of those that `client_id` submitted, after number `since`."""
     scope = Scope(client_id=request.query.get("client_id"))
@@ -34,6 +37,7 @@ async def all_events(request: web.Request) -> web.StreamResponse:
     return await _list(request, scope)
 
 
+@operation(shapes.Events, query={"since": int})
 async def job_events(request: web.Request) -> web.StreamResponse:
     """The job's messages after number `since`. A stream of them ends with the job."""
     job = await job_of(request)

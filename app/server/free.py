@@ -5,6 +5,8 @@ from __future__ import annotations
 from aiohttp import web
 
 from app.link.messages import Free
+from app.server import shapes
+from app.server.operation import operation
 from app.server.replies import flag, read_object
 from app.server.services import services_of
 
@@ -14,6 +16,7 @@ def routes() -> list[web.RouteDef]:
     return [web.post("/free", post_free)]
 
 
+@operation(None, body=shapes.ToFree)
 async def post_free(request: web.Request) -> web.Response:
     """Let workers unload models, and with `free_memory` forget results too, as soon as they have no job."""
     body = await read_object(request)

@@ -7,6 +7,8 @@ from typing import Any
 
 from aiohttp import web
 
+from app.server import shapes
+from app.server.operation import operation
 from app.server.queue import item
 from app.server.replies import flag, read_object, reply, reply_text, text_list, to_json, whole_number
 from app.server.services import services_of
@@ -23,6 +25,7 @@ def routes() -> list[web.RouteDef]:
     ]
 
 
+@operation(dict[str, shapes.HistoryEntry], query={"max_items": int, "offset": int})
 async def get_history(request: web.Request) -> web.Response:
     """Entries by job id, oldest first; `max_items` and `offset` choose a part."""
     most = whole_number(request.query.get("max_items"), "max_items", None)
@@ -34,6 +37,7 @@ async def get_history(request: web.Request) -> web.Response:
     return reply_text(await services_of(request).database.read(read))
 
 
+@operation(dict[str, shapes.HistoryEntry])
 async def get_history_entry(request: web.Request) -> web.Response:
     """One entry by its id; an empty object while there is none."""
     name = request.match_info["prompt_id"]
@@ -46,6 +50,7 @@ async def get_history_entry(request: web.Request) -> web.Response:
     return reply(await services_of(request).database.read(read))
 
 
+@operation(None, body=shapes.ClearOrDelete)
 async def post_history(request: web.Request) -> web.Response:
     """Forget entries: all with `clear`, some with `delete`."""
     body = await read_object(request)

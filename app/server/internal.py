@@ -8,6 +8,8 @@ from pathlib import Path
 from aiohttp import web
 
 from app.errors import InvalidRequest
+from app.server import shapes
+from app.server.operation import operation
 from app.server.replies import flag, read_object, reply
 from app.server.services import services_of
 
@@ -23,16 +25,19 @@ def routes() -> list[web.RouteDef]:
     ]
 
 
+@operation(str)
 async def get_logs(request: web.Request) -> web.Response:
     """The last lines as one text."""
     return reply("".join(f"{line['t']} - {line['m']}" for line in services_of(request).logs.lines))
 
 
+@operation(shapes.Logs)
 async def get_raw_logs(request: web.Request) -> web.Response:
     """The last lines one by one."""
     return reply({"entries": list(services_of(request).logs.lines), "size": {"cols": 120, "rows": 30}})
 
 
+@operation(None, body=shapes.Subscription)
 async def subscribe(request: web.Request) -> web.Response:
     """Send new lines to a client, or no longer."""
     body = await read_object(request)
@@ -44,11 +49,13 @@ async def subscribe(request: web.Request) -> web.Response:
     return web.Response()
 
 
+@operation(dict[str, list[str]])
 async def get_folder_paths(request: web.Request) -> web.Response:
     """Where models are looked for."""
     return reply({kind: [str(path) for path in paths] for kind, paths in services_of(request).folders.models.items()})
 
 
+@operation(list[str])
 async def get_files(request: web.Request) -> web.Response:
     """The files right in a directory, newest first."""
     folder = services_of(request).folders.directory(request.match_info["kind"])

@@ -5,6 +5,8 @@ from __future__ import annotations
 from aiohttp import web
 
 from app.errors import InvalidRequest
+from app.server import shapes
+from app.server.operation import operation
 from app.server.replies import read_object, shorten
 from app.server.services import services_of
 
@@ -14,6 +16,7 @@ def routes() -> list[web.RouteDef]:
     return [web.post("/interrupt", post_interrupt)]
 
 
+@operation(None, body=shapes.ToInterrupt, body_required=False)
 async def post_interrupt(request: web.Request) -> web.Response:
     """Stop the job `prompt_id` if it runs, or without a body all that run. Answered before the worker has yielded."""
     dispatcher = services_of(request).dispatcher

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from aiohttp import web
 
 from app.errors import InvalidRequest, Missing
 from app.graph.json_values import is_dict, is_list
+from app.server import shapes
+from app.server.operation import operation
 from app.server.prompts import urgency
 from app.server.replies import read_object, reply, shorten, text_list, whole_number
 from app.server.services import services_of
@@ -27,6 +29,15 @@ STATUS: Mapping[State, str] = {
 _SORTS: Mapping[str, Sort] = {"created_at": "created", "execution_duration": "duration", "queue": "queue"}
 _MEDIA = ("images", "video", "audio", "gifs", "3d", "text")
 
+_QUERY: Mapping[str, Any] = {
+    "status": str,
+    "workflow_id": str,
+    "sort_by": Literal["created_at", "execution_duration", "queue"],
+    "sort_order": Literal["asc", "desc"],
+    "limit": int,
+    "offset": int,
+}
+
 
 def routes() -> list[web.RouteDef]:
     """/jobs and what is below it. Clients know it below /api; it is served without as well."""
@@ -40,6 +51,7 @@ def routes() -> list[web.RouteDef]:
     ]
 
 
+@operation(shapes.Jobs, query=_QUERY)
 async def list_jobs(request: web.Request) -> web.Response:
     """Jobs, newest first unless asked otherwise."""
     wanted = _filter(request.query)
@@ -53,6 +65,7 @@ async def list_jobs(request: web.Request) -> web.Response:
     return reply({"jobs": [summary(job) for job in found], "pagination": pagination})
 
 
+@operation(shapes.Job)
 async def get_job(request: web.Request) -> web.Response:
     """One job with its prompt and outputs."""
     job = await job_of(request)
@@ -71,11 +84,13 @@ async def get_job(request: web.Request) -> web.Response:
     )
 
 
+@operation(shapes.Cancelled)
 async def cancel_job(request: web.Request) -> web.Response:
     """Cancel a job, waiting or running. Again is no error."""
     return reply({"cancelled": await services_of(request).dispatcher.cancel(request.match_info["job_id"])})
 
 
+@operation(shapes.Cancelled, body=shapes.JobIds)
 async def cancel_jobs(request: web.Request) -> web.Response:
     """Cancel several jobs at once."""
     wanted = text_list(await read_object(request), "job_ids")
@@ -86,6 +101,7 @@ async def cancel_jobs(request: web.Request) -> web.Response:
     return reply({"cancelled": any(done)})
 
 
+@operation(shapes.Reordered, body=shapes.Move)
 async def reorder_job(request: web.Request) -> web.Response:
     """Move a waiting job: `before` or `after` another one, `to` the front or the back, or to a `number`."""
     job_id = request.match_info["job_id"]
@@ -93,6 +109,7 @@ async def reorder_job(request: web.Request) -> web.Response:
     return reply({"reordered": await services_of(request).dispatcher.change_order(move)})
 
 
+@operation(shapes.Urged, body=shapes.Urgency)
 async def urge_job(request: web.Request) -> web.Response:
     """Give a waiting job another `urgency`: higher ones run first."""
     job_id = request.match_info["job_id"]

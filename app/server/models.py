@@ -11,12 +11,17 @@ from typing import Any
 from aiohttp import web
 
 from app.errors import Missing
-from app.graph.json_values import is_dict
-from app.server.replies import reply
+from app.graph.json_values import is_dict, is_list
+from app.server import shapes
+from app.server.operation import Media, operation
+from app.server.pictures import cover, preview
+from app.server.replies import parse_json, reply, whole_number
 from app.server.services import services_of
 from app.store.folders import Folders
+from app.store.names import inside
 
 _LARGEST_HEADER = 1 << 20
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif")
 _NOT_MODELS = frozenset({"configs", "custom_nodes"})
 
 
@@ -29,26 +34,31 @@ def routes() -> list[web.RouteDef]:
         web.get("/view_metadata/{folder}", get_metadata),
         web.get("/experiment/models", get_kinds_with_folders),
         web.get("/experiment/models/{folder}", get_files),
+        web.get("/experiment/models/preview/{folder}/{path_index}/{filename:.+}", get_preview),
     ]
 
 
+@operation(list[str])
 async def get_kinds(request: web.Request) -> web.Response:
     """The kinds of models."""
     return reply([*services_of(request).folders.models, "custom_nodes"])
 
 
+@operation(list[str])
 async def get_names(request: web.Request) -> web.Response:
     """The names of the models of a kind."""
     folders, kind = services_of(request).folders, request.match_info["folder"]
     return reply(await asyncio.to_thread(folders.names, folders.kind(kind)))
 
 
+@operation(list[str])
 async def get_embeddings(request: web.Request) -> web.Response:
     """The names of embeddings, as prompts write them."""
     names = await asyncio.to_thread(services_of(request).folders.names, "embeddings")
     return reply([str(PurePosixPath(name).with_suffix("")) for name in names])
 
 
+@operation(dict[str, Any], query={"filename": str})
 async def get_metadata(request: web.Request) -> web.Response:
     """The metadata that a safetensors file carries."""
     folders, kind = services_of(request).folders, request.match_info["folder"]
@@ -61,16 +71,43 @@ async def get_metadata(request: web.Request) -> web.Response:
     return reply(metadata)
 
 
+@operation(list[shapes.ModelFolder])
 async def get_kinds_with_folders(request: web.Request) -> web.Response:
     """The kinds of models with their folders."""
     kinds = services_of(request).folders.models.items()
     return reply([{"name": k, "folders": [str(p) for p in paths]} for k, paths in kinds if k not in _NOT_MODELS])
 
 
+@operation(list[shapes.ModelFile])
 async def get_files(request: web.Request) -> web.Response:
     """The models of a kind with size and time."""
     folders = services_of(request).folders
     return reply(await asyncio.to_thread(_files, folders, folders.kind(request.match_info["folder"])))
+
+
+@operation(Media("image/webp"))
+async def get_preview(request: web.Request) -> web.Response:
+    """The picture that lies beside a model under its name, or inside its metadata, as WebP."""
+    folders, wanted = services_of(request).folders, request.match_info
+    kind = folders.kind(wanted["folder"])
+    index = whole_number(wanted["path_index"], "path_index", 0, lowest=0) or 0
+    places = folders.models[kind]
+    if index >= len(places):
+        raise Missing(f"{kind} has {len(places)} folders, none with the number {index}.")
+    path = inside(places[index], wanted["filename"])
+    body = await asyncio.to_thread(_picture_of, path)
+    return web.Response(body=body, content_type="image/webp")
+
+
+def _picture_of(path: Path) -> bytes:
+    for ending in _PICTURES:
+        for beside in (path.with_suffix(ending), path.with_suffix(f".preview{ending}")):
+            if beside.is_file():
+                return preview(beside, "webp", 90, opaque=False)[0]
+    covers: object = parse_json(str((read_metadata(path) or {}).get("ssmd_cover_images") or "[]"))
+    if is_list(covers) and covers and isinstance(covers[0], str):
+        return cover(covers[0])
+    raise Missing(f"{path.name[:200]!r} has no picture.", remedy="Put one beside it, with the same name.")
 
 
 def read_metadata(path: Path) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from aiohttp import web
 
 from app.errors import Missing
+from app.server.operation import Media, operation
 from app.server.pack_catalogue import PACKS
 from app.server.security import FILE_POLICY
 from app.server.static import file_response
@@ -25,6 +26,7 @@ def routes() -> list[web.RouteDef]:
     ]
 
 
+@operation(Media("*/*"))
 async def get_script(request: web.Request) -> web.StreamResponse:
     """A file from a pack's folder for the page."""
     packs = request.app[PACKS]
@@ -36,6 +38,7 @@ async def get_script(request: web.Request) -> web.StreamResponse:
     return await _file(root, path)
 
 
+@operation(Media("*/*"))
 async def get_example(request: web.Request) -> web.StreamResponse:
     """One of a pack's example workflows, or its picture."""
     packs = request.app[PACKS]

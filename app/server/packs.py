@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 from urllib.parse import quote
 
 from aiohttp import web
 
 from app.errors import Conflict, InvalidRequest
 from app.graph.json_values import is_object
+from app.server import shapes
+from app.server.operation import operation
 from app.server.pack_catalogue import PACKS
 from app.server.replies import read_json, reply
 from app.server.services import services_of
@@ -25,6 +28,7 @@ def routes() -> list[web.RouteDef]:
     ]
 
 
+@operation(shapes.Packs)
 async def get_packs(request: web.Request) -> web.Response:
     """All packs: whether each is switched on and loaded, how long that took, what it brought, what is wrong with it."""
     packs = request.app[PACKS]
@@ -38,6 +42,7 @@ async def get_packs(request: web.Request) -> web.Response:
     return reply({"packs": told, "safe_mode": safe})
 
 
+@operation(shapes.PackSwitched, body=shapes.PackSwitch)
 async def switch_pack(request: web.Request) -> web.Response:
     """Switch a pack on or off: {"enabled": false}. It counts from a worker's next start; "restart": true asks for one.
 
@@ -70,6 +75,7 @@ def _restart(request: web.Request) -> bool:
     return bool(ended)
 
 
+@operation(list[str])
 async def get_extensions(request: web.Request) -> web.Response:
     """The addresses of all scripts that packs bring for the page."""
     packs = request.app[PACKS]
@@ -78,6 +84,7 @@ async def get_extensions(request: web.Request) -> web.Response:
     return reply([f"/extensions/{quote(name)}/{quote(path)}" for name, path in found])
 
 
+@operation(dict[str, list[str]])
 async def get_examples(request: web.Request) -> web.Response:
     """Workflows to begin with, by pack."""
     packs = request.app[PACKS]
@@ -86,6 +93,7 @@ async def get_examples(request: web.Request) -> web.Response:
     return reply({name: sorted(path.stem for path in folder.glob("*.json")) for name, folder in folders.items()})
 
 
+@operation(dict[str, Any])
 async def get_translations(request: web.Request) -> web.Response:
     """Texts of packs by language."""
     packs = request.app[PACKS]

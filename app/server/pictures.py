@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -50,8 +51,17 @@ def with_alpha_of(original: Path, mask: Path) -> bytes:
     return _saved(painted, "PNG", compress_level=4, pnginfo=texts)
 
 
-def open_picture(path: Path) -> Image:
-    """A decoded picture.
+def cover(text: str) -> bytes:
+    """The picture that a model file carries in base 64, as WebP. Raises as `open_picture` does."""
+    try:
+        content = base64.b64decode(text, validate=True)
+    except ValueError as broken:
+        raise UnusableFile("The picture inside the model file is damaged.", remedy="Put one beside it.") from broken
+    return _saved(open_picture(io.BytesIO(content), "The picture inside the model file"), "WEBP", quality=90)
+
+
+def open_picture(source: Path | io.BytesIO, name: str = "") -> Image:
+    """A decoded picture; `name` is what to call one that is no file.
 
     Raises:
         UnusableFile: none, or a damaged one.
@@ -59,20 +69,21 @@ def open_picture(path: Path) -> Image:
     """
     from PIL import Image
 
+    name = source.name if isinstance(source, Path) else name
     try:
-        with open(path, "rb") as file:
+        with open(source, "rb") if isinstance(source, Path) else source as file:
             picture = Image.open(file)
             if picture.width * picture.height > MAX_PIXELS:
-                told = f"{path.name} has {picture.width} by {picture.height} pixels."
+                told = f"{name} has {picture.width} by {picture.height} pixels."
                 raise TooLarge(told, remedy="Use a smaller picture.")
             picture.load()
     except Image.DecompressionBombError as broken:
-        raise TooLarge(f"{path.name} has too many pixels.", remedy="Use a smaller picture.") from broken
+        raise TooLarge(f"{name} has too many pixels.", remedy="Use a smaller picture.") from broken
     except TooLarge:
         raise
     except Exception as broken:
         # Decoders raise whatever a damaged file makes them raise: SyntaxError, struct.error, IndexError …
-        raise UnusableFile(f"{path.name} is no picture that can be read.", remedy="Use PNG, JPEG or WebP.") from broken
+        raise UnusableFile(f"{name} is no picture that can be read.", remedy="Use PNG, JPEG or WebP.") from broken
     return picture
 
 

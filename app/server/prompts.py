@@ -18,6 +18,8 @@ from app.graph.json_values import is_dict
 from app.graph.prompt import parse_prompt, prompt_to_json
 from app.graph.spec import NodeSpec
 from app.graph.validate import Validated, validate
+from app.server import shapes
+from app.server.operation import operation
 from app.server.pack_proxy import seen_by_packs
 from app.server.replies import flag, read_object, reply, shorten, text_list
 from app.server.runs import exec_info
@@ -41,21 +43,29 @@ def routes() -> list[web.RouteDef]:
     return [web.post("/prompt", post_prompt), web.get("/prompt", get_prompt)]
 
 
+@operation(shapes.QueueInfo)
 async def get_prompt(request: web.Request) -> web.Response:
     """How many jobs wait or run."""
     return reply({"exec_info": exec_info(await services_of(request).database.read(queue_order.state))})
 
 
+@operation(
+    shapes.Queued, body=shapes.PromptRequest, headers={"Idempotency-Key": "The same key and graph give the same job."}
+)
 async def post_prompt(request: web.Request) -> web.Response:
     """Queue a graph. Answered once the job is durable; repeated with the same key, the answer is repeated."""
+    return reply(await queue_prompt(request, await read_object(request)))
+
+
+async def queue_prompt(request: web.Request, body: dict[str, Any]) -> Mapping[str, Any]:
+    """Queue the graph in `body`, under the request's Idempotency-Key if it has one; the answer that tells of it."""
     services = services_of(request)
-    body = await read_object(request)
     keys = _keys(request.headers.get("Idempotency-Key"), body)
     digest = await _aside(_digest, body, brief=(request.content_length or _LONG) < _LONG)
     if keys:
         earlier = await services.database.read(lambda connection: jobs.earlier_answer(connection, keys, digest))
         if earlier is not None:
-            return reply(earlier)
+            return earlier
     body = await seen_by_packs(request, body)
     specs = await services.catalogue.ready(services.settings.serve.node_wait_seconds)
     targets = text_list(body, "partial_execution_targets")
@@ -65,7 +75,7 @@ async def post_prompt(request: web.Request) -> web.Response:
     accepted = await services.dispatcher.submit(
         submission, keys=keys or (f"id {submission.id}",), digest=digest, node_errors=valid.node_errors
     )
-    return reply(accepted.answer)
+    return accepted.answer
 
 
 def urgency(value: object) -> int:

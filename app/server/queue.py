@@ -7,6 +7,8 @@ from typing import Any
 
 from aiohttp import web
 
+from app.server import shapes
+from app.server.operation import operation
 from app.server.replies import flag, read_object, reply, reply_text, text_list, to_json
 from app.server.services import services_of
 from app.store import job_queries, queue_order
@@ -23,11 +25,13 @@ def routes() -> list[web.RouteDef]:
     ]
 
 
+@operation(shapes.Queue)
 async def get_queue(request: web.Request) -> web.Response:
     """Jobs that run and jobs that wait, each in their order."""
     return reply_text(await services_of(request).database.read(_queue))
 
 
+@operation(None, body=shapes.ClearOrDelete)
 async def post_queue(request: web.Request) -> web.Response:
     """Take waiting jobs out: all with `clear`, some with `delete`."""
     dispatcher = services_of(request).dispatcher
@@ -40,12 +44,14 @@ async def post_queue(request: web.Request) -> web.Response:
     return web.Response()
 
 
+@operation(shapes.Paused)
 async def pause_queue(request: web.Request) -> web.Response:
     """Let no waiting job begin until the queue is resumed, be it by a later server. What runs goes on."""
     await services_of(request).dispatcher.pause(True)
     return reply({"paused": True})
 
 
+@operation(shapes.Paused)
 async def resume_queue(request: web.Request) -> web.Response:
     """Let waiting jobs begin again."""
     await services_of(request).dispatcher.pause(False)

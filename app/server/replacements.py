@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from aiohttp import web
 
 from app.graph.workflow import RENAMED
+from app.server.operation import operation
 from app.server.replies import reply
 
 
@@ -13,6 +16,7 @@ def routes() -> list[web.RouteDef]:
     return [web.get("/node_replacements", get_replacements)]
 
 
+@operation(dict[str, list[dict[str, Any]]])
 async def get_replacements(_: web.Request) -> web.Response:
     """For each old class what stands in for it; inputs and outputs keep their names and places."""
     return reply({old: [_replacement(old, new)] for old, new in RENAMED.items()})

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
+from app.server.operation import operation
 from app.server.replies import read_json, read_object, reply
 from app.server.services import services_of
 from app.store.settings_file import load_settings, merge_settings
@@ -22,11 +24,13 @@ def routes() -> list[web.RouteDef]:
     ]
 
 
+@operation(dict[str, Any])
 async def get_settings(request: web.Request) -> web.Response:
     """All settings."""
     return reply(await asyncio.to_thread(load_settings, _path(request)))
 
 
+@operation(None, body=dict[str, Any])
 async def post_settings(request: web.Request) -> web.Response:
     """Change several settings; others stay."""
     changes = await read_object(request)
@@ -34,12 +38,14 @@ async def post_settings(request: web.Request) -> web.Response:
     return web.Response()
 
 
+@operation(Any)
 async def get_setting(request: web.Request) -> web.Response:
     """One setting, null when it is not set."""
     settings = await asyncio.to_thread(load_settings, _path(request))
     return reply(settings.get(request.match_info["id"]))
 
 
+@operation(None, body=Any)
 async def post_setting(request: web.Request) -> web.Response:
     """Change one setting; the body is its bare value."""
     value = await read_json(request)

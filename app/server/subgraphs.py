@@ -10,6 +10,8 @@ from pathlib import Path
 from aiohttp import web
 
 from app.errors import Missing, UnusableFile
+from app.server import shapes
+from app.server.operation import operation
 from app.server.pack_catalogue import PACKS
 from app.server.replies import reply
 from app.store.names import inside
@@ -20,6 +22,7 @@ def routes() -> list[web.RouteDef]:
     return [web.get("/global_subgraphs", get_subgraphs), web.get("/global_subgraphs/{id}", get_subgraph)]
 
 
+@operation(dict[str, shapes.Subgraph])
 async def get_subgraphs(request: web.Request) -> web.Response:
     """What is published, by id, without the graphs themselves."""
     packs = request.app[PACKS]
@@ -28,6 +31,7 @@ async def get_subgraphs(request: web.Request) -> web.Response:
     return reply({key: _told(pack, path) for key, (pack, path) in found.items()})
 
 
+@operation(shapes.Subgraph)
 async def get_subgraph(request: web.Request) -> web.Response:
     """One of them with its graph as text, as the editor keeps it."""
     packs = request.app[PACKS]

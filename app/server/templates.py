@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from aiohttp import web
 
 from app.errors import Missing
+from app.server.operation import operation
 from app.server.replies import reply
 from app.server.static import WEB_ROOT, file_response
 from app.store.names import inside
@@ -22,11 +25,13 @@ def routes() -> list[web.RouteDef]:
     ]
 
 
+@operation(list[str])
 async def get_templates(_: web.Request) -> web.Response:
     """The names of the templates; each is at /templates/NAME.json."""
     return reply(_names())
 
 
+@operation(list[dict[str, Any]])
 async def get_index(_: web.Request) -> web.Response:
     """The same as a catalogue, in the form in which other editors read it."""
     templates = [
@@ -37,11 +42,13 @@ async def get_index(_: web.Request) -> web.Response:
     return reply([{"moduleName": "default", "title": "Latent Loom", "type": "image", "templates": entries}])
 
 
+@operation(dict[str, str])
 async def get_logos(_: web.Request) -> web.Response:
     """The signs of those who made templates, by name: there are none, and editors ask."""
     return reply({})
 
 
+@operation(dict[str, Any])
 async def get_template(request: web.Request) -> web.StreamResponse:
     """One template as a workflow."""
     name = request.match_info["name"]

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from typing import Any
 
 from aiohttp import web
 
 from app.errors import InvalidRequest
+from app.server import shapes
+from app.server.operation import Media, operation
 from app.server.replies import reply
 from app.server.security import FILE_POLICY
 from app.server.services import services_of
 from app.store.userdata import FileInfo, UserFiles
 
 _STYLES = "user.css"
+
+_WRITING: Mapping[str, Any] = {"overwrite": bool, "full_info": bool}
 
 
 def routes() -> list[web.RouteDef]:
@@ -28,6 +34,7 @@ def routes() -> list[web.RouteDef]:
     ]
 
 
+@operation(list[Any], query={"dir": str, "recurse": bool, "full_info": bool, "split": bool})
 async def list_files(request: web.Request) -> web.Response:
     """The files in `dir`: names, or with `full_info` more, or with `split` in parts."""
     query = request.query
@@ -42,12 +49,14 @@ async def list_files(request: web.Request) -> web.Response:
     return reply([info.path for info in found])
 
 
+@operation(list[shapes.Leaf], query={"path": str})
 async def list_tree(request: web.Request) -> web.Response:
     """All files and folders below `path`."""
     found = await asyncio.to_thread(_files(request).tree, request.query.get("path", ""))
     return reply([_leaf(info) for info in found])
 
 
+@operation(Media("*/*"))
 async def get_file(request: web.Request) -> web.StreamResponse:
     """A file's bytes, never as a page: what users keep must not run here."""
     name = request.match_info["file"]
@@ -58,6 +67,7 @@ async def get_file(request: web.Request) -> web.StreamResponse:
     return web.FileResponse(path, headers={"Content-Type": kind, "Content-Security-Policy": FILE_POLICY})
 
 
+@operation(Media("text/css"))
 async def get_styles(request: web.Request) -> web.StreamResponse:
     """The user's own style sheet, which editors always ask for; empty while there is none."""
     path = _files(request).path(_STYLES)
@@ -65,6 +75,7 @@ async def get_styles(request: web.Request) -> web.StreamResponse:
     return web.FileResponse(path, headers=headers) if path.is_file() else web.Response(headers=headers)
 
 
+@operation(str | shapes.UserFile, body=Media("application/octet-stream"), query=_WRITING)
 async def post_file(request: web.Request) -> web.Response:
     """Write the body to a file; with `overwrite=false` only a new one."""
     files, name = _files(request), request.match_info["file"]
@@ -73,12 +84,14 @@ async def post_file(request: web.Request) -> web.Response:
     return _told(request, files, name)
 
 
+@operation(None, status=204)
 async def delete_file(request: web.Request) -> web.Response:
     """Delete a file."""
     await asyncio.to_thread(_files(request).delete, request.match_info["file"])
     return web.Response(status=204)
 
 
+@operation(str | shapes.UserFile, query=_WRITING)
 async def move_file(request: web.Request) -> web.Response:
     """Rename a file; with `overwrite=false` only to a new name."""
     files, target = _files(request), request.match_info["dest"]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Literal
 from urllib.parse import quote
 
 from aiohttp import web
 
 from app.errors import Forbidden, InvalidRequest, Missing
+from app.server.operation import Media, operation
 from app.server.pictures import channel, preview
 from app.server.security import FILE_POLICY
 from app.server.services import services_of
@@ -36,12 +38,21 @@ INLINE: Mapping[str, str] = {
     ".txt": "text/plain; charset=utf-8",
 }
 
+_QUERY: Mapping[str, Any] = {
+    "filename": str,
+    "type": Literal["output", "input", "temp"],
+    "subfolder": str,
+    "preview": str,
+    "channel": Literal["rgba", "rgb", "a"],
+}
+
 
 def routes() -> list[web.RouteDef]:
     """GET /view."""
     return [web.get("/view", get_view)]
 
 
+@operation(Media("*/*"), query=_QUERY)
 async def get_view(request: web.Request) -> web.StreamResponse:
     """A file as it is, or a picture made smaller (`preview`) or reduced to some channels (`channel`)."""
     query = request.query

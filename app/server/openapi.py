@@ -1,0 +1,136 @@
+"""The description of the API (OpenAPI 3.1), made of the routes and of what their handlers declare."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+from app.server.operation import Media, Operation, operation, operation_of, schema_of
+from app.server.replies import reply_text
+from app.server.shapes import Refusal
+from app.server.system_stats import VERSION
+
+_INTRODUCTION = (
+    "Graphs in, pictures out. Every path below /api is also served without it, as ComfyUI's clients expect. "
+    "Whatever is refused is a 4xx that says what is wrong and the way out. The socket is described in docs/http.md."
+)
+_DOCUMENT = web.AppKey("openapi", dict[str, Any])
+
+
+def routes() -> list[web.RouteDef]:
+    """GET /openapi.json."""
+    return [web.get("/openapi.json", get_openapi)]
+
+
+@operation(dict[str, Any])
+async def get_openapi(request: web.Request) -> web.Response:
+    """This description."""
+    from app.server.endpoints import described  # saved workflows are paths too
+
+    document = request.app[_DOCUMENT]
+    mine = await described(request)
+    return reply_text(json.dumps({**document, "paths": {**document["paths"], **mine}}))
+
+
+def describe_app(app: web.Application) -> None:
+    """Make the description, once all routes are there."""
+    app[_DOCUMENT] = document_of(app)
+
+
+def document_of(app: web.Application) -> dict[str, Any]:
+    """The OpenAPI document of an application: every route whose handler declares an operation, by its /api form."""
+    components: dict[str, Any] = {}
+    schema_of(Refusal, components)
+    paths: dict[str, dict[str, Any]] = {}
+    known = {route.resource.canonical for route in app.router.routes() if route.resource is not None}
+    for route in app.router.routes():
+        declared = operation_of(route.handler)
+        if route.resource is None or declared is None or route.method == "HEAD":
+            continue
+        path = route.resource.canonical
+        if f"/api{path}" not in known:
+            tag = path.removeprefix("/api").split("/")[1]
+            paths.setdefault(path, {})[route.method.lower()] = described_operation(
+                declared, path, route.handler, tag, components
+            )
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Latent Loom", "version": VERSION, "description": _INTRODUCTION},
+        "servers": [{"url": "/"}],
+        "security": [{}, {"token": []}],
+        "paths": dict(sorted(paths.items())),
+        "components": {
+            "schemas": components,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "description": "The --token."}},
+        },
+    }
+
+
+def described_operation(
+    declared: Operation, path: str, handler: object, tag: str, components: dict[str, Any]
+) -> dict[str, Any]:
+    """One operation as OpenAPI tells it; its words are the handler's docstring."""
+    told = inspect.cleandoc(getattr(handler, "__doc__", None) or "").partition("\nRaises:")[0].strip()
+    name: str = getattr(handler, "__name__", "operation")
+    module: str = getattr(handler, "__module__", "").rpartition(".")[2]
+    described: dict[str, Any] = {
+        "operationId": f"{module}_{name}",
+        "tags": [tag],
+        "summary": re.split(r"(?<=[.:])\s", told, maxsplit=1)[0],
+        "description": told,
+        "parameters": [*_in_path(path), *_in_query(declared, components), *_in_headers(declared)],
+        "responses": {
+            str(declared.status): {"description": "Done.", **_content(declared.answer, components)},
+            "4XX": {"description": "Refused, and why.", **_content(Refusal, components)},
+            "503": {"description": "Not now.", **_content(Refusal, components)},
+        },
+    }
+    if declared.body is not None:
+        content = _content(declared.body, components)
+        described["requestBody"] = {"required": declared.body_required, **content}
+    return described
+
+
+def _content(kind: Any, components: dict[str, Any]) -> dict[str, Any]:
+    if kind is None:
+        return {}
+    if isinstance(kind, Media):
+        schema: Mapping[str, Any] = _FORM if kind.kind == "multipart/form-data" else {}
+        return {"content": {kind.kind: {"schema": schema} if schema else {}}}
+    return {"content": {"application/json": {"schema": schema_of(kind, components)}}}
+
+
+def _in_path(path: str) -> list[dict[str, Any]]:
+    names: list[str] = re.findall(r"\{(\w+)\}", path)
+    return [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
+
+
+def _in_query(declared: Operation, components: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "in": "query", "schema": schema_of(kind, components)} for name, kind in declared.query.items()
+    ]
+
+
+def _in_headers(declared: Operation) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "in": "header", "description": told, "schema": {"type": "string"}}
+        for name, told in declared.headers.items()
+    ]
+
+
+_FORM: Mapping[str, Any] = {
+    "type": "object",
+    "properties": {
+        "image": {"type": "string", "format": "binary"},
+        "type": {"enum": ["input", "temp", "output"]},
+        "subfolder": {"type": "string"},
+        "overwrite": {"enum": ["true", "false"]},
+        "original_ref": {"type": "string", "description": 'For masks: {"filename": "…"} as JSON.'},
+    },
+    "required": ["image"],
+}
