@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from app.diffusion.conditioning.prompt import Segment, chunked
+from app.diffusion.conditioning.prompt import Framing, Segment, chunked
 from app.diffusion.conditioning.tokenizer import Tokenizer
 from app.diffusion.models.clip_text import ClipText
 from app.diffusion.models.unet import UNet
@@ -64,7 +64,9 @@ class TextToLatent(nn.Module):
 
 def tokenise(captions: list[str], tokenizer: Tokenizer, length: int) -> tuple[Tensor, Tensor]:
     """(B, T) token ids and the (B,) places of the end tokens; what does not fit in one chunk is cut."""
-    chunks = [chunked([Segment(caption, 1.0)] if caption else [], tokenizer, length)[0] for caption in captions]
+    framing = Framing(tokenizer.end, padding=tokenizer.end, start=tokenizer.start, length=length)
+    segments = ([Segment(caption, 1.0)] if caption else [] for caption in captions)
+    chunks = [chunked(caption, tokenizer.encode, framing)[0] for caption in segments]
     return torch.tensor([chunk.tokens for chunk in chunks]), torch.tensor([chunk.end for chunk in chunks])
 
 
