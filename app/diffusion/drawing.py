@@ -102,9 +102,15 @@ def guider(
 
             return conditions_of(entries, model.sampling, like, arguments)
 
-        yes, no = said_to(positive, negative=False), said_to(negative, negative=True)
-        keep = keep_unconditional and bool(negative)
-        return guided_denoiser(model.denoiser(), yes, no, cfg, keep_unconditional=keep)
+        return guided_denoiser(
+            model.denoiser(),
+            said_to(positive, negative=False),
+            said_to(negative, negative=True),
+            cfg,
+            hooks=model.guidance,
+            keep_unconditional=keep_unconditional and bool(negative),
+            resolve=lambda entries: said_to(entries, negative=False),
+        )
 
     return Guider(model, denoiser)
 
@@ -203,6 +209,7 @@ class Drawing:
             self.sampler.spec,
             model.sampling,
             mask=None if mask is None else mask.to(device),
+            mask_at=model.guidance.mask,
             seed=seeds_for(self.latent, self.seed),
             options=self.sampler.options,
         )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from app.diffusion.families import Family
+from app.diffusion.guidance.hooks import GuidanceHooks
 from app.diffusion.inputs import NetworkInputs, text_alone
 from app.diffusion.latent_format import LatentFormat
 from app.diffusion.parameterization import ModelSampling, NetworkDenoiser, denoiser_of
@@ -22,7 +23,8 @@ class DiffusionModel:
     """Everything a sampler needs of a model.
 
     `preview` turns a clean latent in the model's scale (1, C, h, w) into a picture (H, W, 3) in 0..1; `inputs` turns
-    a conditioning entry into arguments of the network. `source` is the row of the family that it was built from.
+    a conditioning entry into arguments of the network; `guidance` is what nodes have a say in. `source` is the row of
+    the family that it was built from.
     """
 
     network: nn.Module
@@ -32,6 +34,7 @@ class DiffusionModel:
     family: str
     inputs: NetworkInputs = text_alone
     source: Family | None = None
+    guidance: GuidanceHooks = field(default_factory=GuidanceHooks)
 
     @property
     def dtype(self) -> torch.dtype:

@@ -5,7 +5,7 @@ Letters: latent [B, C, h, w] float32 in the model's scale, noise likewise with u
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from app.diffusion.denoiser import Denoiser, NoiseSource, SplitDenoiser, Step
+from app.diffusion.guidance.hooks import MaskAt
 from app.diffusion.noise import (
     SEED_LIMIT,
     BrownianNoise,
@@ -38,12 +39,14 @@ def sample(
     sampling: ModelSampling,
     *,
     mask: Tensor | None = None,
+    mask_at: MaskAt | None = None,
     seed: Seeds = 0,
     options: Mapping[str, Any] | None = None,
 ) -> Iterator[Step]:
     """Run a sampler; the last step's x is the result. A schedule of fewer than two levels yields nothing.
 
-    Where mask [B or 1, 1, h, w] is 0, latent is kept; values between blend. `seed` is that of the steps' noise, one
+    Where mask [B or 1, 1, h, w] is 0, latent is kept; values between blend; `mask_at` says
+    what the mask is at a level. `seed` is that of the steps' noise, one
     for the batch or one for each image. `options` go to the sampler and win over its defaults. Raises InvalidRequest
     for a CFG++ sampler on a denoiser without an unconditional half.
     """
@@ -58,7 +61,12 @@ def sample(
         kept_noise = noise
         if sampler.inpaint_noise_offset is not None:
             kept_noise = _noise_after(latent, seed, sampler.inpaint_noise_offset).to(latent.device)
-        denoise = Masked(denoise, fit_mask(mask, latent), latent, kept_noise, sampling)
+        fitted = fit_mask(mask, latent)
+
+        def at(sigma: Tensor) -> Tensor:
+            return fitted if mask_at is None else mask_at(fitted, sigma, sigmas, sampling)
+
+        denoise = Masked(denoise, at, latent, kept_noise, sampling)
     x = sampling.noise_scaling(sigmas[0], noise, latent, sampling.is_max_denoise(sigmas[0]))
     step = None
     for step in sampler.function(denoise, x, sigmas, **_options(sampler, sampling, x, sigmas, seed, options or {})):
@@ -102,26 +110,35 @@ def _noise_after(latent: Tensor, seed: Seeds, offset: int) -> Tensor:
 class Masked:
     """A denoiser that sees the original, noised to the level at hand, wherever the mask is 0, and answers it there."""
 
-    def __init__(self, denoise: Denoiser, mask: Tensor, latent: Tensor, noise: Tensor, sampling: ModelSampling):
-        self._denoise, self._mask, self._latent = denoise, mask, latent
+    def __init__(
+        self,
+        denoise: Denoiser,
+        mask_at: Callable[[Tensor], Tensor],
+        latent: Tensor,
+        noise: Tensor,
+        sampling: ModelSampling,
+    ):
+        self._denoise, self._mask_at, self._latent = denoise, mask_at, latent
         self._noise, self._sampling = noise, sampling
 
-    def _input(self, x: Tensor, sigma: Tensor) -> Tensor:
+    def _input(self, x: Tensor, mask: Tensor, sigma: Tensor) -> Tensor:
         original = self._sampling.noise_scaling(sigma, self._noise, self._latent)
-        return x * self._mask + original * (1 - self._mask)
+        return x * mask + original * (1 - mask)
 
-    def _output(self, denoised: Tensor) -> Tensor:
-        return denoised * self._mask + self._latent * (1 - self._mask)
+    def _output(self, denoised: Tensor, mask: Tensor) -> Tensor:
+        return denoised * mask + self._latent * (1 - mask)
 
     def __call__(self, x: Tensor, sigma: Tensor, /) -> Tensor:
-        return self._output(self._denoise(self._input(x, sigma), sigma))
+        mask = self._mask_at(sigma)
+        return self._output(self._denoise(self._input(x, mask, sigma), sigma), mask)
 
     def split(self, x: Tensor, sigma: Tensor, /) -> tuple[Tensor, Tensor]:
         """(guided, unconditional) of a guided denoiser; only the first is masked."""
         if not isinstance(self._denoise, SplitDenoiser):
             raise InvalidRequest("This denoiser has no unconditional half.", remedy="Choose another sampler.")
-        guided, unconditional = self._denoise.split(self._input(x, sigma), sigma)
-        return self._output(guided), unconditional
+        mask = self._mask_at(sigma)
+        guided, unconditional = self._denoise.split(self._input(x, mask, sigma), sigma)
+        return self._output(guided, mask), unconditional
 
 
 def fit_mask(mask: Tensor, latent: Tensor) -> Tensor:

@@ -124,7 +124,7 @@ def test_masked_input_is_the_original_at_the_same_level():
         return x
 
     latent, sigma = prepare_noise(LATENT, 8), torch.tensor(2.0)
-    Masked(denoise, torch.zeros_like(latent), latent, NOISE, SD)(torch.zeros_like(latent), sigma)
+    Masked(denoise, lambda sigma: torch.zeros_like(latent), latent, NOISE, SD)(torch.zeros_like(latent), sigma)
     assert torch.allclose(seen[0], latent + 2 * NOISE)
 
 

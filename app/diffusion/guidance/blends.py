@@ -9,8 +9,10 @@ from typing import cast
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from app.diffusion.guidance.classifier_free import Blend, blend, rescaled_velocity
+from app.diffusion.guidance.features import low_frequencies_scaled
 
 
 def _inner(a: Tensor, b: Tensor) -> Tensor:
@@ -87,3 +89,54 @@ class AdaptiveProjected:
             guidance = guidance * (self._threshold / norm.clamp(min=1e-12)).clamp(max=1)
         parallel = along(guidance, yes)
         return yes + (self._scale - 1) * (guidance - parallel + self._eta * parallel)
+
+
+def kept_norm(guided: Tensor, positive: Tensor, strength: float) -> Tensor:
+    """guided, nowhere longer along its channels than positive, times strength."""
+    lengths = [answer.square().sum(1, keepdim=True).sqrt() for answer in (positive, guided)]
+    return guided * (lengths[0] / (lengths[1] + 1e-8)).clamp(0, 1) * strength
+
+
+def thresholded(guided: Tensor, mimicked: Tensor, percentile: float) -> Tensor:
+    """Dynamic thresholding (arXiv:2205.11487, section 2.3) for latents: guided as contrasty as `mimicked` at most.
+
+    In each channel of each sample, values further from the mean than the percentile (0..1) are clamped to it, and all
+    are scaled so that they reach as far as those of `mimicked`, an answer at a smaller scale.
+    """
+    axes = tuple(range(2, guided.ndim))
+    mean = guided.mean(axes, keepdim=True)
+    away = guided - mean
+    others = (mimicked - mimicked.mean(axes, keepdim=True)).abs().flatten(2)
+    wanted = others.amax(-1)
+    reach = torch.quantile(away.abs().flatten(2).float(), percentile, dim=-1).to(guided).maximum(wanted)
+    shape = (*guided.shape[:2], *(1 for _ in axes))
+    reach, wanted = reach.reshape(shape), wanted.reshape(shape)
+    return mean + away.clamp(-reach, reach) * (wanted / reach.clamp(min=1e-12))
+
+
+def directed(positive: Tensor, negative: Tensor, scale: float) -> Tensor:
+    """Mahiro's guidance: the more the guided answer agrees with the negative one, the more the positive one counts."""
+    strong = positive * scale
+    guided = blend(positive, negative, scale)
+    roots = [value.abs().sqrt() * value.sign() for value in (negative * scale, (strong + guided) / 2)]
+    likeness = functional.cosine_similarity(*roots, dim=1)
+    share = (likeness.mean(tuple(range(1, likeness.ndim))).reshape(-1, *(1 for _ in guided.shape[1:])) + 1) / 2
+    return share * guided + (1 - share) * strong
+
+
+def dual(first: Tensor, second: Tensor, nothing: Tensor, *, scale: float, second_scale: float, nested: bool) -> Tensor:
+    """Two prompts, each with a scale of its own (arXiv:2211.09800, Eq. 3); `nested` guides the first one's result."""
+    if nested:
+        return blend(blend(first, second, scale), nothing, second_scale)
+    return blend(second, nothing, second_scale) + scale * (first - second)
+
+
+def scaled_noise(guided: Tensor, x: Tensor, factor: float) -> Tensor:
+    """Epsilon scaling (arXiv:2308.15321): the noise that the model sees is divided by the factor."""
+    return x - (x - guided) / factor
+
+
+def filtered(guidance: Tensor, low: float, high: float, cutoff: int) -> Tensor:
+    """FreSca (arXiv:2504.02154): guidance with its low and high frequencies, divided at the cutoff, scaled apart."""
+    only_high = low_frequencies_scaled(guidance, cutoff, 0.0)
+    return high * only_high + low * (guidance - only_high)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from app.diffusion.denoiser import Denoiser
-from app.diffusion.guidance.classifier_free import Blend, Guided, blend, is_one, rows
-from app.diffusion.guidance.conditions import Condition, matched
-from app.errors import OutOfMemory
+from app.diffusion.guidance.classifier_free import blend, is_one, rows
+from app.diffusion.guidance.conditions import Condition, Entry, matched
+from app.diffusion.guidance.hooks import Answers, Ask, GuidanceHooks, Side
+from app.diffusion.models.hooks import NetworkHooks
+from app.errors import InvalidRequest, OutOfMemory
 
 # denoise(x, sigma, **arguments)
 ConditionedDenoiser = Callable[..., Tensor]
@@ -24,18 +27,59 @@ NOTHING = 1e-37
 LONGEST_REPEAT = 4
 
 
-@dataclass(frozen=True)
-class GuidanceHooks:
-    """What other nodes have a say in.
+# Further conditioning, resolved as the two sides were.
+Resolve = Callable[[Sequence[Entry]], list[Condition]]
 
-    before: (answers [positive, negative], x, sigma) → answers; combine: replaces the guidance formula;
-    after: (guided, positive, negative, x, sigma) → guided, each in turn.
-    """
 
-    before: tuple[Callable[[tuple[Tensor, Tensor], Tensor, Tensor], tuple[Tensor, Tensor]], ...] = ()
-    combine: Blend | None = None
-    after: tuple[Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor], ...] = ()
-    needs_unconditional: bool = False
+class _Sides:
+    """The sides of one guided denoiser, and how they are asked."""
+
+    def __init__(
+        self,
+        denoise: ConditionedDenoiser,
+        sides: Sequence[Sequence[Condition]],
+        hooks: GuidanceHooks,
+        resolve: Resolve | None,
+    ):
+        self._denoise, self._sides, self._hooks, self._resolve = denoise, sides, hooks, resolve
+        # Conditioning that hooks ask about, resolved once. The entries are kept, so that their identity stays theirs.
+        self._further: dict[int, tuple[Sequence[Entry], list[Condition]]] = {}
+
+    def all(self, x: Tensor, sigma: Tensor) -> list[Tensor]:
+        """What each side says; the negative one, the second, apart where something changes the network for it."""
+        level = float(sigma)
+        usual, apart = (self._hooks.network_at(level, negative=negative) for negative in (False, True))
+        if len(self._sides) < 2 or not self._hooks.negative_network or apart == usual:
+            return self._asked(self._sides, x, sigma, usual)
+        rest = self._asked([*self._sides[:1], *self._sides[2:]], x, sigma, usual)
+        return [rest[0], *self._asked(self._sides[1:2], x, sigma, apart), *rest[1:]]
+
+    def again(self, sigma: Tensor) -> Ask:
+        """Lets hooks ask at this level."""
+
+        def ask(said: Side | Sequence[Entry], x: Tensor, hooks: NetworkHooks | None = None, /) -> Tensor:
+            at = self._hooks.network_at(float(sigma), negative=said == "negative")
+            conditions = self._sides[said == "negative"] if isinstance(said, str) else self._resolved(said)
+            return self._asked([conditions], x, sigma, at | hooks if hooks else at)[0]
+
+        return ask
+
+    def _resolved(self, entries: Sequence[Entry]) -> list[Condition]:
+        if id(entries) not in self._further:
+            if self._resolve is None:
+                raise InvalidRequest(
+                    "This guidance cannot take further conditioning.", remedy="Guide with a guider that takes it."
+                )
+            self._further[id(entries)] = entries, self._resolve(entries)
+        return self._further[id(entries)][1]
+
+    def _asked(
+        self, sides: Sequence[Sequence[Condition]], x: Tensor, sigma: Tensor, network: NetworkHooks
+    ) -> list[Tensor]:
+        for spread in self._hooks.spread:
+            sides = [spread(side, x) for side in sides]
+        denoise = partial(self._denoise, hooks=network) if network else self._denoise
+        return weighted_answers(denoise, sides, x, sigma)
 
 
 def guided_denoiser(
@@ -46,29 +90,72 @@ def guided_denoiser(
     *,
     hooks: GuidanceHooks | None = None,
     keep_unconditional: bool = False,
+    resolve: Resolve | None = None,
 ) -> Denoiser:
     """Guide from the negative conditions towards the positive ones; cond and uncond share calls where they can.
 
     A scale of 1 computes the positive side alone, unless hooks or CFG++ (`keep_unconditional`) need the other.
     """
     hooks = hooks or GuidanceHooks()
-    positive, negative = matched(positive, negative), matched(negative, positive)
-    if is_one(scale) and not keep_unconditional and not hooks.needs_unconditional and hooks == GuidanceHooks():
-        return lambda x, sigma: weighted_answers(denoise, [positive], x, sigma)[0]
+    both = [matched(positive, negative), matched(negative, positive)]
+    alone = is_one(scale) and not keep_unconditional and not hooks.needs_negative
+    asked = _Sides(denoise, both, hooks, resolve)
+    first = _Sides(denoise, both[:1], hooks, resolve)
 
-    def pair(x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
-        yes, no = weighted_answers(denoise, [positive, negative], x, sigma)
+    def answers(x: Tensor, sigma: Tensor) -> Answers:
+        yes, no = first.all(x, sigma) * 2 if alone else asked.all(x, sigma)
+        found = Answers(yes, no, x, sigma, scale, asked.again(sigma))
         for hook in hooks.before:
-            yes, no = hook((yes, no), x, sigma)
-        return yes, no
+            found = hook(found)
+        return found
 
-    def combined(yes: Tensor, no: Tensor, x: Tensor, sigma: Tensor) -> Tensor:
-        guided = hooks.combine(yes, no, x, sigma) if hooks.combine else blend(yes, no, scale)
-        for hook in hooks.after:
-            guided = hook(guided, yes, no, x, sigma)
-        return guided
+    def combined(found: Answers) -> Tensor:
+        guided = hooks.combine(found) if hooks.combine and not alone else blend(found.positive, found.negative, scale)
+        return _finished(guided, found, hooks)
 
-    return Guided(pair, combined)
+    if alone:
+        return lambda x, sigma: combined(answers(x, sigma))
+    return _Answered(lambda x, sigma: (combined(found := answers(x, sigma)), found.negative))
+
+
+def sided_denoiser(
+    denoise: ConditionedDenoiser,
+    sides: Sequence[Sequence[Condition]],
+    combine: Callable[[Sequence[Tensor]], Tensor],
+    *,
+    hooks: GuidanceHooks | None = None,
+    resolve: Resolve | None = None,
+) -> Denoiser:
+    """Guide by a formula over any number of sides: the first is the positive one, the last what says nothing."""
+    hooks = hooks or GuidanceHooks()
+    asked = _Sides(denoise, sides, hooks, resolve)
+
+    def split(x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+        said = asked.all(x, sigma)
+        found = Answers(said[0], said[-1], x, sigma, 1.0, asked.again(sigma))
+        return _finished(combine(said), found, hooks), said[-1]
+
+    return _Answered(split)
+
+
+class _Answered:
+    """A denoiser that can also tell the unconditional half."""
+
+    def __init__(self, split: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]):
+        self._split = split
+
+    def __call__(self, x: Tensor, sigma: Tensor, /) -> Tensor:
+        return self._split(x, sigma)[0]
+
+    def split(self, x: Tensor, sigma: Tensor, /) -> tuple[Tensor, Tensor]:
+        """(guided denoised, unconditional denoised)."""
+        return self._split(x, sigma)
+
+
+def _finished(guided: Tensor, found: Answers, hooks: GuidanceHooks) -> Tensor:
+    for hook in hooks.after:
+        guided = hook(guided, found)
+    return guided
 
 
 def weighted_answers(

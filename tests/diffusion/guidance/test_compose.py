@@ -4,9 +4,11 @@ import pytest
 import torch
 
 from app.diffusion.denoiser import SplitDenoiser
-from app.diffusion.guidance.compose import GuidanceHooks, guided_denoiser, weighted_answers
+from app.diffusion.guidance.compose import guided_denoiser, sided_denoiser, weighted_answers
 from app.diffusion.guidance.conditions import Area, Condition
-from app.errors import OutOfMemory
+from app.diffusion.guidance.hooks import Answers, GuidanceHooks
+from app.diffusion.models.hooks import NetworkHooks, Place
+from app.errors import InvalidRequest, OutOfMemory
 
 X = torch.zeros(1, 4, 16, 16)
 SIGMA = torch.tensor(1.0)
@@ -128,22 +130,73 @@ def test_batches_keep_their_prompts():
     assert result[:, 0, 0, 0].tolist() == [1.0, 2.0, 1.0, 2.0]
 
 
+def hooked(scale: float, hooks: GuidanceHooks, network: Network | None = None, **more):
+    return guided_denoiser(network or Network(), [says(1.0)], [says(0.25)], scale, hooks=hooks, **more)(X, SIGMA)
+
+
 def test_hooks_act_in_order():
     seen = []
 
-    def before(answers, x, sigma):
+    def before(found: Answers) -> Answers:
         seen.append("before")
-        return answers[0] + 1, answers[1]
+        return found.changed(positive=found.positive + 1)
 
-    def combine(yes, no, x, sigma):
+    def combine(found: Answers):
         seen.append("combine")
-        return yes * 10 + no
+        return found.positive * 10 + found.negative
 
-    def after(guided, yes, no, x, sigma):
+    def after(guided, found: Answers):
         seen.append("after")
-        return guided + 0.5
+        return guided + found.scale
 
-    hooks = GuidanceHooks((before,), combine, (after,))
-    result = guided_denoiser(Network(), [says(1.0)], [says(0.25)], 1.0, hooks=hooks)(X, SIGMA)
+    hooks = GuidanceHooks().with_hook(before=before, combine=combine, after=after)
+    assert torch.allclose(hooked(0.5, hooks), X + 20.75)
     assert seen == ["before", "combine", "after"]
-    assert torch.allclose(result, X + 20.75)
+
+
+def test_a_scale_of_one_asks_the_negative_side_only_where_a_hook_needs_it():
+    halved = GuidanceHooks(combine=lambda found: found.negative / 2)
+    assert torch.allclose(hooked(1.0, halved), X + 1)
+    assert torch.allclose(hooked(1.0, halved.with_hook(needs_negative=True)), X + 0.125)
+
+
+def test_hooks_ask_again_with_either_side_or_with_further_conditioning():
+    asked = []
+
+    def after(guided, found: Answers):
+        further = found.ask([[torch.full((1, 4, 2), 7.0), {}]], found.x)
+        asked.append((found.ask("positive", found.x), found.ask("negative", found.x), further))
+        return guided
+
+    def resolve(entries):
+        return [Condition({"context": features}) for features, _ in entries]
+
+    hooked(2.0, GuidanceHooks(after=(after,)), resolve=resolve)
+    assert [answer.mean().item() for answer in asked[0]] == [1.0, 0.25, 7.0]
+    with pytest.raises(InvalidRequest, match="further conditioning"):
+        hooked(2.0, GuidanceHooks(after=(after,)))
+
+
+def test_what_changes_the_network_reaches_it_and_the_negative_side_apart():
+    network = Network()
+    left_out = NetworkHooks(left_out=frozenset({Place("joint", 7)}))
+    hooks = GuidanceHooks().with_hook(negative_network=lambda sigma: left_out if sigma > 0.5 else NetworkHooks())
+    hooked(3.0, hooks, network)
+    assert [(call[0][0], call[2]) for call in network.calls] == [(1, {}), (1, {"hooks": left_out})]
+    network.calls.clear()
+    guided_denoiser(network, [says(1.0)], [says(0.25)], 3.0, hooks=hooks)(X, SIGMA / 4)
+    assert [(call[0][0], call[2]) for call in network.calls] == [(2, {})]
+    both = GuidanceHooks().with_hook(network=lambda sigma: left_out)
+    network.calls.clear()
+    hooked(3.0, both, network)
+    assert [(call[0][0], call[2]) for call in network.calls] == [(2, {"hooks": left_out})]
+
+
+def test_any_number_of_sides_are_guided_by_a_formula():
+    sides = [[says(1.0)], [says(2.0)], [says(4.0)]]
+    network = Network()
+    guided = sided_denoiser(network, sides, lambda said: said[0] + 10 * said[1] + 100 * said[2])
+    assert torch.allclose(guided(X, SIGMA), X + 421)
+    assert len(network.calls) == 1
+    assert isinstance(guided, SplitDenoiser)
+    assert torch.allclose(guided.split(X, SIGMA)[1], X + 4)
