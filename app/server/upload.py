@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from aiohttp import BodyPartReader, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from app.errors import InvalidRequest, TooLarge
 from app.graph.json_values import is_dict
@@ -115,7 +116,7 @@ async def _read(request: web.Request, form: _Form, most: int) -> None:
                 await _write(part, form.part, most)
             elif part.name:
                 form.fields[part.name] = await _text(part)
-    except (ValueError, AssertionError, web.RequestPayloadError) as broken:
+    except (ValueError, AssertionError, web.RequestPayloadError, HttpProcessingError) as broken:
         raise InvalidRequest(f"The form cannot be read: {str(broken)[:200]}") from broken
     raise InvalidRequest(f"The form has more than {_MOST_PARTS} fields.")
 
