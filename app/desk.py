@@ -11,6 +11,7 @@ from typing import Any
 from app.errors import InvalidRequest, Missing
 from app.graph.json_values import is_dict
 from app.graph.prompt import Prompt, parse_prompt
+from app.graph.replacements import by_old_class, renamed, with_replacements
 from app.graph.script_reader import read_script
 from app.graph.spec import NodeSpec
 from app.graph.workflow import is_workflow, workflow_to_prompt
@@ -54,7 +55,8 @@ def read_json(path: Path) -> Any:
 
 def prompt_of(data: Any, specs: Mapping[str, NodeSpec], files: Mapping[str, Sequence[Any]]) -> Prompt:
     """The prompt of JSON data, whether it is a saved workflow or a prompt. Raises InvalidPrompt."""
-    return workflow_to_prompt(data, specs, files) if is_workflow(data) else parse_prompt(data)
+    prompt = workflow_to_prompt(data, specs, files) if is_workflow(data) else parse_prompt(data)
+    return with_replacements(prompt, by_old_class(renamed()), specs)
 
 
 def changed(prompt: Prompt, changes: Mapping[tuple[str, str], Any], seed: int | None = None) -> Prompt:

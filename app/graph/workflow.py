@@ -24,6 +24,7 @@ from app.graph.document import (
 from app.graph.group_nodes import group_graph
 from app.graph.patterns import fill_patterns
 from app.graph.prompt import MAX_NODES, Link, Prompt, PromptNode
+from app.graph.replacements import RENAMED
 from app.graph.spec import NodeSpec
 from app.graph.types import ANYTHING, compatible
 from app.graph.widgets import Files, has_widget, widget_values
@@ -34,12 +35,6 @@ PRIMITIVE = "PrimitiveNode"
 REROUTE = "Reroute"
 FRONTEND_ONLY = frozenset({"Note", "MarkdownNote", PRIMITIVE, REROUTE})
 MAX_NESTING = 32
-
-RENAMED = {
-    "T2IAdapterLoader": "ControlNetLoader",
-    "ConditioningAverage ": "ConditioningAverage",
-    "SDV_img2vid_Conditioning": "SVD_img2vid_Conditioning",
-}
 
 
 @dataclass(frozen=True, slots=True)

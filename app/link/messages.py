@@ -46,7 +46,7 @@ class Hello(Message):
     `specs` are its nodes as `spec_to_json` writes them; `devices` are the entries of `/system_stats`;
     `failures` tells which node packs could not be loaded: {"name", "message", "traceback"?}. `packs` tells of all of
     them: {"packs": reports, "routes": [[method, path]], "address": where those are served, "handlers": how many see
-    posted prompts, "folders": model folders by kind that they have added}.
+    posted prompts, "folders": model folders by kind that they have added, "replacements": of their old classes}.
     """
 
     kind = "hello"

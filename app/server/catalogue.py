@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from app.errors import Missing, Unavailable
+from app.errors import InvalidRequest, Missing, Unavailable
+from app.graph.json_values import is_sequence
+from app.graph.replacements import Replacements, by_old_class, renamed, replacement_from_json
 from app.graph.spec import NodeSpec, object_info, spec_from_json
 from app.server.replies import to_json
 from app.store.settings_file import write_atomically
@@ -35,11 +37,15 @@ class Document:
 
 @dataclass(slots=True)
 class Catalogue:
-    """Specs by id, known from the first worker's hello on. `files` lists the files that combos offer."""
+    """Specs by id, known from the first worker's hello on.
+
+    `files` lists the files that combos offer, `replacements` what stands in for classes of before.
+    """
 
     files: Mapping[str, tuple[str, ...]]
     specs: Mapping[str, NodeSpec] = field(default_factory=dict[str, NodeSpec])
     failures: tuple[Mapping[str, Any], ...] = ()
+    replacements: Replacements = field(default_factory=lambda: by_old_class(renamed()))
     _said: tuple[Mapping[str, Any], ...] | None = None
     _known: asyncio.Event = field(default_factory=asyncio.Event)
     _document: tuple[Mapping[str, NodeSpec], Mapping[str, tuple[str, ...]], Document] | None = None
@@ -53,6 +59,16 @@ class Catalogue:
         self.failures = tuple(failures)
         self._known.set()
         return changed
+
+    def learn_replacements(self, said: object) -> None:
+        """Take over what packs have registered, in JSON data; what cannot be read is reported and left out."""
+        found = list(renamed())
+        for each in said if is_sequence(said) else ():
+            try:
+                found.append(replacement_from_json(each))
+            except InvalidRequest as refused:
+                log.warning("%s", refused)
+        self.replacements = by_old_class(found)
 
     def recall(self, path: Path) -> None:
         """Take over what `keep` wrote, if it did and this program can read it."""

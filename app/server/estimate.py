@@ -11,6 +11,7 @@ from aiohttp import web
 
 from app.errors import InvalidPrompt
 from app.graph.prompt import parse_prompt, prompt_to_json
+from app.graph.replacements import with_replacements
 from app.graph.validate import Validated, validate
 from app.server import shapes
 from app.server.operation import operation
@@ -40,7 +41,8 @@ async def post_estimate(request: web.Request) -> web.Response:
     def checked() -> Validated:
         if "prompt" not in body:
             raise InvalidPrompt("No prompt provided", kind="no_prompt", remedy='Send {"prompt": {…}}.')
-        return validate(parse_prompt(body["prompt"]), specs, services.catalogue.files, targets)
+        prompt = with_replacements(parse_prompt(body["prompt"]), services.catalogue.replacements, specs)
+        return validate(prompt, specs, services.catalogue.files, targets)
 
     valid = await ask_validators(await asyncio.to_thread(checked), specs, services.dispatcher)
     question = {"prompt": prompt_to_json(valid.prompt), "outputs": list(valid.outputs)}

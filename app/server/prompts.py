@@ -16,6 +16,7 @@ from aiohttp import web
 from app.errors import InvalidPrompt, InvalidRequest
 from app.graph.json_values import is_dict
 from app.graph.prompt import parse_prompt, prompt_to_json
+from app.graph.replacements import with_replacements
 from app.graph.spec import NodeSpec
 from app.graph.validate import Validated, validate
 from app.server import shapes
@@ -126,7 +127,8 @@ def _validated(
     if "prompt" not in body:
         message = "No prompt provided"
         raise InvalidPrompt(message, kind="no_prompt", details=message, remedy='Send {"prompt": {…}}.')
-    return validate(parse_prompt(body["prompt"]), specs, services.catalogue.files, targets)
+    prompt = with_replacements(parse_prompt(body["prompt"]), services.catalogue.replacements, specs)
+    return validate(prompt, specs, services.catalogue.files, targets)
 
 
 def _submission(body: Mapping[str, Any], valid: Validated) -> Submission:

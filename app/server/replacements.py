@@ -6,9 +6,9 @@ from typing import Any
 
 from aiohttp import web
 
-from app.graph.workflow import RENAMED
 from app.server.operation import operation
 from app.server.replies import reply
+from app.server.services import services_of
 
 
 def routes() -> list[web.RouteDef]:
@@ -17,16 +17,7 @@ def routes() -> list[web.RouteDef]:
 
 
 @operation(dict[str, list[dict[str, Any]]])
-async def get_replacements(_: web.Request) -> web.Response:
-    """For each old class what stands in for it; inputs and outputs keep their names and places."""
-    return reply({old: [_replacement(old, new)] for old, new in RENAMED.items()})
-
-
-def _replacement(old: str, new: str) -> dict[str, object]:
-    return {
-        "old_node_id": old,
-        "new_node_id": new,
-        "old_widget_ids": None,
-        "input_mapping": None,
-        "output_mapping": None,
-    }
+async def get_replacements(request: web.Request) -> web.Response:
+    """For each old class what stands in for it; null means that names and places are kept."""
+    offered = services_of(request).catalogue.replacements
+    return reply({old: [each.to_json() for each in found] for old, found in offered.items()})

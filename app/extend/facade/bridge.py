@@ -54,7 +54,7 @@ class FacadeHost:
         self._site.start()
 
     def hello(self) -> dict[str, Any]:
-        """What the server is told of packs' routes and folders."""
+        """What the server is told of packs' routes, folders and old classes."""
         known: dict[str, tuple[list[str], Any]] = getattr(folder_paths, "folder_names_and_paths")  # noqa: B009
         own = self._folders
         added = {kind: [p for p in paths if p not in own.get(kind, ())] for kind, (paths, _) in known.items()}
@@ -62,6 +62,7 @@ class FacadeHost:
             "routes": list(self._site.routes) if self._site else [],
             "address": self._site.address if self._site else "",
             "handlers": len(PromptServer.instance.on_prompt_handlers),
+            "replacements": [each.to_json() for each in self.host.replacements],
             "folders": {kind: paths for kind, paths in added.items() if paths and kind != "custom_nodes"},
         }
 

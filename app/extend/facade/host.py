@@ -19,6 +19,7 @@ import torch
 from app.context.context import NodeContext
 from app.engine.node import Node
 from app.errors import Unavailable
+from app.graph.replacements import Replacement
 from app.memory.residency import Residency
 from app.store.folders import Folders
 
@@ -69,6 +70,7 @@ class Host:
     nodes: dict[str, Node] = field(default_factory=dict[str, Node])
     classes: dict[str, Any] = field(default_factory=dict[str, Any])
     titles: dict[str, str] = field(default_factory=dict[str, str])
+    replacements: list[Replacement] = field(default_factory=list[Replacement])  # of packs' old classes
     job: CurrentJob = field(default_factory=CurrentJob)
     attributes: dict[str, Any] = field(default_factory=dict[str, Any])  # packs' changes to facade modules
     stop: threading.Event = field(default_factory=threading.Event)  # a pack asked for the run to end

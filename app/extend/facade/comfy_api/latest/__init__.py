@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from app.extend.facade.comfy_api.latest import io, ui
+from app.extend.facade.comfy_api.latest.replacing import NodeReplacements, NodeReplacementsSync
 from app.extend.facade.host import current_context
 
 IO = io
@@ -57,6 +58,7 @@ class ComfyAPI:
 
     def __init__(self) -> None:
         self.execution = _Execution()
+        self.node_replacement = NodeReplacements()
 
 
 class _ExecutionSync:
@@ -72,3 +74,4 @@ class ComfyAPISync:
 
     def __init__(self) -> None:
         self.execution = _ExecutionSync()
+        self.node_replacement = NodeReplacementsSync()

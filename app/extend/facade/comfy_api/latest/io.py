@@ -16,6 +16,7 @@ from app.extend.facade.comfy_api.latest.ports import (
     WidgetInput,
     comfytype,
 )
+from app.extend.facade.comfy_api.latest.replacing import NodeReplace
 from app.extend.facade.comfy_api.latest.widgets import (
     Boolean,
     Color,
@@ -46,6 +47,7 @@ __all__ = [
     "MultiCombo",
     "MultiType",
     "NodeOutput",
+    "NodeReplace",
     "NumberDisplay",
     "Output",
     "RemoteOptions",
