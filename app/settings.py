@@ -57,6 +57,7 @@ class EngineSettings:
     """
 
     device: str = "auto"
+    precision: str = "auto"
     preview_method: str = "auto"
     preview_size: int = 512
     cache_gib: float | None = None
@@ -66,7 +67,7 @@ class EngineSettings:
 
     def arguments(self) -> list[str]:
         """The command line that makes an equal object."""
-        said = ["--device", self.device, "--preview-method", self.preview_method]
+        said = ["--device", self.device, "--precision", self.precision, "--preview-method", self.preview_method]
         said += ["--preview-size", str(self.preview_size)]
         said += [] if self.cache_gib is None else ["--cache-gib", str(self.cache_gib)]
         said += ["--cache-lru", str(self.cache_entries)] if self.cache == "lru" else [f"--cache-{self.cache}"]
@@ -241,6 +242,10 @@ def _shared_options() -> argparse.ArgumentParser:
     shared.add_argument("--extra-model-paths-config", type=Path, action="append", default=[], metavar="YAML")
     shared.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps …")
     shared.add_argument("--cpu", action="store_const", const="cpu", dest="device", help="the same as --device cpu")
+    shared.add_argument(
+        "--precision", default="auto", choices=("auto", "float32", "bfloat16", "float16"), help="of network and VAE"
+    )
+    shared.add_argument("--force-fp32", action="store_const", const="float32", dest="precision", help="float32")
     shared.add_argument("--preview-method", default="auto", choices=("none", "auto", "latent2rgb", "taesd"))
     shared.add_argument("--preview-size", type=int, default=512, metavar="PIXELS", help="longest side of a preview")
     shared.add_argument("--cache-gib", type=float, metavar="GIB", help="memory for results of nodes")
@@ -296,6 +301,7 @@ def _engine(said: argparse.Namespace) -> EngineSettings:
         cache="lru" if said.cache_lru is not None else said.cache,
         cache_entries=said.cache_lru or 0,
         device=said.device,
+        precision=said.precision,
         preview_method=said.preview_method,
         preview_size=said.preview_size,
         cache_gib=said.cache_gib,

@@ -231,6 +231,7 @@ class Workshop:
         from app.memory.residency import Residency
         from app.memory.sizes import size_of
         from app.store.outputs import OutputFolders
+        from app.weights.precision import precision_for
 
         use_all_cores()
         device = choose_device(settings.engine.device)
@@ -247,7 +248,7 @@ class Workshop:
             packs=packs,
             nodes={name: watched(node, folders) for name, node in registry.nodes.items()},
             cache=_cache(settings.engine, size_of),
-            models=LoadedModels(folders, residency),
+            models=LoadedModels(folders, residency, precision=precision_for(device, settings.engine.precision)),
             files=NodeFiles(folders, outputs),
             pace=PreviewPace(previews),
             meter=meter_for(device),

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from app.images.decoding import decode
-from app.settings import RunSettings, Settings
+from app.settings import EngineSettings, RunSettings, Settings
 from app.wiring import run
 
 ROOT = Path(__file__).parent.parent
@@ -40,6 +40,7 @@ def test_it_draws_the_same_bytes_as_the_graph(
     graph = Settings(
         command="run",
         directories=installation.directories,
+        engine=EngineSettings(precision="float32"),  # what a library's user gets who asks for nothing
         run=RunSettings(workflow=ROOT / "web" / "templates" / "default.api.json", quiet=True),
     )
     assert run(graph) == 0

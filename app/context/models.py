@@ -15,18 +15,22 @@ from torch import nn
 from app.context.text import TextFiles
 from app.diffusion.conditioning.text_encoder import PromptEncoder
 from app.diffusion.first_stage import FirstStage
+from app.diffusion.layout import prepare
 from app.diffusion.model import DiffusionModel
 from app.diffusion.models.clip_vision import ClipVision
 from app.errors import AppError
+from app.memory.devices import main_memory
 from app.memory.residency import Residency
 from app.memory.sizes import size_of
 from app.store.folders import Folders
 from app.weights.checkpoint import Checkpoint, load_checkpoint
+from app.weights.precision import Precision
 from app.weights.separate import load_first_stage, load_folder, load_network
 from app.weights.text_files import check_towers
 from app.weights.vision import load_clip_vision
 
 DEFAULT_BYTES = 32 << 30
+SPARE = 4  # of the free memory, one part may hold second forms of weights, with which a CPU is quicker
 
 T = TypeVar("T")
 Stamp = tuple[Path, int, int]
@@ -52,12 +56,19 @@ class LoadedModels:
         *,
         max_bytes: int = DEFAULT_BYTES,
         loaders: Loaders | None = None,
+        precision: Precision | None = None,
     ):
         self._folders = folders
         self._residency = residency
         self._max_bytes = max_bytes
-        self._texts = TextFiles(folders)
-        self._loaders = loaders or Loaders(self._texts.checkpoint, folder=self._texts.folder)
+        held = precision or Precision()
+        self._texts = TextFiles(folders, held)
+        self._loaders = loaders or Loaders(
+            self._texts.checkpoint,
+            lambda path: load_network(path, held.network),
+            lambda path: load_first_stage(path, held.first_stage),
+            self._texts.folder,
+        )
         self._loaded: OrderedDict[tuple[str, Stamp], tuple[Any, int]] = OrderedDict()
 
     def checkpoint(self, name: str, *, ema: bool = False) -> Checkpoint:
@@ -130,9 +141,19 @@ class LoadedModels:
             del self._loaded[old]
         with torch.inference_mode(False):  # weights stay usable for training, whoever loads them
             loaded = load(path)
+            if self._residency.device.type == "cpu":
+                for network in networks_in(loaded):
+                    prepare(network, main_memory()[1] // SPARE)
         self._loaded[key] = (loaded, size_of(loaded))
         while len(self._loaded) > 1 and sum(size for _, size in self._loaded.values()) > self._max_bytes:
             self._loaded.popitem(last=False)
+
+
+def networks_in(loaded: object) -> list[nn.Module]:
+    """The networks of a model, or of the parts of a checkpoint, that compute on pictures."""
+    parts = (loaded.model, loaded.vae) if isinstance(loaded, Checkpoint) else (loaded,)
+    networks = [part.network for part in parts if isinstance(part, DiffusionModel)]
+    return [*networks, *(part.model for part in parts if isinstance(part, FirstStage))]
 
 
 def stamp_of(path: Path) -> Stamp:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-
-import torch
 
 from app.context.embeddings import EmbeddingFolder
 from app.diffusion.conditioning.text_encoder import PromptEncoder
@@ -14,6 +12,7 @@ from app.store.folders import Folders
 from app.weights.absent import Absent
 from app.weights.checkpoint import Checkpoint, load_checkpoint
 from app.weights.opening import open_weights
+from app.weights.precision import Precision
 from app.weights.separate import load_folder
 from app.weights.text_files import LoadedTower, TowerFile, encoder_of_towers, load_tower, tower_in
 
@@ -23,19 +22,20 @@ class TextFiles:
     """What reads files that hold text encoders."""
 
     folders: Folders
+    precision: Precision = field(default=Precision())
 
     @property
     def vocabularies(self) -> Sequence[Path]:
         """Where those of T5 and BERT lie."""
         return self.folders.models.get("text_encoders", ())
 
-    def checkpoint(self, path: Path, dtype: torch.dtype = torch.float32, *, ema: bool = False) -> Checkpoint:
+    def checkpoint(self, path: Path, *, ema: bool = False) -> Checkpoint:
         """As `weights.checkpoint.load_checkpoint`; its text encoder knows the user's embeddings."""
-        return self._with_embeddings(load_checkpoint(path, dtype, ema=ema, vocabularies=self.vocabularies))
+        return self._with_embeddings(load_checkpoint(path, self.precision, ema=ema, vocabularies=self.vocabularies))
 
     def folder(self, path: Path) -> Checkpoint:
         """As `weights.separate.load_folder`; its text encoder knows the user's embeddings."""
-        return self._with_embeddings(load_folder(path, vocabularies=self.vocabularies))
+        return self._with_embeddings(load_folder(path, self.precision, vocabularies=self.vocabularies))
 
     def _with_embeddings(self, checkpoint: Checkpoint) -> Checkpoint:
         if isinstance(checkpoint.clip, Absent):
@@ -48,7 +48,7 @@ class TextFiles:
 
     def tower(self, path: Path) -> LoadedTower:
         """The tower in a file."""
-        return load_tower(self.told(path), self.vocabularies)
+        return load_tower(self.told(path), self.vocabularies, self.precision.text)
 
     def encoder(self, kind: str, towers: Sequence[LoadedTower]) -> PromptEncoder:
         """Towers as one encoder, which knows the user's embeddings."""

@@ -35,6 +35,7 @@ from app.weights.identify import identify
 from app.weights.network import model_of
 from app.weights.opening import open_weights
 from app.weights.parts import Parts, parts_of
+from app.weights.precision import Precision
 from app.weights.shapes import autoencoder_of_shapes
 from app.weights.stored import WeightsFile, below, shapes_of
 from app.weights.tensor_file import save_tensors
@@ -61,9 +62,13 @@ class Checkpoint:
 
 
 def load_checkpoint(
-    path: Path, dtype: torch.dtype = torch.float32, *, ema: bool = False, vocabularies: Sequence[Path] = ()
+    path: Path,
+    precision: Precision | torch.dtype = torch.float32,
+    *,
+    ema: bool = False,
+    vocabularies: Sequence[Path] = (),
 ) -> Checkpoint:
-    """Build the model that the file holds, with its weights in `dtype`; with `ema` the averaged ones.
+    """Build the model that the file holds, with its weights in that precision; with `ema` the averaged ones.
 
     `vocabularies` are the folders where those of T5 and BERT lie.
 
@@ -72,18 +77,23 @@ def load_checkpoint(
         UnknownFamily: a file of no architecture that is known.
         InvalidRequest: averaged weights are asked for, and there are none.
     """
-    return checkpoint_of(open_weights(path), dtype, ema=ema, vocabularies=vocabularies)
+    return checkpoint_of(open_weights(path), precision, ema=ema, vocabularies=vocabularies)
 
 
 def checkpoint_of(
-    file: WeightsFile, dtype: torch.dtype = torch.float32, *, ema: bool = False, vocabularies: Sequence[Path] = ()
+    file: WeightsFile,
+    precision: Precision | torch.dtype = torch.float32,
+    *,
+    ema: bool = False,
+    vocabularies: Sequence[Path] = (),
 ) -> Checkpoint:
     """As `load_checkpoint`, from an open file."""
+    held = precision if isinstance(precision, Precision) else Precision.alike(precision)
     parts = parts_of(file.tensors, ema=ema, name=file.name)
     own = described(file.metadata, file.name)
     family = own or identify(parts, file.tensors, file.metadata, file.name)
-    model = model_of(family, parts, file.name, dtype)
-    vae = _first_stage(family, parts, file.name, dtype, ours=own is not None)
+    model = model_of(family, parts, file.name, held.network)
+    vae = _first_stage(family, parts, file.name, held.first_stage, ours=own is not None)
     if own is not None and vae is not None:
         model = DiffusionModel(
             model.network,
@@ -96,7 +106,7 @@ def checkpoint_of(
         )
     return Checkpoint(
         model,
-        _text_encoder(family, parts, file, dtype, vocabularies),
+        _text_encoder(family, parts, file, held.text, vocabularies),
         vae or cast("FirstStage", Absent("VAE", file.name, "Load one with Load VAE and link that.")),
         family,
         file.metadata,

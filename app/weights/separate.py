@@ -20,6 +20,7 @@ from app.weights.kinds import refused
 from app.weights.network import model_of
 from app.weights.opening import open_weights
 from app.weights.parts import FIRST_STAGE_PREFIXES, parts_of
+from app.weights.precision import Precision
 from app.weights.shapes import autoencoder_of_shapes
 from app.weights.stored import Tensors, below, shapes_of
 
@@ -63,10 +64,12 @@ def load_first_stage(path: Path, dtype: torch.dtype = torch.float32) -> FirstSta
     return FirstStage(model)
 
 
-def load_folder(path: Path, dtype: torch.dtype = torch.float32, *, vocabularies: Sequence[Path] = ()) -> Checkpoint:
+def load_folder(
+    path: Path, precision: Precision | torch.dtype = torch.float32, *, vocabularies: Sequence[Path] = ()
+) -> Checkpoint:
     """A model in diffusers' folder of parts. Raises Missing, UnusableFile, UnknownFamily.
 
     `vocabularies` are further folders where those of T5 and BERT may lie.
     """
     # Its tokenizers lie beside its text encoders, each in a folder of its own.
-    return checkpoint_of(open_folder(path), dtype, vocabularies=[path, *vocabularies])
+    return checkpoint_of(open_folder(path), precision, vocabularies=[path, *vocabularies])

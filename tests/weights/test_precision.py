@@ -1,0 +1,63 @@
+"""Which precision a device computes in, and that it does not show in pictures."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from app.diffusion.conditioning.entries import conditioning_of
+from app.diffusion.drawing import Recipe, draw, empty_latent
+from app.weights import precision
+from app.weights.checkpoint import Checkpoint, load_checkpoint
+from app.weights.precision import CHOICES, DTYPES, Precision, precision_for
+
+SHIPPED = Path(__file__).parents[2] / "models" / "checkpoints" / "loom-scenes-64.safetensors"
+
+
+def test_a_named_precision_holds_everywhere() -> None:
+    for name in CHOICES[1:]:
+        for device in ("cpu", "meta"):
+            held = precision_for(torch.device(device), name)
+            assert held.network == held.first_stage == DTYPES[name]
+
+
+@pytest.mark.parametrize(("fast", "expected"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_a_processor_takes_bfloat16_only_where_it_multiplies_in_it(
+    monkeypatch: pytest.MonkeyPatch, fast: bool, expected: torch.dtype
+) -> None:
+    monkeypatch.setattr(precision, "multiplies_in_bfloat16", lambda: fast)
+    assert precision_for(torch.device("cpu")) == Precision(expected, expected, torch.float32)
+
+
+def test_a_graphics_card_keeps_the_first_stage_from_overflowing() -> None:
+    assert precision_for(torch.device("cuda")) == Precision(torch.float16, torch.bfloat16, torch.float16)
+
+
+def test_parts_are_loaded_in_their_precision(tiny_file: Path) -> None:
+    checkpoint = load_checkpoint(tiny_file, Precision(torch.bfloat16, torch.float16, torch.float32))
+    assert checkpoint.model.dtype == torch.bfloat16
+    assert next(checkpoint.vae.model.parameters()).dtype == torch.float16
+    assert {value.dtype for value in checkpoint.clip.towers["l"].parameters()} == {torch.float32}
+
+
+def picture(checkpoint: Checkpoint, network: torch.dtype, seed: int) -> Tensor:
+    checkpoint.model.network.to(network)
+    checkpoint.vae.model.to(network)
+    positive, negative = (conditioning_of(checkpoint.clip.encode(text)) for text in ("a small blue ring", ""))
+    recipe = Recipe(seed=seed, steps=20, cfg=3.0, sampler="euler", schedule="simple")
+    drawing = draw(replace(checkpoint.model), positive, negative, empty_latent(64, 64), recipe)
+    for _ in drawing:
+        pass
+    return checkpoint.vae.decode(drawing.result["samples"])
+
+
+def test_bfloat16_does_not_show() -> None:
+    for seed in (1, 2):
+        exact = picture(load_checkpoint(SHIPPED), torch.float32, seed)
+        half = picture(load_checkpoint(SHIPPED), torch.bfloat16, seed)
+        noise = (exact - half).square().mean()
+        assert -10 * torch.log10(noise) >= 40  # dB; the eye sees nothing above
