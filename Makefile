@@ -5,6 +5,8 @@ PYTHON ?= python3
 PORT ?= 8188
 ARGS ?=
 TESTS ?=
+# A process per core, a file of tests in one of them; each computes on one core, as two would only wait for each other.
+PYTEST ?= -n auto --dist loadfile
 VENV := .venv
 BIN := $(VENV)/bin
 
@@ -14,7 +16,7 @@ run: $(VENV)/.runtime
 	$(BIN)/python main.py serve --port $(PORT) --open $(ARGS)
 
 test: check
-	$(BIN)/python -m pytest $(TESTS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST) $(TESTS)
 
 check: $(VENV)/.tests
 	$(BIN)/ruff check .

@@ -36,11 +36,11 @@ def test_the_first_stage_learns_and_resumes(tmp_path: Path) -> None:
     image = pictures(1.0)
     before = psnr(model, image)
     file = tmp_path / "run.safetensors"
-    steps = list(train_autoencoder(model, pictures, AutoencoderRecipe(minutes=0.06), file))
+    steps = list(train_autoencoder(model, pictures, AutoencoderRecipe(minutes=0.12), file))
     assert psnr(model, image) > before
     assert 2 * len(steps) <= steps[-1].images <= 8 * len(steps)
     resumed = AutoencoderKL(TINY)
-    more = list(train_autoencoder(resumed, pictures, AutoencoderRecipe(minutes=0.08), file))
+    more = list(train_autoencoder(resumed, pictures, AutoencoderRecipe(minutes=0.14), file))
     assert more[0].step == steps[-1].step + 1
     assert more[-1].seconds > steps[-1].seconds
 
