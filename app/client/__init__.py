@@ -1,0 +1,9 @@
+"""A client for programs: submit graphs, wait, listen, fetch, upload, cancel. It needs nothing else of this program."""
+
+from __future__ import annotations
+
+from app.client.asynchronous import AsyncClient
+from app.client.client import Client
+from app.client.values import Event, File, JobFailed, Preview, Refused, Result, Submitted
+
+__all__ = ["AsyncClient", "Client", "Event", "File", "JobFailed", "Preview", "Refused", "Result", "Submitted"]

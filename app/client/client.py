@@ -1,0 +1,184 @@
+"""The client: every call blocks until the server has answered."""
+
+from __future__ import annotations
+
+import json
+import struct
+import time
+import uuid
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from websockets.sync.client import connect
+
+from app.client.transport import Transport, form
+from app.client.values import Event, File, JobFailed, Preview, Result, Submitted, files_of
+
+_QUIET_SECONDS = 40.0  # the server says something at least every 15 s
+_AGAIN_SECONDS = 0.5
+_ENDED = ("completed", "failed", "cancelled")
+_PREVIEW, _PREVIEW_WITH_METADATA = 1, 4
+
+
+class Client:
+    """A server as an object.
+
+    Args:
+        url: where it is.
+        token: what it was started with, if anything.
+        client_id: whose messages the socket brings; a new one by default.
+        timeout: seconds that one answer may take.
+    """
+
+    def __init__(
+        self,
+        url: str = "http://127.0.0.1:8188",
+        *,
+        token: str | None = None,
+        client_id: str | None = None,
+        timeout: float = 60.0,
+    ):
+        self.transport = Transport(url.rstrip("/"), token, timeout)
+        self.client_id = client_id or str(uuid.uuid4())
+
+    def submit(self, graph: Mapping[str, Any], *, key: str | None = None, **more: Any) -> Submitted:
+        """Queue a graph in API form. Once this returns, it survives whatever happens to the server.
+
+        Args:
+            graph: nodes by id, as the editor exports them.
+            key: the same key and graph give the same job, however often they are sent.
+            **more: other keys of POST /prompt: front, number, urgency, extra_data, partial_execution_targets.
+
+        Raises:
+            Refused: the graph cannot run; `node_errors` says where.
+        """
+        body = {"prompt": graph, "client_id": self.client_id, **more}
+        headers = {"Idempotency-Key": key} if key else {}
+        told = self.transport.ask("POST", "/api/prompt", body, headers=headers)
+        return Submitted(told["prompt_id"], told["number"], told["node_errors"])
+
+    def wait(self, job_id: str, timeout: float | None = None, hear: Callable[[Event], None] | None = None) -> Result:
+        """The result of a job, once it has ended. A server that goes away and comes back is waited for.
+
+        Args:
+            job_id: of a job that was submitted.
+            timeout: seconds, None for as long as it takes.
+            hear: gets each stored message of the job, in order, once.
+
+        Raises:
+            JobFailed: it failed or was cancelled.
+            TimeoutError: it has not ended in time; it goes on.
+            Refused: there is no such job.
+        """
+        for event in self.events(job_id, timeout=timeout):
+            if hear is not None:
+                hear(event)
+        job = self.job(job_id)
+        if job["status"] != "completed":
+            raise JobFailed(job)
+        return Result(job_id, job["outputs"], files_of(job["outputs"]))
+
+    def run(self, graph: Mapping[str, Any], timeout: float | None = None, **more: Any) -> Result:
+        """Submit and wait. Raises as both do."""
+        return self.wait(self.submit(graph, **more).id, timeout)
+
+    def events(self, job_id: str, since: int = 0, timeout: float | None = None) -> Iterator[Event]:
+        """The job's stored messages after a number, as they come, until it has ended; none twice, none left out.
+
+        Raises:
+            TimeoutError: it has not ended in time.
+            Refused: there is no such job.
+        """
+        until = None if timeout is None else time.monotonic() + timeout
+        path = f"/api/jobs/{quote(job_id, safe='')}/events"
+        while True:
+            left = _QUIET_SECONDS if until is None else min(_QUIET_SECONDS, until - time.monotonic())
+            if left <= 0:
+                raise TimeoutError(f"Job {job_id} has not ended in {timeout} seconds.")
+            try:
+                for event in self.transport.stream(path, since, left):
+                    since = event.seq or since
+                    yield event
+                    if until is not None and time.monotonic() > until:
+                        break
+                else:
+                    if self.job(job_id)["status"] in _ENDED:
+                        return
+            except OSError:
+                time.sleep(_AGAIN_SECONDS)  # it restarts, or the network does
+
+    def job(self, job_id: str) -> Mapping[str, Any]:
+        """What the server knows of a job. Raises Refused where it knows nothing."""
+        return self.transport.ask("GET", f"/api/jobs/{quote(job_id, safe='')}")
+
+    def cancel(self, job_id: str) -> bool:
+        """Cancel a job, waiting or running; False when there was nothing to cancel."""
+        return bool(self.transport.ask("POST", f"/api/jobs/{quote(job_id, safe='')}/cancel")["cancelled"])
+
+    def upload(self, source: Path | bytes, name: str = "", *, subfolder: str = "", overwrite: bool = False) -> File:
+        """Bring a file to the server's input folder. `File.value` is what a node's input takes.
+
+        Raises:
+            Refused: a type that graphs do not read, or too large.
+        """
+        content = source if isinstance(source, bytes) else source.read_bytes()
+        name = name or (source.name if isinstance(source, Path) else "upload.png")
+        fields = {"type": "input", "subfolder": subfolder, "overwrite": "true" if overwrite else "false"}
+        body, kind = form(fields, name, content)
+        with self.transport.open("POST", "/api/upload/image", body, headers={"Content-Type": kind}) as answer:
+            told = json.load(answer)
+        return File(told["name"], told["subfolder"], told["type"])
+
+    def fetch(self, file: File, *, preview: str = "") -> bytes:
+        """A file's bytes; with `preview` such as "webp;80" a picture in that format and quality."""
+        query = {"filename": file.filename, "subfolder": file.subfolder, "type": file.type}
+        with self.transport.open(
+            "GET", "/api/view", query={**query, **({"preview": preview} if preview else {})}
+        ) as got:
+            return got.read()
+
+    def workflows(self) -> Mapping[str, Mapping[str, Any]]:
+        """The saved workflows: for each name the JSON schema of its inputs."""
+        told = self.transport.ask("GET", "/api/workflows")["workflows"]
+        return {each["name"]: each["inputs"] for each in told if each["error"] is None}
+
+    def run_workflow(self, name: str, timeout: float | None = None, *, key: str | None = None, **inputs: Any) -> Result:
+        """Run a saved workflow with these inputs and wait. Raises as `submit` and `wait` do."""
+        told = self.transport.ask(
+            "POST",
+            f"/api/workflows/{quote(name, safe='')}/run",
+            inputs,
+            query={"client_id": self.client_id},
+            headers={"Idempotency-Key": key} if key else {},
+        )
+        return self.wait(told["prompt_id"], timeout)
+
+    @contextmanager
+    def listen(self) -> Generator[Iterator[Event | Preview]]:
+        """The socket: everything said to this client while the context lasts, progress and previews included.
+
+        Enter it before submitting, or what comes first is missed.
+        """
+        address = f"ws{self.transport.url.removeprefix('http')}/api/ws?clientId={quote(self.client_id, safe='')}"
+        headers = {"Authorization": f"Bearer {self.transport.token}"} if self.transport.token else {}
+        with connect(address, additional_headers=headers, max_size=None, open_timeout=self.transport.timeout) as socket:
+            socket.send(json.dumps({"type": "feature_flags", "data": {"supports_preview_metadata": True}}))
+            yield (said for said in map(heard, socket) if said is not None)
+
+
+def heard(said: str | bytes) -> Event | Preview | None:
+    """A message of the socket; None for a frame that is no picture."""
+    if isinstance(said, str):
+        told = json.loads(said)
+        return Event(told["type"], told["data"], told.get("seq"))
+    (kind,) = struct.unpack(">I", said[:4])
+    if kind == _PREVIEW_WITH_METADATA:
+        (length,) = struct.unpack(">I", said[4:8])
+        about = json.loads(said[8 : 8 + length])
+        return Preview(said[8 + length :], about.get("image_type", ""), about)
+    if kind == _PREVIEW:
+        return Preview(said[8:], "image/png" if said[7] == 2 else "image/jpeg", {})
+    return None

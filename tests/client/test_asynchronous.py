@@ -1,0 +1,37 @@
+"""The client for asyncio against a live server."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.client import AsyncClient, Event, JobFailed, Preview
+from tests.client.test_client import LONG, WORK
+from tests.server.hosted import Hosted
+from tests.server.support import show
+
+
+async def test_run_fetch_upload(host: Hosted) -> None:
+    client = AsyncClient(host.url)
+    result = await client.run({"1": show("in a loop")}, 30)
+    assert await client.fetch(result.files[0]) == b"picture in a loop"
+    file = await client.upload(b"x", "async.png", overwrite=True)
+    assert await client.fetch(file) == b"x"
+
+
+async def test_listen_and_cancel(host: Hosted) -> None:
+    client = AsyncClient(host.url)
+    heard: list[Event | Preview] = []
+    async with client.listen() as messages:
+        job = await client.submit(WORK)
+        async for message in messages:
+            heard.append(message)
+            if isinstance(message, Event) and message.type == "execution_success":
+                break
+    assert any(isinstance(each, Preview) for each in heard)
+    assert (await client.wait(job.id, 30)).outputs["2"]["text"] == ["worked"]
+
+    long = await client.submit(LONG)
+    assert await client.cancel(long.id)
+    with pytest.raises(JobFailed):
+        await client.wait(long.id, 30)
+    assert (await client.job(long.id))["status"] == "cancelled"
