@@ -11,6 +11,8 @@ from app.engine.lists import blocker_in, calls
 from app.engine.node import Node
 from app.engine.site import RunExtras
 from app.errors import InvalidPrompt
+from app.graph.dynamic_inputs import ports_of
+from app.graph.lazy import lazy_inputs
 from app.graph.prompt import Link, NoLink, PromptNode
 from app.graph.spec import NodeSpec
 
@@ -23,6 +25,7 @@ class Arguments:
         self._values = values
         self._extra = extra
         self._marked: dict[str, tuple[frozenset[str], frozenset[str]]] = {}
+        self._dynamic: dict[str, tuple[frozenset[str], frozenset[str]]] = {}
         self._linked: dict[str, list[tuple[str, Link]]] = {}
         self.carried: dict[str, Any] = {}  # what the ends of loops keep from round to round
 
@@ -35,13 +38,13 @@ class Arguments:
         links = self._links(node_id, spec)
         if not links:
             return []
-        lazy, _ = self._marks(spec)
+        lazy, _ = self._marks(node_id, spec)
         return list(dict.fromkeys(link.node for name, link in links if name not in lazy))
 
     def gather(self, node_id: str, spec: NodeSpec) -> dict[str, list[Any]]:
         """The list of values of each input that is set; [None] for lazy ones that have not been evaluated."""
         node = self._graph.node(node_id)
-        lazy, raw = self._marks(spec)
+        lazy, raw = self._marks(node_id, spec)
         inputs: dict[str, list[Any]] = {}
         for name, value in _declared(node, spec):
             if isinstance(value, Link):
@@ -60,9 +63,9 @@ class Arguments:
         """The nodes behind those lazy inputs that the node now says it needs.
 
         Raises:
-            InvalidPrompt: it asks for an input that is not set.
+            InvalidPrompt: it asks for an input that is not set, or that is null and not a link.
         """
-        lazy, _ = self._marks(node.spec)
+        lazy, _ = self._marks(node_id, node.spec)
         if not lazy:
             return []
         links = dict(self._links(node_id, node.spec))
@@ -79,20 +82,33 @@ class Arguments:
                 f"Node {node_id} ({node.spec.id}) needs its input {absent}, which is not set.",
                 remedy=f"Link {absent}, or change what makes the node ask for it.",
             )
+        null = next((name for name in wanted if name not in links and inputs[name] == [None]), None)
+        if null is not None:
+            raise InvalidPrompt(
+                f"Node {node_id} ({node.spec.id}) waits for its input {null}, which is the constant null.",
+                remedy=f"Link {null} to a node that gives it, set a value, or leave it out.",
+            )
         return list(dict.fromkeys(open_links[name].node for name in wanted if name in open_links))
 
-    def _marks(self, spec: NodeSpec) -> tuple[frozenset[str], frozenset[str]]:
-        """The lazy inputs of a class, and those that are given their link itself; read once for each class."""
-        known = self._marked.get(spec.id)
+    def _marks(self, node_id: str, spec: NodeSpec) -> tuple[frozenset[str], frozenset[str]]:
+        """The lazy inputs, and those that are given their link itself; read once for a class, or once for a node of
+        those classes whose inputs depend on what the node is given."""
+        known = self._marked.get(spec.id) or self._dynamic.get(node_id)
         if known is None:
-            raw = frozenset(port.name for port in spec.inputs if port.options.get("rawLink"))
-            known = self._marked[spec.id] = lazy_inputs(spec), raw
+            inputs = self._graph.node(node_id).inputs
+            raw = frozenset(port.name for port in ports_of(spec, inputs) if port.options.get("rawLink"))
+            known = frozenset(lazy_inputs(spec, inputs)), raw
+            if spec.accepts_any_input:
+                self._dynamic[node_id] = known
+            else:
+                self._marked[spec.id] = known
         return known
 
     def forget(self, node_ids: Iterable[str]) -> None:
         """These nodes are done, or are replaced by others."""
         for node_id in node_ids:
             self._linked.pop(node_id, None)
+            self._dynamic.pop(node_id, None)
 
     def _links(self, node_id: str, spec: NodeSpec) -> list[tuple[str, Link]]:
         """The links of the declared inputs; looked at once, for they are asked for often."""
@@ -128,11 +144,6 @@ def constants(node: PromptNode, spec: NodeSpec) -> dict[str, Any]:
     hidden: dict[str, Any] = {"PROMPT": {}, "UNIQUE_ID": node.id}
     known.update((name, hidden.get(kind)) for name, kind in spec.hidden.items())
     return {name: [value] for name, value in known.items()} if spec.input_is_list else known
-
-
-def lazy_inputs(spec: NodeSpec) -> frozenset[str]:
-    """The inputs that are evaluated only when the node asks for them."""
-    return frozenset(port.name for port in spec.inputs if port.options.get("lazy"))
 
 
 def _declared(node: PromptNode, spec: NodeSpec) -> Iterator[tuple[str, Any]]:

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from app.engine.arguments import lazy_inputs
 from app.engine.cache import Cache
 from app.engine.node import Node
 from app.engine.reasons import Reasons, fingerprint_of
 from app.engine.signatures import Signatures
 from app.graph.fingerprint import NodeKey, node_keys
+from app.graph.lazy import lazy_inputs
 from app.graph.loops import Loop, LoopPlan, plan_loops
 from app.graph.order import ancestors
 from app.graph.prompt import Prompt, PromptNode
@@ -104,7 +104,7 @@ class _Forecast:
     def _strong(self, node_id: str) -> list[str]:
         """The parents that surely run; of a loop with a known number of rounds those in the body, too."""
         spec = self.spec(node_id)
-        lazy = frozenset[str]() if spec.loop == "end" else lazy_inputs(spec)
+        lazy = () if spec.loop == "end" else lazy_inputs(spec, self.node(node_id).inputs)
         inside = [root for loop in _all(self.plan.loops) if loop.end == node_id for root in loop.roots]
         return [*(link.node for name, link in self.node(node_id).links() if name not in lazy), *inside]
 

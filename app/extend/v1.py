@@ -11,6 +11,7 @@ from app.engine.node import Blocker, Returned
 from app.extend.bridge import PackHost, PlainHost
 from app.extend.hooks import accepted, parameters, plain, settled, shown_lists
 from app.graph.json_values import is_dict, is_object, is_sequence
+from app.graph.lazy import still_open
 from app.graph.spec import InputSpec, NodeSpec, Options, OutputSpec
 
 MAX_INSTANCES = 1000
@@ -88,9 +89,9 @@ class V1Node:
         """What check_lazy_status asks for; without one every lazy input that is not there yet."""
         check = getattr(self._instance(""), "check_lazy_status", None)
         if check is None:
-            return [p.name for p in self.spec.inputs if p.options.get("lazy") and inputs.get(p.name) is None]
+            return still_open(self.spec, inputs)
         given = {name: self._host.to_pack(value) for name, value in inputs.items()}
-        return [name for name in settled(check(**accepted(check, given))) or () if inputs.get(name) is None]
+        return still_open(self.spec, inputs, settled(check(**accepted(check, given))) or ())
 
     def _instance(self, node_id: str) -> Any:
         if node_id not in self._instances:

@@ -10,6 +10,7 @@ from app.engine.node import Blocker, Returned
 from app.extend.bridge import PackHost, PlainHost
 from app.extend.hooks import accepted, parameters, plain, settled, shown_lists
 from app.graph.json_values import is_dict, is_object, is_sequence
+from app.graph.lazy import still_open
 from app.graph.spec import InputSpec, NodeSpec, OutputSpec
 
 # Inputs that stand for several, which prompts name with dots: "images.image0".
@@ -130,9 +131,9 @@ class V3Node:
         """What check_lazy_status asks for; without one of its own every lazy input that is not there yet."""
         given, hidden = self._split(inputs)
         if not _own(self.kind, "check_lazy_status"):
-            return [p.name for p in self.spec.inputs if p.options.get("lazy") and inputs.get(p.name) is None]
+            return still_open(self.spec, inputs)
         hook = self.kind.locked(hidden).check_lazy_status
-        return [name for name in settled(hook(**accepted(hook, given))) or () if inputs.get(name) is None]
+        return still_open(self.spec, inputs, settled(hook(**accepted(hook, given))) or ())
 
     def _split(self, inputs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """(arguments, hidden inputs); what stands for several is one dict."""

@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from app.graph.json_values import is_sequence
+from app.graph.lazy import still_open
 from app.graph.ports import (
     Choice,
     FileIn,
@@ -96,9 +97,7 @@ class FunctionNode:
         """What the `needs` hook asks for; without one every lazy input that is not there yet."""
         if self._needs is not None:
             return tuple(_call_hook(self._needs, inputs))
-        return tuple(
-            port.name for port in self.spec.inputs if port.options.get("lazy") and inputs.get(port.name) is None
-        )
+        return still_open(self.spec, inputs)
 
     def fingerprints(self, hook: Body) -> Body:
         """Decorates a function of some inputs to a value that changes when an equal run would differ."""

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.engine.arguments import Arguments, constants, lazy_inputs
+from app.engine.arguments import Arguments, constants
 from app.engine.cache import Entry
 from app.engine.dynamic import DynamicPrompt
 from app.engine.held import Values
@@ -39,7 +39,6 @@ def test_parents_are_those_of_declared_inputs() -> None:
     arguments = made(INPUTS)
     assert arguments.parents("n", SPEC) == ["p", "q", "r"]
     assert arguments.strong_parents("n", SPEC) == ["p", "r"]
-    assert lazy_inputs(SPEC) == {"late"}
 
 
 def test_inputs_are_lists_of_values() -> None:
