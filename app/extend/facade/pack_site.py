@@ -33,6 +33,7 @@ class PackSite:
         self._secret = secret
         self.address = ""
         self.routes: list[tuple[str, str]] = []
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Begin to serve; returns once the port is open. Routes declared later are not served."""
@@ -42,8 +43,16 @@ class PackSite:
         self._server.app.router.add_post(ON_PROMPT, self._on_prompt)
         self._server.app.middlewares.append(self._admit())
         opened = threading.Event()
-        threading.Thread(target=self._run, args=(opened,), name="packs", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, args=(opened,), name="packs", daemon=True)
+        self._thread.start()
         opened.wait(10)
+
+    def stop(self) -> None:
+        """Close the port; requests that are being answered have a second to end."""
+        if self._thread is not None:
+            self._server.loop.call_soon_threadsafe(self._server.loop.stop)
+            self._thread.join(10)
+            self._thread = None
 
     def _take_routes(self) -> None:
         """All routes of the table, but none twice: the pack that came first keeps its own."""
@@ -102,3 +111,5 @@ class PackSite:
         finally:
             opened.set()
         loop.run_forever()
+        loop.run_until_complete(runner.cleanup())
+        loop.close()
