@@ -18,7 +18,7 @@ from app.errors import InvalidRequest
 from app.extend.facade.comfy import patcher_extension as extension
 from app.extend.facade.comfy.latent_formats import NativeLatent
 from app.extend.facade.comfy.model_sampling import NativeSampling
-from app.extend.facade.comfy.network_patches import patched_network
+from app.extend.facade.comfy.network_patches import hooks_of
 
 # What packs call an input of the network, and what our networks call it.
 NAMES: Mapping[str, str] = {"c_crossattn": "context", "c_concat": "concat", "y": "vector"}
@@ -135,7 +135,9 @@ class BaseModel(nn.Module):
         given = {"c_concat": c_concat, "c_crossattn": c_crossattn, **kwargs}
         conditions = {NAMES.get(k, k): getattr(v, "cond", v) for k, v in given.items() if v is not None}
         options = transformer_options or {}
-        with swapped(self.diffusion_model, self.weights), patched_network(self.diffusion_model, options):
+        if hooks := hooks_of(options):
+            conditions["hooks"] = hooks
+        with swapped(self.diffusion_model, self.weights):
             return self._call(x, t, options, conditions)
 
     def _call(self, x: Tensor, t: Tensor, options: dict[str, Any], conditions: dict[str, Any]) -> Tensor:
