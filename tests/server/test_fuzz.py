@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-import threading
-from collections.abc import Coroutine, Iterator
-from contextlib import AsyncExitStack
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,8 @@ from app.graph.spec import spec_to_json
 from app.link.messages import Hello, encode
 from app.server.app import build_app
 from tests.server.fake_worker import SPECS
-from tests.server.support import PATIENCE, Site, opened
+from tests.server.hosted import Hosted
+from tests.server.support import PATIENCE
 
 NASTY = [
     "", ".", "..", "../x", "%00", "a\0b", "\\", "C:\\x", "/etc/passwd", "x" * 2000, "\ud800", "💥", "-1", "1e999",
@@ -51,25 +50,16 @@ FEW = settings(
 )
 
 
-class Host:
-    """A server in a thread of its own, so that plain functions can be fuzzed against it."""
+class Host(Hosted):
+    """A server without workers that knows nodes, so that plain functions can be fuzzed against it."""
 
     def __init__(self, base: Path) -> None:
-        self.loop = asyncio.new_event_loop()
-        self.thread = threading.Thread(target=self.loop.run_forever)
-        self.thread.start()
-        self.stack = AsyncExitStack()
-        self.site: Site = self.do(
-            self.stack.enter_async_context(opened(base, "--workers", "0", "--max-upload-size", "1"))
-        )
+        super().__init__(base, "--workers", "0", "--max-upload-size", "1")
         self.site.running.services.catalogue.learn(tuple(spec_to_json(spec) for spec in SPECS))
         app = build_app(self.site.running.services)
         self.routes = sorted(
             {(route.method, route.resource.canonical) for route in app.router.routes() if route.resource is not None}
         )
-
-    def do(self, work: Coroutine[Any, Any, Any]) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(PATIENCE)
 
     async def ask(self, method: str, path: str, body: Any, query: dict[str, str], headers: dict[str, str]) -> int:
         url = URL(self.site.running.url).with_path(path).with_query(query)
@@ -78,12 +68,6 @@ class Host:
             if answer.content_type != "text/event-stream":
                 await answer.read()
             return answer.status
-
-    def close(self) -> None:
-        self.do(self.stack.aclose())
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join()
-        self.loop.close()
 
 
 @pytest.fixture(scope="module")
