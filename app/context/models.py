@@ -23,6 +23,7 @@ from app.memory.devices import main_memory
 from app.memory.residency import Residency
 from app.memory.sizes import size_of
 from app.store.folders import Folders
+from app.weights.adapters.adapter import Adapter, load_adapter
 from app.weights.checkpoint import Checkpoint, load_checkpoint
 from app.weights.precision import Precision
 from app.weights.separate import load_first_stage, load_folder, load_network
@@ -103,6 +104,10 @@ class LoadedModels:
     def folder(self, name: str) -> Checkpoint:
         """See `protocol.Models`."""
         return self.loaded("diffusers", name, self._loaders.folder, "model_path")
+
+    def adapter(self, name: str) -> Adapter:
+        """See `protocol.Models`."""
+        return self.loaded("loras", name, load_adapter, "lora_name")
 
     def loaded(self, kind: str, name: str, load: Callable[[Path], T], input_name: str, *, variant: str = "") -> T:
         """What `load` makes of a file of that kind, kept and given again while the file stays as it is.

@@ -14,6 +14,7 @@ from app.diffusion.first_stage import FirstStage
 from app.diffusion.model import DiffusionModel
 from app.diffusion.models.clip_vision import ClipVision
 from app.images.decoding import Decoded
+from app.weights.adapters.adapter import Adapter
 from app.weights.checkpoint import Checkpoint
 
 Picture = Tensor | Callable[[], Tensor]
@@ -59,6 +60,14 @@ class Models(Protocol):
 
     def folder(self, name: str) -> Checkpoint:
         """As `checkpoint`, a folder of parts in diffusers' form."""
+        ...
+
+    def adapter(self, name: str) -> Adapter:
+        """A LoRA or another adapter from the folder of LoRAs.
+
+        Raises:
+            Missing, UnusableFile, UnknownFamily: no such file, a damaged or a foreign one.
+        """
         ...
 
     def on_device(self, *modules: nn.Module, working_bytes: int = 0) -> AbstractContextManager[None]:

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from app.weights.stored import Stored, Tensors
 
-_ONCE = {
+# Layers that are there once, by kind: our name and theirs.
+ONCE: Mapping[str, Mapping[str, str]] = {
     "flux": {
         "img_in": "x_embedder",
         "txt_in": "context_embedder",
@@ -50,7 +51,7 @@ class Blocks(NamedTuple):
     scales: Mapping[str, str]
 
 
-_BLOCKS = {
+BLOCKS: Mapping[str, Sequence[Blocks]] = {
     "flux": (
         Blocks(
             "double_blocks",
@@ -129,12 +130,12 @@ def transformer_names(kind: str, tensors: Tensors) -> dict[str, Stored]:
     """The tensors of a transformer of that kind under the published names."""
     named: dict[str, Stored] = {}
     for kind_of_value in ("weight", "bias"):
-        for ours, theirs in _ONCE[kind].items():
+        for ours, theirs in ONCE[kind].items():
             _take(named, f"{ours}.{kind_of_value}", tensors, [f"{theirs}.{kind_of_value}"])
         place = f"norm_out.linear.{kind_of_value}"
         if place in tensors:
             named[f"final_layer.adaLN_modulation.1.{kind_of_value}"] = swapped(tensors[place])
-        for blocks in _BLOCKS[kind]:
+        for blocks in BLOCKS[kind]:
             for index in range(_count(tensors, blocks.theirs)):
                 _take_layers(named, tensors, blocks, index, kind_of_value)
     _take(named, "pos_embed", tensors, ["pos_embed.pos_embed"])

@@ -75,6 +75,11 @@ class JoinedEncoder:
         """The same; what tokenizes without chunks pads by `spare` tokens and up to `least`."""
         return self._mapped(lambda encoder: encoder.with_lengths(least, spare))
 
+    def with_towers(self, towers: Mapping[str, TextTower]) -> JoinedEncoder:
+        """The same with other towers in place of those of these names."""
+        encoders = {name: encoder.with_towers(towers) for name, encoder in self.encoders.items()}
+        return JoinedEncoder.of(encoders, self.join)
+
     def _mapped(self, change: Callable[[TextEncoder], TextEncoder]) -> JoinedEncoder:
         return replace(self, encoders={name: change(encoder) for name, encoder in self.encoders.items()})
 

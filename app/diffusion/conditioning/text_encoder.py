@@ -90,6 +90,10 @@ class PromptEncoder(Protocol):
         """The same; what tokenizes without chunks pads by `spare` tokens and up to `least`."""
         ...
 
+    def with_towers(self, towers: Mapping[str, TextTower]) -> PromptEncoder:
+        """The same with other towers in place of those of these names."""
+        ...
+
 
 @dataclass(slots=True)
 class TextEncoder:
@@ -199,3 +203,7 @@ class TextEncoder:
     def with_lengths(self, least: int, spare: int) -> TextEncoder:
         """See `PromptEncoder`."""
         return replace(self, least=least, spare=spare) if self.model.config.length is None else self
+
+    def with_towers(self, towers: Mapping[str, TextTower]) -> TextEncoder:
+        """See `PromptEncoder`."""
+        return replace(self, model=towers[self.name]) if self.name in towers else self

@@ -1,0 +1,1 @@
+"""Files of adapters: LoRA and its kin, in the names of every trainer."""

@@ -1,0 +1,177 @@
+"""A file of an adapter, and what it makes of a model and a text encoder."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar, cast
+
+from torch import Tensor, nn
+
+from app.diffusion.adapters.change import Edit, Place
+from app.diffusion.adapters.twin import origin_of, with_edits
+from app.diffusion.conditioning.text_encoder import PromptEncoder
+from app.diffusion.model import DiffusionModel
+from app.diffusion.models.flux import Flux
+from app.diffusion.models.mmdit import MMDiT
+from app.diffusion.models.unet import UNet
+from app.errors import InvalidRequest, UnusableFile
+from app.weights.adapters.origin import OURS, origin_of_adapter
+from app.weights.adapters.reading import Changes, changes_in
+from app.weights.adapters.text_names import text_names
+from app.weights.adapters.transformer_names import transformer_places
+from app.weights.adapters.unet_names import unet_names
+from app.weights.fill import is_finite
+from app.weights.kinds import refused
+from app.weights.opening import open_weights
+
+log = logging.getLogger(__name__)
+
+Places = Mapping[str, tuple[Place, tuple[int, ...]]]
+_PARAMETERS = ("weight", "scale")  # of a layer; normalisations of Flux have a scale
+NAMED = 3  # examples in messages
+
+Clip = TypeVar("Clip", bound=PromptEncoder | None)
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """A file's changes. `tensors` is how many it has, `family` what it was made for, as far as it tells."""
+
+    name: str
+    changes: Changes
+    family: str
+    tensors: int
+
+    def applied(
+        self, model: DiffusionModel, clip: Clip, strength_model: float = 1.0, strength_clip: float = 1.0
+    ) -> tuple[DiffusionModel, Clip]:
+        """The model and the text encoder with the changes; those that are given stay as they are.
+
+        Weights are changed when they are first used. A strength of 0 leaves a part alone. What fits nothing is
+        written to the log.
+
+        Raises:
+            InvalidRequest: nothing fits, or some layers have other shapes: the file is for another family.
+        """
+        network = network_places(model.network)
+        towers = {} if clip is None else dict(clip.towers)
+        places = {name: tower_places(name, tuple(towers), tower) for name, tower in towers.items()}
+        self._check(model, [network, *places.values()])
+        if strength_model:
+            twin = with_edits(model.network, self._edits(network, strength_model))
+            model = model if twin is model.network else replace(model, network=twin)
+        edited = {name: with_edits(tower, self._edits(places[name], strength_clip)) for name, tower in towers.items()}
+        if clip is not None and any(edited[name] is not tower for name, tower in towers.items()):
+            return model, cast("Clip", clip.with_towers(edited))
+        return model, clip
+
+    def _edits(self, places: Places, strength: float) -> Iterator[Edit]:
+        for layer, change in self.changes.weights.items():
+            if layer in places:
+                yield Edit(places[layer][0], change, strength)
+        for layer, change in self.changes.biases.items():
+            if f"{layer}.bias" in places:
+                yield Edit(places[f"{layer}.bias"][0], change, strength)
+
+    def _check(self, model: DiffusionModel, everywhere: Sequence[Places]) -> None:
+        layers = self.changes.layers
+        taken = {layer for layer in layers if any(layer in places for places in everywhere)}
+        wrong = [misfit for places in everywhere for misfit in self._misfits(places)]
+        if not taken or wrong:
+            count = len(taken) - len({layer for layer, _, _ in wrong})
+            said = f"Of the {len(layers)} layers that {self.name!r} changes, {count} fit this model ({model.family})."
+            if wrong:
+                layer, ours, theirs = wrong[0]
+                said += f" {layer!r} would need a weight of shape {list(ours)}{theirs}."
+            else:
+                said += f" It names {', '.join(repr(layer) for layer in sorted(layers)[:NAMED])}."
+            raise InvalidRequest(said, remedy=self._remedy(model.family))
+        lost = [*self.changes.unknown, *(name for layer in layers - taken for name in self.changes.tensors[layer])]
+        if lost:
+            log.warning(
+                "%d of the %d tensors in %r change nothing in this model: %s%s",
+                *(
+                    len(lost),
+                    self.tensors,
+                    self.name,
+                    ", ".join(sorted(lost)[:NAMED]),
+                    " …" if len(lost) > NAMED else "",
+                ),
+            )
+
+    def _misfits(self, places: Places) -> Iterator[tuple[str, tuple[int, ...], str]]:
+        """(layer, our shape, what is said of it) of all that are named like a layer of ours and do not fit it."""
+        for layer, change in self.changes.weights.items():
+            if layer in places and not change.fits(places[layer][1]):
+                yield layer, places[layer][1], ", which this change does not have"
+        for layer, change in self.changes.biases.items():
+            place = f"{layer}.bias"
+            if place in places and not change.fits(places[place][1]):
+                yield layer, places[place][1], " for its bias, which this change does not have"
+
+    def _remedy(self, family: str) -> str:
+        ours = next((word for name, word in OURS.items() if family.startswith(name)), "")
+        if self.family and self.family != ours:
+            return f"The file was made for {self.family}: load a model of that family, or choose another file."
+        return "Choose a file that was made for this model's family."
+
+
+def load_adapter(path: Path) -> Adapter:
+    """The changes in a file.
+
+    Raises:
+        Missing, UnusableFile: no file, a damaged one, or one with values that are not numbers.
+        UnknownFamily: a file that holds no adapter.
+    """
+    file = open_weights(path)
+    tensors: dict[str, Tensor] = {name: stored.read() for name, stored in file.tensors.items()}
+    for name, tensor in tensors.items():
+        if not is_finite(tensor):
+            raise UnusableFile(
+                f"In {file.name!r} the tensor {name!r} holds values that are not numbers.",
+                remedy="The training went wrong, or the file is damaged; use another copy.",
+            )
+    changes = changes_in(tensors)
+    if not changes.layers:
+        raise refused(file.tensors, file.name, "a LoRA or another adapter", "'….lora_down.weight' and the like")
+    return Adapter(file.name, changes, origin_of_adapter(tensors, file.metadata), len(tensors))
+
+
+def network_places(network: nn.Module) -> Places:
+    """Where the layers lie that files may name; a bias stands under the layer's name and ".bias"."""
+    origin = origin_of(network)
+    found: dict[str, tuple[Place, tuple[int, ...]]] = {}
+    for layer, parameter, shape, ending in _layers(origin):
+        for name, place in _names(origin, layer, parameter, shape):
+            found[name + ending] = place, place.shape(shape)
+    return found
+
+
+def tower_places(tower: str, towers: Sequence[str], module: nn.Module) -> Places:
+    """As `network_places`, for one of a model's text towers."""
+    found: dict[str, tuple[Place, tuple[int, ...]]] = {}
+    for layer, parameter, shape, ending in _layers(origin_of(module)):
+        for name in text_names(tower, towers, layer):
+            found[name + ending] = parameter, shape
+    return found
+
+
+def _layers(module: nn.Module) -> Iterator[tuple[str, Place, tuple[int, ...], str]]:
+    """(layer, its parameter, the parameter's shape, what files' names of it end with)."""
+    for name, value in module.named_parameters():
+        layer, _, kind = name.rpartition(".")
+        if kind in _PARAMETERS:
+            yield layer, Place(name), tuple(value.shape), ""
+        elif kind == "bias":
+            yield layer, Place(name), tuple(value.shape), ".bias"
+
+
+def _names(network: nn.Module, layer: str, parameter: Place, shape: Sequence[int]) -> Iterable[tuple[str, Place]]:
+    if isinstance(network, UNet):
+        return ((name, parameter) for name in unet_names(network, layer))
+    if isinstance(network, MMDiT | Flux):
+        return transformer_places("sd3" if isinstance(network, MMDiT) else "flux", layer, parameter, shape)
+    return iter([(layer, parameter), (f"diffusion_model.{layer}", parameter)])
