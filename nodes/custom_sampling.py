@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
+
+from torch import Tensor
 
 from app.api import (
     Choice,
@@ -18,7 +21,8 @@ from app.api import (
     Sigmas,
     node,
 )
-from app.diffusion.drawing import Drawing, Noise, SamplerChoice, draw_levels, guider
+from app.diffusion.drawing import Drawing, Noise, SamplerChoice, draw_levels, guider, guider_of_sides, noised
+from app.diffusion.guidance.blends import dual, perpendicular_negative
 from app.diffusion.samplers import SAMPLERS
 from app.diffusion.samplers.catalogue import sampler_named
 
@@ -83,6 +87,64 @@ def basic_guider(*, model: Model, conditioning: Conditioning) -> GuiderPort:
 def cfg_guider(*, model: Model, positive: Conditioning, negative: Conditioning, cfg: Cfg = 8.0) -> GuiderPort:
     """Follows the positive prompt, away from the negative one."""
     return guider(model, positive, negative, cfg)
+
+
+@node("Dual CFG Guider", category=f"{CATEGORY}/guiders", id="DualCFGGuider", aliases=("instruct", "edit"))
+def dual_cfg_guider(
+    *,
+    model: Model,
+    cond1: Conditioning,
+    cond2: Conditioning,
+    negative: Conditioning,
+    cfg_conds: Cfg = 8.0,
+    cfg_cond2_negative: Cfg = 8.0,
+    style: Annotated[str, Choice("regular", "nested")],
+) -> GuiderPort:
+    """Follows two prompts, each with a guidance of its own.
+
+    Args:
+        cond1: What is added to the second one, such as an instruction beside its picture.
+        cond2: What both have in common, such as the picture alone.
+        cfg_conds: How strongly the first is preferred to the second.
+        cfg_cond2_negative: How strongly the second is preferred to the negative one.
+        style: "nested" guides by the second scale from the negative prompt to what the first scale gave.
+    """
+
+    def combine(said: Sequence[Tensor]) -> Tensor:
+        first, second, nothing = said
+        nested = style == "nested"
+        return dual(first, second, nothing, scale=cfg_conds, second_scale=cfg_cond2_negative, nested=nested)
+
+    return guider_of_sides(model, [cond1, cond2, negative], combine)
+
+
+@node("Perp-Neg Guider", category="_for_testing", id="PerpNegGuider")
+def perp_neg_guider(
+    *,
+    model: Model,
+    positive: Conditioning,
+    negative: Conditioning,
+    empty_conditioning: Conditioning,
+    cfg: Cfg = 8.0,
+    neg_scale: Strength = 1.0,
+) -> GuiderPort:
+    """Follows the positive prompt, away from what only the negative one says.
+
+    Args:
+        empty_conditioning: An empty prompt, which both are compared with.
+        neg_scale: How much of the negative prompt is taken away.
+    """
+
+    def combine(said: Sequence[Tensor]) -> Tensor:
+        return perpendicular_negative(said[0], said[1], said[2], scale=cfg, negative_scale=neg_scale)
+
+    return guider_of_sides(model, [positive, negative, empty_conditioning], combine)
+
+
+@node("Add Noise", category="_for_testing/custom_sampling/noise", id="AddNoise")
+def add_noise(*, model: Model, noise: NoisePort, sigmas: Sigmas, latent_image: Latent) -> Latent:
+    """Adds noise to a latent, as much as the noise levels take away again."""
+    return noised(model, latent_image, noise.generate_noise(latent_image), sigmas)
 
 
 @node("Sampler Custom", category=CATEGORY, id="SamplerCustom", outputs=("output", "denoised_output"))

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Annotated
 
-from app.api import Model, Range, node
-from app.diffusion.parameterization import flow, flux
-from app.diffusion.parameterization.model_sampling import flux_shift
+from app.api import Choice, InvalidRequest, Latent, Model, Range, node
+from app.diffusion.families import SamplingConfig
+from app.diffusion.parameterization import (
+    EPS,
+    IMAGE_TO_IMAGE,
+    X0,
+    V,
+    cascade,
+    continuous_edm,
+    continuous_v,
+    cosmos_flow,
+    discrete,
+    flow,
+    flux,
+)
+from app.diffusion.parameterization.model_sampling import consistency, flux_shift
 
 CATEGORY = "advanced/model"
 Shift = Annotated[float, Range(0.0, 100.0, step=0.01)]
+Level = Annotated[float, Range(0.0, 1000.0, step=0.001, round=False)]
+PREDICTIONS = {"eps": EPS, "v_prediction": V, "x0": X0, "img_to_img": IMAGE_TO_IMAGE}
 Side = Annotated[int, Range(16, 16384, step=8)]
 
 
@@ -41,3 +57,94 @@ def model_sampling_flux(
         height: Height of the picture in pixels.
     """
     return replace(model, sampling=flux(flux_shift(width, height, base_shift=base_shift, max_shift=max_shift)))
+
+
+@node("Model Sampling LTXV", category=CATEGORY, id="ModelSamplingLTXV", aliases=("shift", "flow"))
+def model_sampling_ltxv(
+    *, model: Model, max_shift: Shift = 2.05, base_shift: Shift = 0.95, latent: Latent | None = None
+) -> Model:
+    """Spends more steps on the coarse form of larger latents, as LTX-Video was trained.
+
+    Args:
+        max_shift: The shift for 4096 latent pixels.
+        base_shift: The shift for 1024 latent pixels.
+        latent: What is to be sampled; without it, 4096 latent pixels are assumed.
+    """
+    tokens = 4096 if latent is None else math.prod(latent["samples"].shape[2:])
+    return replace(model, sampling=flux(base_shift + (max_shift - base_shift) * (tokens - 1024) / (4096 - 1024)))
+
+
+@node("Model Sampling Discrete", category=CATEGORY, id="ModelSamplingDiscrete", aliases=("zsnr", "v prediction"))
+def model_sampling_discrete(
+    *,
+    model: Model,
+    sampling: Annotated[str, Choice("eps", "v_prediction", "lcm", "x0", "img_to_img")],
+    zsnr: bool = False,
+) -> Model:
+    """Says what the network predicts, where a file does not tell.
+
+    Args:
+        sampling: The noise, the velocity, a consistency function (LCM), the clean latent, or the result itself.
+        zsnr: Whether the model was trained down to pure noise.
+    """
+    said = model.source.sampling if model.source is not None else SamplingConfig()
+    first, last = said.linear_start, said.linear_end
+    if sampling == "lcm":
+        return replace(model, sampling=consistency(first, last, zsnr))
+    prediction = PREDICTIONS[sampling]
+    return replace(model, sampling=discrete(prediction, linear_start=first, linear_end=last, zero_terminal_snr=zsnr))
+
+
+@node("Model Sampling Continuous EDM", category=CATEGORY, id="ModelSamplingContinuousEDM", aliases=("edm",))
+def model_sampling_continuous_edm(
+    *,
+    model: Model,
+    sampling: Annotated[str, Choice("v_prediction", "edm", "edm_playground_v2.5", "eps", "cosmos_rflow")],
+    sigma_max: Level = 120.0,
+    sigma_min: Level = 0.002,
+) -> Model:
+    """Says that the network hears the logarithm of the noise level, and what it predicts.
+
+    Args:
+        sigma_max: The noise level to start from.
+        sigma_min: The least noise level.
+    """
+    _levels(sigma_min, sigma_max)
+    if sampling == "cosmos_rflow":
+        return replace(model, sampling=cosmos_flow(sigma_min, sigma_max))
+    prediction = PREDICTIONS.get(sampling)  # EDM's own without one
+    return replace(model, sampling=continuous_edm(sigma_min, sigma_max, prediction=prediction))
+
+
+@node("Model Sampling Continuous V", category=CATEGORY, id="ModelSamplingContinuousV")
+def model_sampling_continuous_v(
+    *,
+    model: Model,
+    sampling: Annotated[str, Choice("v_prediction")],
+    sigma_max: Level = 500.0,
+    sigma_min: Level = 0.03,
+) -> Model:
+    """Says that the network predicts the velocity and hears an angle.
+
+    Args:
+        sigma_max: The noise level to start from.
+        sigma_min: The least noise level.
+    """
+    _levels(sigma_min, sigma_max)
+    return replace(model, sampling=continuous_v(sigma_min, sigma_max))
+
+
+@node("Model Sampling Stable Cascade", category=CATEGORY, id="ModelSamplingStableCascade", aliases=("shift",))
+def model_sampling_stable_cascade(*, model: Model, shift: Shift = 2.0) -> Model:
+    """Moves the levels of Stable Cascade's cosine schedule; 2 for stage C, 1 for stage B."""
+    if shift <= 0:
+        raise InvalidRequest(f"A shift of {shift} is not above zero.", remedy="Choose 2 for stage C, 1 for stage B.")
+    return replace(model, sampling=cascade(shift))
+
+
+def _levels(low: float, high: float) -> None:
+    if not 0 < low < high:
+        raise InvalidRequest(
+            f"Noise levels from {low} to {high} are not possible.",
+            remedy="Choose sigma_min above 0 and below sigma_max.",
+        )

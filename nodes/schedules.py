@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
-from app.api import Choice, Model, Options, Range, Sigmas, node
+import torch
+
+from app.api import Choice, Latent, Model, Options, Range, Sigmas, node
 from app.diffusion.schedules import curves, edits, tables
 from app.diffusion.schedules.catalogue import SCHEDULES, sigmas
 
@@ -12,6 +15,7 @@ CATEGORY = "sampling/custom_sampling/schedulers"
 EDITS = "sampling/custom_sampling/sigmas"
 Steps = Annotated[int, Range(1, 10000)]
 Level = Annotated[float, Range(0.0, 5000.0, step=0.01, round=False)]
+Shift = Annotated[float, Range(0.0, 100.0, step=0.01)]
 Denoise = Annotated[float, Range(0.0, 1.0, step=0.01)]
 Bend = Annotated[float, Range(0.0, 100.0, step=0.01, round=False)]
 Shape = Annotated[float, Range(0.0, 50.0, step=0.01, round=False)]
@@ -95,6 +99,62 @@ def align_your_steps_scheduler(
 ) -> Sigmas:
     """Noise levels that were optimised for a family of models."""
     return curves.align_your_steps(model_type, steps, denoise)
+
+
+@node("Optimal Steps Scheduler", category=CATEGORY, id="OptimalStepsScheduler")
+def optimal_steps_scheduler(
+    *,
+    model_type: Literal["FLUX", "Wan", "Chroma"],
+    steps: Annotated[int, Range(3, 1000)] = 20,
+    denoise: Denoise = 1.0,
+) -> Sigmas:
+    """Noise levels that were searched for a flow model."""
+    return curves.optimal_steps(model_type, steps, denoise)
+
+
+@node("LTXV Scheduler", category=CATEGORY, id="LTXVScheduler", aliases=("flow", "shift"))
+def ltxv_scheduler(
+    *,
+    steps: Steps = 20,
+    max_shift: Shift = 2.05,
+    base_shift: Shift = 0.95,
+    stretch: bool = True,
+    terminal: Annotated[float, Range(0.0, 0.99, step=0.01)] = 0.1,
+    latent: Latent | None = None,
+) -> Sigmas:
+    """Noise levels of a flow whose shift follows the size of the picture, as LTX-Video was trained.
+
+    Args:
+        max_shift: The shift for 4096 latent pixels.
+        base_shift: The shift for 1024 latent pixels.
+        stretch: Whether the last level above zero is `terminal`.
+        latent: What is to be sampled; without it, 4096 latent pixels are assumed.
+    """
+    tokens = 4096 if latent is None else math.prod(latent["samples"].shape[2:])
+    return curves.shifted_by_tokens(
+        steps, tokens, max_shift=max_shift, base_shift=base_shift, stretch=stretch, terminal=terminal
+    )
+
+
+@node("Manual Sigmas", category="_for_testing/custom_sampling", id="ManualSigmas", aliases=("custom", "list"))
+def manual_sigmas(*, sigmas: Annotated[str, Options(multiline=False)] = "1, 0.5, 0") -> Sigmas:
+    """Noise levels that you list yourself.
+
+    Args:
+        sigmas: The levels from the noisiest down, with commas between them.
+    """
+    return edits.falling(torch.tensor(edits.listed(sigmas)))
+
+
+@node("Timesteps", category=CATEGORY, id="LoomTimesteps", aliases=("custom", "list", "ddim"))
+def timesteps(*, model: Model, timesteps: Annotated[str, Options(multiline=False)] = "999, 749, 499, 249") -> Sigmas:
+    """The noise levels at times of the model that you list yourself, and a last zero.
+
+    Args:
+        timesteps: The times from the noisiest down, with commas between them.
+    """
+    levels = model.sampling.sigma(torch.tensor(edits.listed(timesteps)))
+    return edits.falling(torch.cat([levels, torch.zeros(1)]))
 
 
 @node("Split Sigmas", category=EDITS, id="SplitSigmas", outputs=("high_sigmas", "low_sigmas"))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from app.diffusion.denoiser import Denoiser, Step
-from app.diffusion.guidance.compose import guided_denoiser
+from app.diffusion.guidance.compose import guided_denoiser, sided_denoiser
 from app.diffusion.guidance.conditions import Condition, Entry, conditions_of
 from app.diffusion.latent_format import LatentFormat
 from app.diffusion.model import DiffusionModel
@@ -95,24 +95,46 @@ def guider(
     def denoiser(like: Tensor, keep_unconditional: bool) -> Denoiser:
         if isinstance(model, Guiding):
             return model.guided(positive, negative, cfg, like)
-
-        def said_to(entries: Sequence[Entry], *, negative: bool) -> list[Condition]:
-            def arguments(features: Tensor, said: Mapping[str, Any]) -> Mapping[str, Any]:
-                return model.inputs(features, said, like, negative=negative)
-
-            return conditions_of(entries, model.sampling, like, arguments)
-
         return guided_denoiser(
             model.denoiser(),
-            said_to(positive, negative=False),
-            said_to(negative, negative=True),
+            conditions_for(model, positive, like),
+            conditions_for(model, negative, like, negative=True),
             cfg,
             hooks=model.guidance,
             keep_unconditional=keep_unconditional and bool(negative),
-            resolve=lambda entries: said_to(entries, negative=False),
+            resolve=lambda entries: conditions_for(model, entries, like),
         )
 
     return Guider(model, denoiser)
+
+
+def guider_of_sides(
+    model: DiffusionModel, sides: Sequence[Sequence[Entry]], combine: Callable[[Sequence[Tensor]], Tensor]
+) -> Guider:
+    """Follows several conditionings by a formula over their answers; the last one is what says nothing."""
+
+    def denoiser(like: Tensor, keep_unconditional: bool) -> Denoiser:
+        last = len(sides) - 1
+        return sided_denoiser(
+            model.denoiser(),
+            [conditions_for(model, side, like, negative=place == last) for place, side in enumerate(sides)],
+            combine,
+            hooks=model.guidance,
+            resolve=lambda entries: conditions_for(model, entries, like),
+        )
+
+    return Guider(model, denoiser)
+
+
+def conditions_for(
+    model: DiffusionModel, entries: Sequence[Entry], like: Tensor, *, negative: bool = False
+) -> list[Condition]:
+    """Conditioning resolved for a model and latents shaped as `like`."""
+
+    def arguments(features: Tensor, said: Mapping[str, Any]) -> Mapping[str, Any]:
+        return model.inputs(features, said, like, negative=negative)
+
+    return conditions_of(entries, model.sampling, like, arguments)
 
 
 def draw(
@@ -265,3 +287,14 @@ def _regridded(samples: Tensor, ratio: int, format: LatentFormat) -> Tensor:
         return samples
     height, width = (max(1, side * ratio // format.factor) for side in samples.shape[-2:])
     return samples.new_zeros(*samples.shape[:-2], height, width)
+
+
+def noised(model: DiffusionModel, latent: Mapping[str, Any], noise: Tensor, levels: Tensor) -> dict[str, Any]:
+    """A LATENT with as much noise as falls away along the levels; the first one's, where there is only one."""
+    if not len(levels):
+        return dict(latent)
+    samples = fitted(latent, model)
+    start = model.latent.to_model(samples) if bool(samples.any()) else samples
+    scale = (levels[0] - levels[-1]).abs() if len(levels) > 1 else levels[0]
+    noisy = model.latent.from_model(model.sampling.noise_scaling(scale, noise, start))
+    return {**{key: value for key, value in latent.items() if key != RATIO}, "samples": torch.nan_to_num(noisy)}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from functools import partial
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -201,13 +202,16 @@ def tempered(noise: NoiseSource, temperature: float) -> NoiseSource:
     return lambda sigma, sigma_next: temperature * noise(sigma, sigma_next)
 
 
-def dropped(noise: NoiseSource, probability: float, seed: int) -> NoiseSource:
-    """Noise with this share of its entries zero and the others raised by 1 / (1 − probability), as in dropout."""
-    generator = generator_for(seed)
+def dropped(noise: NoiseSource, probability: float) -> NoiseSource:
+    """Noise with this share of its entries zero and the others raised by 1 / (1 − probability), as in dropout.
+
+    Which ones, the next noise of the source decides: it must draw independently.
+    """
+    threshold = NormalDist().inv_cdf(probability)
 
     def draw(sigma: Tensor, sigma_next: Tensor) -> Tensor:
         drawn = noise(sigma, sigma_next)
-        kept = torch.rand(drawn.shape, generator=generator) >= probability
+        kept = noise(sigma, sigma_next) >= threshold
         return drawn * kept.to(drawn) / (1 - probability)
 
     return draw

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from app.diffusion.schedules.catalogue import SCHEDULES, sigmas
+from app.errors import InvalidRequest
 
 MODEL_FREE = [
     "KarrasScheduler",
@@ -63,3 +64,36 @@ def test_a_part_of_the_way_has_a_level(bench: Any, model: Any) -> None:
     assert bench("SamplingPercentToSigma", model=model, sampling_percent=1.0) == 0
     actual = bench("SamplingPercentToSigma", model=model, sampling_percent=1.0, return_actual_sigma=True)
     assert actual == pytest.approx(model.sampling.sigma_min)
+
+
+def test_levels_can_be_listed(bench: Any) -> None:
+    assert bench("ManualSigmas", sigmas="14.5, 3 0.5,0").tolist() == [14.5, 3.0, 0.5, 0.0]
+    for text, said in (("", "no finite"), ("1, x", "no list"), ("1, 2", "do not fall"), ("1, -1", "do not fall")):
+        with pytest.raises(InvalidRequest, match=said):
+            bench("ManualSigmas", sigmas=text)
+
+
+def test_times_become_levels(bench: Any) -> None:
+    model = bench("CheckpointLoaderSimple", ckpt_name="tiny.safetensors")[0]
+    model = bench("ModelSamplingDiscrete", model=model, sampling="eps")
+    levels = bench("LoomTimesteps", model=model, timesteps="999, 500, 0")
+    assert torch.allclose(levels[:3], model.sampling.sigmas[[999, 500, 0]])
+    assert levels[3] == 0
+
+
+def test_published_steps_of_flow_models(bench: Any) -> None:
+    levels = bench("OptimalStepsScheduler", model_type="FLUX", steps=10)
+    assert levels.tolist() == pytest.approx(
+        [0.9968, 0.9886, 0.9819, 0.975, 0.966, 0.9471, 0.9158, 0.8287, 0.5512, 0.2808, 0]
+    )
+    assert len(bench("OptimalStepsScheduler", model_type="Chroma", steps=20, denoise=0.5)) == 11
+    assert (bench("OptimalStepsScheduler", model_type="Wan", steps=37).diff() < 0).all()
+
+
+def test_larger_latents_stay_noisy_for_longer(bench: Any) -> None:
+    small, large = (
+        bench("LTXVScheduler", steps=10, latent={"samples": torch.zeros(1, 4, side, side)}) for side in (32, 64)
+    )
+    assert (large[1:-2] > small[1:-2]).all()
+    assert large[-2].item() == pytest.approx(0.1)
+    assert torch.equal(bench("LTXVScheduler", steps=10), large)

@@ -12,6 +12,7 @@ from app.diffusion.parameterization.predictions import (
     COSMOS_FLOW,
     EPS,
     FLOW,
+    ConsistencyPrediction,
     EdmPrediction,
     Prediction,
     VelocityPrediction,
@@ -21,6 +22,7 @@ from app.diffusion.parameterization.times import (
     CascadeClock,
     Clock,
     DiscreteClock,
+    DistilledClock,
     EdmClock,
     FlowClock,
     FluxClock,
@@ -117,6 +119,15 @@ def discrete(
     if zero_terminal_snr:
         signal = beta_schedules.zero_terminal(signal)
     return ModelSampling(prediction, DiscreteClock(signal))
+
+
+def consistency(
+    linear_start: float = 0.00085, linear_end: float = 0.012, zero_terminal_snr: bool = False
+) -> ModelSampling:
+    """A latent consistency model: 50 levels of 1000, and a network that is a consistency function (LCM)."""
+    signal = beta_schedules.signal_of(beta_schedules.linear(1000, linear_start, linear_end))
+    clock = DistilledClock(beta_schedules.zero_terminal(signal) if zero_terminal_snr else signal)
+    return ModelSampling(ConsistencyPrediction(time_of=clock.timestep), clock)
 
 
 def flow(shift: float = 1.0, multiplier: float = 1000.0, count: int = 1000) -> ModelSampling:

@@ -71,6 +71,27 @@ class DiscreteClock:
         return self.sigma(torch.tensor((1 - percent) * (len(self._logs) - 1))).item()
 
 
+class DistilledClock(DiscreteClock):
+    """Every `stride`-th level of a discrete model alone, as consistency distillation has seen them; times stay."""
+
+    def __init__(self, signal: Tensor, stride: int = 20):
+        super().__init__(signal[stride - 1 :: stride])
+        self._stride = stride
+
+    def timestep(self, sigma: Tensor) -> Tensor:
+        return super().timestep(sigma) * self._stride + self._stride - 1
+
+    def sigma(self, timestep: Tensor) -> Tensor:
+        return super().sigma((timestep.float() - (self._stride - 1)) / self._stride)
+
+    def percent_to_sigma(self, percent: float) -> float:
+        if percent <= 0:
+            return BEYOND_START
+        if percent >= 1:
+            return 0.0
+        return self.sigma(torch.tensor((1 - percent) * (len(self._logs) * self._stride - 1))).item()
+
+
 class FlowClock:
     """sigma = shift·t / (1 + (shift − 1)·t), t in (0, 1] (arXiv:2403.03206, Eq. 23); the network hears sigma·scale."""
 

@@ -67,3 +67,27 @@ def extended(
         inside = end_at_sigma <= level <= start
         extended_levels += [level + (following - level) * part for part in (parts if inside else [0.0])]
     return torch.tensor([*extended_levels, *listed[-1:]], dtype=levels.dtype)
+
+
+def listed(text: str) -> list[float]:
+    """Numbers with commas or blanks between them. Raises InvalidRequest for anything else, or for none."""
+    words = text.replace(",", " ").split()
+    try:
+        numbers = [float(word) for word in words]
+    except ValueError as error:
+        raise InvalidRequest(
+            f"{text!r} is no list of numbers.", remedy='Write them like "14.6, 3.2, 0.5, 0".'
+        ) from error
+    if not numbers or not all(math.isfinite(number) for number in numbers):
+        raise InvalidRequest(f"{text!r} holds no finite numbers.", remedy='Write them like "14.6, 3.2, 0.5, 0".')
+    return numbers
+
+
+def falling(levels: Tensor) -> Tensor:
+    """The levels, if each is below the one before and none below zero. Raises InvalidRequest."""
+    if (len(levels) > 1 and not bool((levels.diff() < 0).all())) or bool((levels < 0).any()):
+        raise InvalidRequest(
+            f"These levels do not fall from one to the next: {[round(float(level), 4) for level in levels]}.",
+            remedy="List them from the noisiest down, each once, none below 0.",
+        )
+    return levels

@@ -6,9 +6,15 @@ import torch
 from app.diffusion.guidance.blends import (
     AdaptiveProjected,
     along,
+    directed,
+    dual,
+    filtered,
+    kept_norm,
     perpendicular_negative,
     rescale,
+    scaled_noise,
     tangential,
+    thresholded,
     zero_star,
 )
 from app.diffusion.guidance.classifier_free import blend, rescaled_velocity
@@ -76,3 +82,46 @@ def test_apg_momentum_lasts_within_a_run_only():
 def test_a_picture_does_not_depend_on_its_batch(combine):
     together = combine(YES, NO, X, SIGMA)
     assert torch.allclose(together[:1], combine(YES[:1], NO[:1], X[:1], SIGMA), atol=1e-5)
+
+
+def test_kept_norm_turns_but_does_not_strengthen():
+    positive, strong, weak = (torch.full((1, 4, 2, 2), value) for value in (1.0, 5.0, 0.5))
+    assert torch.allclose(kept_norm(strong, positive, 0.8), positive * 0.8, atol=1e-5)
+    assert torch.allclose(kept_norm(weak, positive, 1.0), weak, atol=1e-5)
+
+
+def test_thresholding_gives_the_reach_of_the_lower_scale():
+    generator = torch.Generator().manual_seed(0)
+    low = torch.randn(2, 4, 16, 16, generator=generator)
+    high = 3 * low + 1
+    result = thresholded(high, low, 1.0)
+    assert torch.allclose(result - result.mean((2, 3), keepdim=True), low - low.mean((2, 3), keepdim=True), atol=1e-4)
+    assert torch.allclose(result.mean((2, 3)), high.mean((2, 3)), atol=1e-4)
+    clamped = thresholded(high, low, 0.9)
+    reach = (low - low.mean((2, 3), keepdim=True)).abs().amax((2, 3))
+    assert (clamped - high.mean((2, 3), keepdim=True)).abs().amax((2, 3)).sub(reach).abs().max() < 1e-4
+    assert torch.allclose(thresholded(low, low, 1.0), low, atol=1e-5), "what reaches no further is left alone"
+
+
+def test_agreement_with_the_negative_answer_is_guidance_and_opposition_the_positive_one_alone():
+    positive, negative = torch.full((1, 4, 2, 2), 2.0), torch.full((1, 4, 2, 2), 1.0)
+    assert torch.allclose(directed(positive, negative, 3.0), negative + 3 * (positive - negative), atol=1e-5)
+    assert torch.allclose(directed(positive, -negative, 3.0), 3 * positive, atol=1e-5)
+
+
+def test_two_prompts_have_a_scale_each():
+    first, second, nothing = (torch.full((1, 1, 1, 1), value) for value in (5.0, 3.0, 1.0))
+    regular = dual(first, second, nothing, scale=2.0, second_scale=4.0, nested=False)
+    assert regular.item() == 1 + 4 * 2 + 2 * 2
+    nested = dual(first, second, nothing, scale=2.0, second_scale=4.0, nested=True)
+    assert nested.item() == 1 + 4 * ((3 + 2 * 2) - 1)
+
+
+def test_noise_is_divided_and_frequencies_are_scaled():
+    x, guided = torch.full((1, 1, 4, 4), 5.0), torch.full((1, 1, 4, 4), 3.0)
+    assert torch.allclose(scaled_noise(guided, x, 2.0), torch.full((1, 1, 4, 4), 4.0))
+    even = torch.full((1, 1, 8, 8), 2.0)
+    stripes = even.clone()
+    stripes[..., ::2] *= -1
+    assert torch.allclose(filtered(even, 0.5, 3.0, 1), even * 0.5, atol=1e-5)
+    assert torch.allclose(filtered(stripes, 0.5, 3.0, 1), stripes * 3, atol=1e-5)
