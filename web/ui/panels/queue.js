@@ -15,6 +15,7 @@ import { reorderable } from "./reorder.js";
 
 const PAGE = 40;
 const SEARCHED = 500;
+const SETTLED_MS = 500;
 
 /** @param {App} app */
 export function makePanel(app) {
@@ -33,6 +34,7 @@ class QueuePanel {
     this.pending = [];
     this.limit = PAGE;
     this.asked = 0;
+    this.later = 0;
     this.pause = iconButton("pause", "Pause the queue", () => this.#post(app.runner?.paused ? "resume" : "pause"), {
       "aria-pressed": "false",
     });
@@ -81,7 +83,14 @@ class QueuePanel {
   }
 
   /** Ask the server again, and draw what is new. Keeps what it shows while there is no answer. */
-  async update() {
+  /** Look now, and once more: the message that a run has ended can be quicker than the history that tells of it. */
+  update() {
+    window.clearTimeout(this.later);
+    this.later = window.setTimeout(() => this.#look(), SETTLED_MS);
+    return this.#look();
+  }
+
+  async #look() {
     this.asked += 1;
     const mine = this.asked;
     const { server } = this.app;
