@@ -157,6 +157,7 @@ def _stopped_by_keyboard() -> Generator[Interrupted]:
 
 def worker(settings: Settings) -> int:
     """Evaluate graphs for a server until it says stop."""
+    from app.engine.collecting import collect_rarely
     from app.graph.prompt import parse_prompt
     from app.link.launcher import watch_lifeline
     from app.link.messages import Tell
@@ -174,6 +175,7 @@ def worker(settings: Settings) -> int:
         told = " ".join((pack.error, pack.remedy, *pack.problems)).strip()
         log.log(level, "pack %s: %d nodes in %.2f s %s", pack.name, len(pack.nodes), pack.seconds, told)
     workshop.packs.serve(settings.worker.secret)
+    collect_rarely()
 
     def evaluate(job: Job, emit: Emit, interrupted: Interrupted) -> None:
         with workshop.packs.at_work(job.job_id, job.client_id):

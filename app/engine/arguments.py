@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from app.engine.dynamic import DynamicPrompt
 from app.engine.held import Values
@@ -17,6 +17,13 @@ from app.graph.prompt import Link, NoLink, PromptNode
 from app.graph.spec import NodeSpec
 
 
+class _Read(NamedTuple):
+    """What a node links to: by input, and each node once."""
+
+    links: Sequence[tuple[str, Link]]
+    parents: Sequence[str]
+
+
 class Arguments:
     """Reads the inputs of a run's nodes."""
 
@@ -26,20 +33,18 @@ class Arguments:
         self._extra = extra
         self._marked: dict[str, tuple[frozenset[str], frozenset[str]]] = {}
         self._dynamic: dict[str, tuple[frozenset[str], frozenset[str]]] = {}
-        self._linked: dict[str, list[tuple[str, Link]]] = {}
+        self._linked: dict[str, _Read] = {}
         self.carried: dict[str, Any] = {}  # what the ends of loops keep from round to round
 
-    def parents(self, node_id: str, spec: NodeSpec) -> list[str]:
+    def parents(self, node_id: str, spec: NodeSpec) -> Sequence[str]:
         """The nodes that may be read, lazily or not, without repeats."""
-        return list(dict.fromkeys(link.node for _, link in self._links(node_id, spec)))
+        return self._read(node_id, spec).parents
 
-    def strong_parents(self, node_id: str, spec: NodeSpec) -> list[str]:
+    def strong_parents(self, node_id: str, spec: NodeSpec) -> Sequence[str]:
         """The nodes that must have run before this one can be asked anything."""
-        links = self._links(node_id, spec)
-        if not links:
-            return []
-        lazy, _ = self._marks(node_id, spec)
-        return list(dict.fromkeys(link.node for name, link in links if name not in lazy))
+        read = self._read(node_id, spec)
+        lazy = self._marks(node_id, spec)[0] if read.links else ()
+        return _unique(link.node for name, link in read.links if name not in lazy) if lazy else read.parents
 
     def gather(self, node_id: str, spec: NodeSpec) -> dict[str, list[Any]]:
         """The list of values of each input that is set; [None] for lazy ones that have not been evaluated."""
@@ -68,7 +73,7 @@ class Arguments:
         lazy, _ = self._marks(node_id, node.spec)
         if not lazy:
             return []
-        links = dict(self._links(node_id, node.spec))
+        links = dict(self._read(node_id, node.spec).links)
         open_links = {name: link for name, link in links.items() if name in lazy and link.node not in self._values}
         if not open_links:
             return []
@@ -110,13 +115,14 @@ class Arguments:
             self._linked.pop(node_id, None)
             self._dynamic.pop(node_id, None)
 
-    def _links(self, node_id: str, spec: NodeSpec) -> list[tuple[str, Link]]:
+    def _read(self, node_id: str, spec: NodeSpec) -> _Read:
         """The links of the declared inputs; looked at once, for they are asked for often."""
         known = self._linked.get(node_id)
         if known is None:
-            links = _declared(self._graph.node(node_id), spec)
-            known = self._linked[node_id] = [(name, value) for name, value in links if isinstance(value, Link)]
-            for name, link in known:
+            declared = _declared(self._graph.node(node_id), spec)
+            links = [(name, value) for name, value in declared if isinstance(value, Link)]
+            known = self._linked[node_id] = _Read(links, _unique(link.node for _, link in links))
+            for name, link in links:
                 if not self._graph.has_node(link.node):
                     raise InvalidPrompt(
                         f"Input {name} of node {node_id} links to node {link.node}, which does not exist.",
@@ -144,6 +150,11 @@ def constants(node: PromptNode, spec: NodeSpec) -> dict[str, Any]:
     hidden: dict[str, Any] = {"PROMPT": {}, "UNIQUE_ID": node.id}
     known.update((name, hidden.get(kind)) for name, kind in spec.hidden.items())
     return {name: [value] for name, value in known.items()} if spec.input_is_list else known
+
+
+def _unique(names: Iterable[str]) -> Sequence[str]:
+    """The names without repeats, in their order."""
+    return tuple(dict.fromkeys(names))
 
 
 def _declared(node: PromptNode, spec: NodeSpec) -> Iterator[tuple[str, Any]]:

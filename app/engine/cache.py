@@ -82,10 +82,11 @@ class Cache:
 
     def get(self, key: str) -> Entry | None:
         """The entry, now the most recently used, or None."""
-        if key not in self._entries:
+        found = self._entries.get(key)
+        if found is None:
             return None
         self._entries.move_to_end(key)
-        return self._entries[key][0]
+        return found[0]
 
     def size(self, entry: Entry) -> int:
         """Bytes that an entry holds."""

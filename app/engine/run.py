@@ -34,7 +34,7 @@ from app.engine.schedule import Schedule
 from app.engine.site import CallSite, RunExtras
 from app.engine.validators import custom_complaints
 from app.errors import Cancelled, InvalidPrompt
-from app.graph.fingerprint import NodeKey, node_key, node_keys
+from app.graph.fingerprint import NodeKey, node_key, node_keys, traits_of
 from app.graph.json_values import is_list
 from app.graph.loops import LOOP, LoopPlan, plan_loops
 from app.graph.order import ancestors, topological
@@ -128,12 +128,15 @@ class _Run:
         """Keys, what is stored already, and the schedule of the rest."""
         with collection_paused():
             roots, order = self._plan()
-            self._ask_validators(order)
-            specs = {self.graph.node(node_id).class_type: self._class_of(node_id).spec for node_id in order}
-            self.keys = node_keys(self.graph.prompt, order, specs, self._fingerprints(order))
-            named = {(i, self.graph.node(i).class_type): key for i, key in self.keys.items()}
+            specs = self._specs(order)
+            if any(spec.has_validator for spec in specs.values()):
+                self._ask_validators(order)
+            changed = self._fingerprints(order) if any(spec.has_fingerprint for spec in specs.values()) else {}
+            self.keys = node_keys(self.graph.prompt, order, specs, changed)
+            nodes = self.graph.prompt.nodes
+            named = {(i, nodes[i].class_type): key for i, key in self.keys.items()}
             self.reasons = Reasons(self.cache.earlier(named), self.keys, self.graph.node)
-            self.cache.begin({key.key for key in self.keys.values()})
+            self.cache.begin(dict.fromkeys(key.key for key in self.keys.values()))
             stored = {node_id: entry for node_id in order if (entry := self._stored(node_id)) is not None}
         yield NodesCached(tuple(stored))
         shown = frozenset(self.outputs)
@@ -145,10 +148,16 @@ class _Run:
     def _plan(self) -> tuple[Sequence[str], Sequence[str]]:
         """The nodes to begin from, and all that they need, parents first; the run knows its loops then."""
         order = ancestors(self.graph.prompt, self.outputs).order
-        if not any(self._class_of(node_id).spec.loop for node_id in order):
+        if not any(spec.loop for spec in self._specs(order).values()):
             return self.outputs, order
         plan = self._loops(self.outputs)
         return plan.roots, ancestors(self.graph.prompt, [*self.outputs, *plan.ends]).order
+
+    def _specs(self, order: Sequence[str]) -> dict[str, NodeSpec]:
+        """What the classes of these nodes declare, by class; the first node of an unknown one is to blame for it."""
+        nodes = self.graph.prompt.nodes
+        first = {nodes[node_id].class_type: node_id for node_id in reversed(order)}
+        return {class_type: self._class_of(node_id).spec for class_type, node_id in first.items()}
 
     def _loops(self, outputs: Sequence[str]) -> LoopPlan:
         plan = plan_loops(self.graph.prompt.nodes, self._spec_of, outputs)
@@ -158,8 +167,6 @@ class _Run:
         return plan
 
     def _ask_validators(self, order: Sequence[str]) -> None:
-        for node_id in order:
-            self._class_of(node_id)
         complaints = custom_complaints(self.graph.prompt, order, self.nodes)
         for self.current, (first, *_) in complaints.items():
             message = f"{first.message}: {first.details}"
@@ -219,23 +226,24 @@ class _Run:
             if entry is not None:
                 self.values.hold(node_id, entry)
 
-    def _parents(self, node_id: str) -> list[str]:
+    def _parents(self, node_id: str) -> Sequence[str]:
         return self.arguments.parents(node_id, self._class_of(node_id).spec)
 
-    def _read_by(self, node_id: str) -> list[str]:
+    def _read_by(self, node_id: str) -> Sequence[str]:
         """What must be kept for a node: its parents, and for a loop's end all that its rounds read from outside."""
         loop = self.rounds.of(node_id)
         return self._parents(node_id) if loop is None else [*self._parents(node_id), *loop.outside]
 
     def _class_of(self, node_id: str) -> Node:
         class_type = self.graph.node(node_id).class_type
-        if class_type not in self.nodes:
+        found = self.nodes.get(class_type)
+        if found is None:
             self.current = node_id
             raise InvalidPrompt(
                 f"Node {node_id} is a {class_type}, and there is no such node.",
                 remedy="Install the node pack that brings it, or remove the node.",
             )
-        return self.nodes[class_type]
+        return found
 
     def _next(self) -> str | None:
         """The next node to look at; waits only if nothing but asynchronous calls is left."""
@@ -387,7 +395,8 @@ class _Run:
         changed = self._fingerprints(found.order)
         for node_id in found.order:
             node = self.graph.node(node_id)
-            self.keys[node_id] = node_key(node, self._class_of(node_id).spec, self.keys, changed.get(node_id))
+            traits = traits_of(self._class_of(node_id).spec)
+            self.keys[node_id] = node_key(node, traits, self.keys, changed.get(node_id))
 
     def _finish(self, node_id: str, work: _Work) -> Iterator[Event]:
         spec = self._class_of(node_id).spec

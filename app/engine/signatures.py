@@ -35,7 +35,8 @@ class Signatures:
             return [each for each in parents if each in keys and keys[each].key not in self._known]
 
         if keys[node_id].key not in self._known:
-            for each in topological([node_id], lacking).order:
+            order = topological([node_id], lacking).order if lacking(node_id) else (node_id,)
+            for each in order:
                 parents = {link.node for _, link in node(each).links() if link.node in keys}
                 known = {p: fresh.get(p) or self._known[keys[p].key] for p in parents}
                 fresh[each] = self._known[keys[each].key] = signature(node(each), spec_of(each), known)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import cast
 
 MAX_ITEMS = 100_000
+PLAIN = frozenset({list, tuple})  # most of what there is, and they have no bytes of their own
 SCALARS = frozenset({int, float, bool, str, type(None)})
 
 
@@ -26,6 +27,10 @@ def size_of(value: object) -> int:
         if id(item) in seen:
             continue
         seen.add(id(item))
+        if type(item) in PLAIN:
+            total += sys.getsizeof(item)
+            stack.extend(cast("Iterable[object]", item))
+            continue
         held = getattr(item, "nbytes", None)
         if isinstance(held, int):
             total += held

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import math
 import secrets
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,47 +37,59 @@ class NodeKey:
     repeatable: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What of a class counts in the keys of its nodes, read once for all of them.
+
+    `inputs` are the names that count, None for all; `own_id` and `own_round` say that a node's id and its loop's round
+    count as well.
+    """
+
+    inputs: frozenset[str] | None
+    own_id: bool = False
+    own_round: bool = False
+
+
+def traits_of(spec: NodeSpec) -> Traits:
+    """The traits of a class."""
+    hidden = spec.hidden.values()
+    counting = None if spec.accepts_any_input else frozenset(port.name for port in spec.inputs)
+    return Traits(counting, spec.not_idempotent or "UNIQUE_ID" in hidden, "ROUND" in hidden)
+
+
 def node_keys(
     prompt: Prompt, order: Iterable[str], specs: Mapping[str, NodeSpec], changed: Mapping[str, Any]
 ) -> dict[str, NodeKey]:
     """The key of each node in `order`, parents first; `changed` holds the fingerprints of classes that have one."""
     keys: dict[str, NodeKey] = {}
-    declared: dict[str, frozenset[str]] = {}
+    traits: dict[str, Traits] = {}
     for node_id in order:
         node = prompt.nodes[node_id]
-        spec = specs[node.class_type]
-        if spec.id not in declared:
-            declared[spec.id] = frozenset(port.name for port in spec.inputs)
-        keys[node_id] = node_key(node, spec, keys, changed.get(node_id), declared[spec.id])
+        known = traits.get(node.class_type)
+        if known is None:
+            known = traits[node.class_type] = traits_of(specs[node.class_type])
+        keys[node_id] = node_key(node, known, keys, changed.get(node_id))
     return keys
 
 
-def node_key(
-    node: PromptNode,
-    spec: NodeSpec,
-    keys: Mapping[str, NodeKey],
-    changed: Any = None,
-    declared: Collection[str] | None = None,
-) -> NodeKey:
-    """The key of one node from those of its parents; `declared` are the names of the class's inputs, if at hand."""
-    if declared is None:
-        declared = frozenset(port.name for port in spec.inputs)
+def node_key(node: PromptNode, traits: Traits, keys: Mapping[str, NodeKey], changed: Any = None) -> NodeKey:
+    """The key of one node from those of its parents; `changed` is what its class's own fingerprint says."""
     inputs = sorted(node.inputs.items()) if len(node.inputs) > 1 else node.inputs.items()
-    every = spec.accepts_any_input
-    parts = {name: _part(value, keys) for name, value in inputs if every or name in declared}
+    counting = traits.inputs
+    parts = {name: _part(value, keys) for name, value in inputs if counting is None or name in counting}
     if changed is not None:
         parts[CHANGED] = token(changed)
-    if spec.not_idempotent or "UNIQUE_ID" in spec.hidden.values():
+    if traits.own_id:
         parts[IDENTITY] = token(node.id)
-    if "ROUND" in spec.hidden.values():
+    if traits.own_round:
         parts[ROUND] = str(node.round)
     if UNEQUAL in parts.values():
         return NodeKey(secrets.token_hex(32), parts, False)
     said = [f"{len(name)}:{name}{len(part)}:{part}" for name, part in parts.items()]
     text = f"{len(node.class_type)}:{node.class_type}{''.join(said)}"
     digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
-    links = [value.node for value in node.inputs.values() if isinstance(value, Link)]
-    return NodeKey(digest, parts, all(keys[parent].repeatable for parent in links if parent in keys))
+    parents = [keys.get(value.node) for value in node.inputs.values() if isinstance(value, Link)]
+    return NodeKey(digest, parts, not any(parent is not None and not parent.repeatable for parent in parents))
 
 
 def token(value: object) -> str:
