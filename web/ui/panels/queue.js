@@ -82,7 +82,6 @@ class QueuePanel {
     );
   }
 
-  /** Ask the server again, and draw what is new. Keeps what it shows while there is no answer. */
   /** Look now, and once more: the message that a run has ended can be quicker than the history that tells of it. */
   update() {
     window.clearTimeout(this.later);
@@ -90,6 +89,7 @@ class QueuePanel {
     return this.#look();
   }
 
+  /** Ask the server again, and draw what is new. Keeps what it shows while there is no answer. */
   async #look() {
     this.asked += 1;
     const mine = this.asked;
