@@ -13,9 +13,12 @@ from app.diffusion.denoiser import Denoiser
 from app.diffusion.drawing import Guider, SamplerChoice
 from app.diffusion.first_stage import FirstStage
 from app.diffusion.model import DiffusionModel
+from app.diffusion.models.clip_vision import ClipVision, VisionFeatures
 from app.engine.node import Node
 from app.extend.classes import adapted
 from app.extend.facade import folder_paths
+from app.extend.facade.comfy.clip_vision import ClipVisionModel, features_of, output_of
+from app.extend.facade.comfy.clip_vision import Output as VisionOutput
 from app.extend.facade.comfy.ksamplers import KSAMPLER, as_function, native_sampler
 from app.extend.facade.comfy.model_patcher import ModelPatcher, native_of, patcher_of
 from app.extend.facade.comfy.samplers import CFGGuider, listening
@@ -112,6 +115,10 @@ def to_pack(value: Any) -> Any:
         return value.clip
     if hasattr(value, "encode_chunks") and hasattr(value, "with_layer"):
         return CLIP(native=value)
+    if isinstance(value, ClipVision):
+        return ClipVisionModel(value)
+    if isinstance(value, VisionFeatures):
+        return output_of(value)
     if isinstance(value, SamplerChoice):
         return _sampler(value)
     return NativeGuider(value) if isinstance(value, Guider) else value
@@ -127,8 +134,10 @@ def from_pack(value: Any) -> Any:
         return PatchedEncoder(value.clone()) if value.patcher.patches else value.native
     if isinstance(value, KSAMPLER):
         return getattr(value, "native", None) or native_sampler(value)
-    if isinstance(value, NativeGuider):
+    if isinstance(value, NativeGuider | ClipVisionModel):
         return value.native
+    if isinstance(value, VisionOutput):
+        return features_of(value)
     return _guider(value) if isinstance(value, CFGGuider) else value
 
 

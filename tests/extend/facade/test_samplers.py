@@ -222,7 +222,7 @@ def test_conditions_become_dicts_and_keep_what_they_hold(host: FacadeHost) -> No
     models, needed = helpers.get_additional_models(conds, torch.float32)
     assert (models, needed) == ([company], 0)
     helpers.cleanup_models(conds, [company, object()])
-    assert cleaned == ["model"]
+    assert cleaned == ["model", "control"]
     assert helpers.prepare_mask(torch.ones(1, 16, 16), (1, 4, 2, 2), "cpu").shape[-2:] == (2, 2)
 
 

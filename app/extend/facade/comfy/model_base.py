@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from app.diffusion.model import DiffusionModel
+from app.diffusion.models.hooks import NetworkHooks
 from app.diffusion.parameterization import V
 from app.diffusion.process import FLOW as FLOW_PROCESS
 from app.errors import InvalidRequest
@@ -128,17 +129,26 @@ class BaseModel(nn.Module):
         transformer_options: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> Tensor:
-        if control is not None:
-            raise InvalidRequest(
-                "This pack hands a ControlNet's residuals to the model itself.", remedy="Use the ControlNet nodes."
-            )
         given = {"c_concat": c_concat, "c_crossattn": c_crossattn, **kwargs}
         conditions = {NAMES.get(k, k): getattr(v, "cond", v) for k, v in given.items() if v is not None}
         options = transformer_options or {}
-        if hooks := hooks_of(options):
+        if hooks := self._steered(control) | (hooks_of(options) or NetworkHooks()):
             conditions["hooks"] = hooks
         with swapped(self.diffusion_model, self.weights):
             return self._call(x, t, options, conditions)
+
+    def _steered(self, control: Any) -> NetworkHooks:
+        """A ControlNet's residuals as hooks. Raises InvalidRequest for networks that have no place for them."""
+        from app.extend.facade.comfy.controlnet import residual_hooks
+
+        if control is None:
+            return NetworkHooks()
+        if not hasattr(self.diffusion_model, "input_blocks"):
+            raise InvalidRequest(
+                f"A ControlNet's residuals are for U-Nets, not for {type(self.diffusion_model).__name__}.",
+                remedy="Use a model of the Stable Diffusion 1, 2 or XL family with it.",
+            )
+        return residual_hooks(control)
 
     def _call(self, x: Tensor, t: Tensor, options: dict[str, Any], conditions: dict[str, Any]) -> Tensor:
         wrappers = extension.get_all_wrappers(extension.WrappersMP.DIFFUSION_MODEL, options)

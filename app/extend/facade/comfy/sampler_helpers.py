@@ -66,3 +66,5 @@ def prepare_sampling(
 def cleanup_models(conds: Any, models: Sequence[Any]) -> None:
     """After the sampling."""
     cleanup_additional_models(models)
+    controls = [control for entries in conds.values() for control in get_models_from_cond(entries, "control")]
+    cleanup_additional_models(list({id(control): control for control in controls}.values()))

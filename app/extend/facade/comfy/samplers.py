@@ -58,9 +58,43 @@ SIDE = "side"  # carried through batching, so that a call knows which of its row
 # ---------------------------------------------------------------- conditions
 
 
-def conditions_for(model: BaseModel, conds: Sequence[Any] | None, like: Tensor, side: int) -> list[Condition]:
+def steering(control: Any, options: Mapping[str, Any]) -> Callable[..., Mapping[str, Any]]:
+    """What asks a ControlNet for its residuals at each call of the network.
+
+    It is one function as long as a run lasts, so that conditions of one ControlNet share calls.
+    """
+    kept = control.__dict__.get("_asked")
+    if kept is not None:
+        return kept
+
+    def asked(x: Tensor, sigma: Tensor, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        sides = arguments.get(SIDE)
+        said = {PACK_NAMES.get(name, name): value for name, value in arguments.items() if name != SIDE}
+        parts = 1 if sides is None else len(_chunks(sides))
+        level = sigma.to(x.device).expand(len(x))
+        residuals = control.get_control(x, level, said, parts, dict(options.get("transformer_options", {})))
+        return {} if residuals is None else {"control": residuals}
+
+    control.__dict__["_asked"] = asked
+    return asked
+
+
+def prepare_controls(model: BaseModel, conds: Sequence[Mapping[str, Any]]) -> None:
+    """Tell ControlNets of conditions that a run begins."""
+    for entry in conds:
+        if "control" in entry:
+            entry["control"].__dict__.pop("_asked", None)
+            entry["control"].pre_run(model, model.model_sampling.percent_to_sigma)
+
+
+def conditions_for(
+    model: BaseModel, conds: Sequence[Any] | None, like: Tensor, side: int, options: Mapping[str, Any]
+) -> list[Condition]:
     """Conditions resolved against a latent; whatever packs put into model_conds goes to the network."""
     entries = [[entry["cross_attn"], entry] for entry in convert_cond(conds or ())]
+    for _, said in entries:
+        if "control" in said:
+            said["adjust"] = steering(said["control"], options)
 
     def arguments(features: Tensor, said: Mapping[str, Any]) -> Mapping[str, Any]:
         plain = {name: value for name, value in said.items() if name not in ("cross_attn", "model_conds", "uuid")}
@@ -123,7 +157,7 @@ def _calc_cond_batch(
     timestep: Tensor,
     model_options: Mapping[str, Any],
 ) -> list[Tensor]:
-    sides = [conditions_for(model, cond, x_in, index) for index, cond in enumerate(conds)]
+    sides = [conditions_for(model, cond, x_in, index, model_options) for index, cond in enumerate(conds)]
     if len(sides) == 2 and all(sides):
         sides = [matched(sides[0], sides[1]), matched(sides[1], sides[0])]
     level = timestep.flatten()[0]
@@ -199,6 +233,8 @@ class GuidedByOptions:
         self._positive, self._negative = convert_cond(positive), convert_cond(negative)
         self._cfg = cfg
         self._options = options
+        for entries in (self._positive, self._negative):
+            prepare_controls(model, entries)
 
     def __call__(self, x: Tensor, sigma: Tensor, /) -> Tensor:
         return self._guided(x, sigma, self._options)
@@ -305,7 +341,10 @@ def process_conds(
     latent_shapes: Any = None,
 ) -> dict[str, list[dict[str, Any]]]:
     """Conditions ready for the model; areas and times are resolved where they are used."""
-    return {name: convert_cond(entries) for name, entries in conds.items()}
+    prepared = {name: convert_cond(entries) for name, entries in conds.items()}
+    for entries in prepared.values():
+        prepare_controls(model, entries)
+    return prepared
 
 
 class CFGGuider:

@@ -17,7 +17,8 @@ from app.diffusion.conditioning.entries import conditioning_of
 from app.diffusion.conditioning.prompt import Chunk
 from app.diffusion.first_stage import FirstStage
 from app.diffusion.tiles import decode_tiled, decode_within_memory, encode_tiled
-from app.errors import InvalidRequest
+from app.errors import InvalidRequest, UnknownFamily
+from app.extend.facade.comfy import clip_vision
 from app.extend.facade.comfy import lora as loras
 from app.extend.facade.comfy.model_base import swapped
 from app.extend.facade.comfy.model_patcher import ModelPatcher, patcher_of
@@ -379,7 +380,15 @@ def load_checkpoint_guess_config(
     model = patcher_of(read.model) if output_model and read.model is not None else None
     clip = CLIP(native=read.clip) if output_clip and read.clip is not None else None
     vae = VAE(native=read.vae) if output_vae and read.vae is not None else None
-    return model, clip, vae, None
+    vision = _vision(ckpt_path) if output_clipvision else None
+    return model, clip, vae, vision
+
+
+def _vision(ckpt_path: str) -> Any:
+    try:
+        return clip_vision.load(ckpt_path)
+    except UnknownFamily:
+        return None
 
 
 def load_checkpoint(config_path: Any = None, ckpt_path: Any = None, **options: Any) -> tuple[Any, Any, Any]:
