@@ -1,0 +1,78 @@
+"""The tables of docs/samplers.md hold what is measured here; every sampler's name has its place in them."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.diffusion.samplers import SAMPLERS
+from app.diffusion.samplers.catalogue import sampler_named
+from app.diffusion.samplers.plms import plms
+
+PAGE = (Path(__file__).parents[3] / "docs/samplers.md").read_text()
+# Without noise these follow the flow's ODE.
+QUIET = {
+    **{name: {"eta": 0.0} for name in ("dpmpp_2m_sde", "dpmpp_2m_sde_heun", "dpmpp_3m_sde", "dpmpp_2s_ancestral")},
+    **{name: {"eta": 0.0} for name in ("dpmpp_sde", "seeds_2", "seeds_3")},
+    **{name: {"tau": lambda sigma: 0.0} for name in ("sa_solver", "sa_solver_pece")},
+}
+NOISELESS = {"dpmpp_2s_ancestral", "dpmpp_sde", "dpmpp_2m_sde", "dpmpp_2m_sde_heun", "dpmpp_3m_sde"}
+
+
+def rows(heading: str) -> list[list[str]]:
+    """The cells of the table below a header that begins so."""
+    lines = PAGE[PAGE.index(heading) :].split("\n\n")[0].splitlines()[2:]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def names(cell: str) -> list[str]:
+    """The samplers that a row is about."""
+    return re.findall(r"[a-z][a-z0-9_]+", re.sub(r"\(.*?\)|stochastic throughout", "", cell))
+
+
+ODE = rows("| sampler | calls |")
+SDE = rows("| sampler | N = 8 | 16 | 32 | 64 | 128 | slope |")
+
+
+def test_every_name_is_in_a_table_or_is_said_to_equal_one_that_is() -> None:
+    told = {name for row in [*ODE, *SDE] for name in names(row[0])}
+    for name in SAMPLERS:
+        plain = name.removesuffix("_gpu").removesuffix("_cfg_pp")
+        assert plain in told or f"`{plain}`" in PAGE, name
+
+
+def errors(orders: Any, name: str, counts: tuple[int, ...]) -> list[float]:
+    """Of a sampler by name, without noise."""
+    if name == "plms":
+        return orders.errors(plms, counts)
+    spec = sampler_named(name)
+    noise = {"noise": lambda sigma, sigma_next: 0.0} if name in NOISELESS else {}
+    return orders.errors(spec.function, counts, **spec.defaults, **QUIET.get(name, {}), **noise)
+
+
+@pytest.mark.parametrize("row", ODE, ids=lambda row: row[0])
+def test_the_errors_are_those_of_the_page(row: list[str], orders: Any) -> None:
+    first, *others = names(row[0])
+    shown, slope = [float(cell) for cell in row[2:8]], row[8]
+    found = errors(orders, first, (8, 16, 32, 64, 128, 256))
+    assert found == pytest.approx(shown, rel=0.06), f"measured: {[f'{e:.1e}' for e in found]}"
+    if slope != "uneven":
+        assert math.log2(found[4] / found[5]) == pytest.approx(float(slope), abs=0.02)
+    for name in others:
+        assert errors(orders, name, (8, 16)) == pytest.approx(found[:2], rel=1e-6)
+
+
+@pytest.mark.parametrize("row", SDE, ids=lambda row: row[0])
+def test_the_variances_are_those_of_the_page(row: list[str], probe: Any) -> None:
+    shown = [float(cell.replace("−", "-").removesuffix(" %")) for cell in row[1:6]]
+    name = names(row[0])[0]
+    spec = sampler_named(name)
+    brownian = spec.noise.startswith("brownian")
+    found = [
+        100 * probe.error(spec.function, steps, brownian=brownian, **spec.defaults) for steps in (8, 16, 32, 64, 128)
+    ]
+    assert found == pytest.approx(shown, rel=0.02, abs=6e-4), f"measured: {[f'{e:+.3g}' for e in found]}"
