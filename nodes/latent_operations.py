@@ -42,7 +42,7 @@ def latent_operation_sharpen(
     sigma: Annotated[float, Range(0.1, 10.0, step=0.1)] = 1.0,
     alpha: Annotated[float, Range(0.0, 5.0, step=0.01)] = 0.1,
 ) -> Operation:
-    """Sharpens a latent.
+    """Makes an operation that brings out the details of a latent.
 
     Args:
         sharpen_radius: How far a place reaches, in latent pixels.

@@ -60,7 +60,7 @@ def sampler_dpmpp_2s_ancestral(*, eta: Strength = 1.0, s_noise: Strength = 1.0) 
 
 @node("Sampler LMS", category=CATEGORY, id="SamplerLMS")
 def sampler_lms(*, order: Annotated[int, Range(1, 100)] = 4) -> SamplerPort:
-    """Linear multistep.
+    """Linear multistep: goes on along the noise of the last steps.
 
     Args:
         order: How many steps it looks back.
@@ -130,7 +130,7 @@ def sampler_sa_solver(
     use_pece: bool,
     simple_order_2: bool,
 ) -> SamplerPort:
-    """Stochastic Adams solver.
+    """Stochastic Adams solver: predicts from the last steps, then corrects.
 
     Args:
         eta: How much noise is added between the two parts of the way.

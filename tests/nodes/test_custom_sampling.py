@@ -86,3 +86,50 @@ def test_noise_is_the_seeds(bench: Any) -> None:
         bench("RandomNoise", noise_seed=1).generate_noise(latent),
     )
     assert not bench("DisableNoise").generate_noise(latent).any()
+
+
+def advanced(bench: Any, parts: dict[str, Any], guider: Any, sampler: str = "euler") -> torch.Tensor:
+    levels = bench("BasicScheduler", model=parts["model"], scheduler="simple", steps=2)
+    given = {"noise": bench("RandomNoise", noise_seed=3), "latent_image": parts["latent_image"], "sigmas": levels}
+    chosen = bench("KSamplerSelect", sampler_name=sampler)
+    return bench("SamplerCustomAdvanced", **given, guider=guider, sampler=chosen)[0]["samples"]
+
+
+@pytest.mark.parametrize("style", ["regular", "nested"])
+def test_two_prompts_of_one_kind_are_guided_as_one(bench: Any, parts: dict[str, Any], style: str) -> None:
+    """Where the first prompt says what the second does, its scale falls out of both formulas."""
+    model, yes, no = parts["model"], parts["positive"], parts["negative"]
+    both = bench(
+        "DualCFGGuider",
+        model=model,
+        cond1=yes,
+        cond2=yes,
+        negative=no,
+        cfg_conds=5.0,
+        cfg_cond2_negative=3.0,
+        style=style,
+    )
+    one = bench("CFGGuider", model=model, positive=yes, negative=no, cfg=3.0)
+    assert torch.allclose(advanced(bench, parts, both), advanced(bench, parts, one), atol=1e-4)
+    assert torch.isfinite(advanced(bench, parts, both, "euler_cfg_pp")).all()
+
+
+def test_noise_is_added_as_a_sampler_adds_it(bench: Any, parts: dict[str, Any]) -> None:
+    model = bench("ModelSamplingDiscrete", model=parts["model"], sampling="eps")
+    latent, noise = {"samples": torch.full((1, 4, 8, 8), 0.5)}, bench("RandomNoise", noise_seed=3)
+    format = model.latent
+    drawn = noise.generate_noise(latent)
+    for sigmas, scale in ((torch.tensor([4.0, 1.0]), 3.0), (torch.tensor([4.0]), 4.0)):
+        noisy = bench("AddNoise", model=model, noise=noise, sigmas=sigmas, latent_image=latent)["samples"]
+        assert torch.allclose(noisy, format.from_model(format.to_model(latent["samples"]) + scale * drawn), atol=1e-4)
+    same = bench("AddNoise", model=model, noise=noise, sigmas=torch.zeros(0), latent_image=latent)["samples"]
+    assert torch.equal(same, latent["samples"])
+
+
+def test_ancestral_noise_of_cfg_pp_can_be_left_out(bench: Any, parts: dict[str, Any]) -> None:
+    guider = bench("CFGGuider", **{name: parts[name] for name in ("model", "positive", "negative")}, cfg=1.5)
+    levels = bench("BasicScheduler", model=parts["model"], scheduler="simple", steps=2)
+    given = {"noise": bench("RandomNoise", noise_seed=3), "guider": guider, "latent_image": parts["latent_image"]}
+    quiet = bench("SamplerEulerAncestralCFGPP", eta=0.0)
+    result, _ = bench("SamplerCustomAdvanced", **given, sigmas=levels, sampler=quiet)
+    assert torch.allclose(result["samples"], advanced(bench, parts, guider, "euler_cfg_pp"), atol=1e-4)
