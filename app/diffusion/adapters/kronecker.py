@@ -32,7 +32,7 @@ class Kronecker:
         first = first.reshape(*first.shape, *[1] * (second.ndim - first.ndim))
         ranks = [factor.rank for factor in (self.first, self.second) if isinstance(factor, Product)]
         scale = scale_of(self.alpha, ranks[-1]) if ranks else 1.0
-        return torch.kron(first, second).reshape(weight.shape) * scale
+        return torch.kron(first.contiguous(), second.contiguous()).reshape(weight.shape) * scale
 
     def applied(self, weight: Tensor, strength: float) -> Tensor:
         """See `Change`."""

@@ -22,7 +22,7 @@ def cayley(blocks: Tensor, limit: float = 0.0) -> Tensor:
     skew = blocks - blocks.mT
     if limit > 0:
         norm = skew.square().sum((-3, -2, -1), keepdim=True).sqrt()
-        skew = skew * (limit / (norm + 1e-8)).clamp_max(1.0)
+        skew = skew * (limit / norm.clamp_min(limit))
     one = torch.eye(blocks.shape[-1], dtype=blocks.dtype, device=blocks.device)
     return (one + skew) @ torch.inverse(one - skew)  # I − Q can always be inverted: Q has imaginary eigenvalues
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from app.diffusion.adapters.change import Place
 from app.weights.diffusers_transformers import BLOCKS, ONCE
 
-LAST_NORM = "final_layer.adaLN_modulation.1"
+# Diffusers has the scale before the shift in the last normalisation, and in that of SD 3's last context.
+LAST_NORM, LAST_CONTEXT = "final_layer.adaLN_modulation.1", "context_block.adaLN_modulation.1"
 
 
 def transformer_places(kind: str, layer: str, parameter: Place, shape: Sequence[int]) -> Iterator[tuple[str, Place]]:
@@ -50,6 +51,9 @@ def _parts(kind: str, layer: str, parameter: Place, shape: Sequence[int]) -> Ite
         found = re.fullmatch(rf"{blocks.ours}\.(\d+)\.(.+)", layer)
         if found and found[2] in blocks.layers:
             parts = blocks.layers[found[2]]
+            if found[2] == LAST_CONTEXT and shape[0] == 2 * shape[-1]:  # the others have six parts
+                yield f"{blocks.theirs}.{found[1]}.{parts[0]}", Place(parameter.name, halves_swapped=True)
+                return
             for part, rows in zip(parts, _rows(len(parts), shape[0]), strict=True):
                 place = parameter if rows is None else Place(parameter.name, rows)
                 yield f"{blocks.theirs}.{found[1]}.{part}", place
