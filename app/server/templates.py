@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from app.errors import Missing
-from app.server.operation import operation
+from app.server.operation import Media, operation
 from app.server.replies import reply
 from app.server.static import WEB_ROOT, file_response
 from app.store.names import inside
@@ -48,11 +48,11 @@ async def get_logos(_: web.Request) -> web.Response:
     return reply({})
 
 
-@operation(dict[str, Any])
+@operation(Media("*/*"))
 async def get_template(request: web.Request) -> web.StreamResponse:
-    """One template as a workflow."""
+    """One template as a workflow, or the picture that stands for it (NAME-1.webp)."""
     name = request.match_info["name"]
-    if not name.endswith(".json"):
+    if not name.endswith((".json", ".webp")):
         raise Missing(f"There is no template {name[:80]!r}.", remedy="GET /templates lists them.")
     return file_response(inside(_FOLDER, name))
 

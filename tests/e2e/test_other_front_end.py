@@ -83,6 +83,8 @@ def test_it_loads_wires_queues_and_shows_the_picture(browser: Browser, program: 
     page.get_by_test_id("queue-button").click()
     page.wait_for_function(SHOWN)
     assert "/api/view?filename=" in page.evaluate(SHOWN)
+    page.get_by_test_id("assets-tab-button").click()
+    expect(page.locator("img[src*='/api/view']").first).to_be_visible()
     (entry,) = program.get("/history").values()
     assert entry["status"]["status_str"] == "success"
     assert entry["prompt"][3]["extra_pnginfo"]["workflow"]["nodes"]
@@ -105,6 +107,21 @@ def test_its_settings_and_its_workflows_are_kept(browser: Browser, program: Prog
         }"""
     )
     assert kept == {"setting": {"a": [1]}, "listed": ["mine.json"]}
+    assert failures == []
+    context.close()
+
+
+def test_its_gallery_and_its_log_are_served(browser: Browser, program: Program) -> None:
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    context.set_default_timeout(3 * PATIENCE_MS)
+    failures: list[str] = []
+    page = opened(context, program.url, failures)
+    page.get_by_label("Toggle Bottom Panel", exact=True).first.click()
+    expect(page.get_by_text("joined with").first).to_be_visible()  # the worker's coming, in the log
+    page.get_by_label("Templates", exact=True).first.click()
+    picture = page.get_by_role("img", name="Default")
+    expect(picture).to_be_visible()
+    assert picture.evaluate("async (image) => { await image.decode(); return image.naturalWidth; }") == 256
     assert failures == []
     context.close()
 
