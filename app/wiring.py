@@ -219,7 +219,7 @@ class Workshop:
         places = places if settings.engine.load_custom_nodes else []
         disabled = disabled_packs(folders.user / "packs.json")
         # Packs use these scripts to set what others read when they are imported.
-        run_prestart_scripts(places, disabled)
+        failed = dict(run_prestart_scripts(places, disabled))
 
         from app.context.context import PreviewPace
         from app.context.files import NodeFiles
@@ -240,7 +240,7 @@ class Workshop:
         outputs = OutputFolders(folders.output, folders.temp)
         residency = Residency(device)
         packs = FacadeHost(Host(folders, device, residency, _launch(settings)))
-        registry = Registry.load("nodes", places, packs, disabled)
+        registry = Registry.load("nodes", places, packs, disabled, failed)
         previews = 0 if settings.engine.preview_method == "none" else settings.engine.preview_size
         return cls(
             device=device,

@@ -178,7 +178,7 @@ def sampler_custom_advanced(
     latent_image: Latent,
 ) -> tuple[Latent, Latent]:
     """Draws from parts: noise, guider, sampler and noise levels."""
-    return finished(context, draw_levels(guider, latent_image, sigmas, sampler, noise.seed))
+    return finished(context, draw_levels(guider, latent_image, sigmas, sampler, noise.seed, noise_from=noise))
 
 
 def finished(context: Context, drawing: Drawing) -> tuple[Latent, Latent]:

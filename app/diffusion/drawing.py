@@ -76,6 +76,14 @@ class SamplerChoice:
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
+class NoiseMaker(Protocol):
+    """Whatever makes the initial noise; node packs bring their own."""
+
+    def generate_noise(self, latent: Mapping[str, Any]) -> Tensor:
+        """Noise for a LATENT, shaped as its samples."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Noise:
     """The initial noise of a seed, or none at all where the seed is None."""
@@ -175,13 +183,16 @@ def draw_levels(
     seed: int | None,
     *,
     step_seed: int | None = None,
+    noise_from: NoiseMaker | None = None,
 ) -> Drawing:
     """As `draw`, along given noise levels (n + 1,).
 
-    `seed` is that of the initial noise, None for none; `step_seed` that of the noise in the steps, by default the same.
+    `seed` is that of the initial noise, None for none; `step_seed` that of the noise in the steps, by default the same;
+    `noise_from` makes the initial noise in the seed's place.
     """
     samples = fitted(latent, follows.model)
-    noise = initial_noise({**latent, "samples": samples}, seed or 0, add_noise=seed is not None)
+    made = noise_from or Noise(seed)
+    noise = made.generate_noise({**latent, "samples": samples})
     steps = step_seed if step_seed is not None else seed or 0
     return Drawing(follows, {**latent, "samples": samples}, noise, levels, sampler, steps)
 

@@ -81,11 +81,12 @@ class Registry:
         packs: Sequence[Path] = (),
         host: PackHost | None = None,
         disabled: Collection[str] = (),
+        prestart: Mapping[str, str] | None = None,
     ) -> Registry:
         """The nodes of the package `builtin`, and those of every pack in the folders `packs`.
 
         A pack that fails is reported and left out; one in `disabled` is not looked at. Nothing is reported for
-        folders that are not there.
+        folders that are not there. `prestart` are packs whose prestart script failed, with the reason.
 
         Raises:
             TypeError: two built-in nodes with one id.
@@ -101,8 +102,14 @@ class Registry:
                 added = {name: node for name, node in found.items() if name not in known}
                 nodes.update(added)
                 host.added(added, classes_of(added))
-                reports.append(replace(report, nodes=tuple(added)))
+                failed = (prestart or {}).get(pack_name(path))
+                problems = (*((_prestart_failed(failed),) if failed else ()), *report.problems)
+                reports.append(replace(report, nodes=tuple(added), problems=problems))
         return cls(MappingProxyType(nodes), tuple(reports))
+
+
+def _prestart_failed(reason: str) -> str:
+    return f"Its prestartup_script.py failed: {reason}. What it was to prepare is missing; update the pack."
 
 
 def _builtin_nodes(package: str) -> dict[str, Node]:

@@ -41,6 +41,7 @@ def v1_spec(node_id: str, kind: type[Any], title: str, module: str, host: PackHo
         help=str(getattr(kind, "DESCRIPTION", "") or ""),
         module=module,
         search_aliases=tuple(str(word) for word in getattr(kind, "SEARCH_ALIASES", None) or ()),
+        essentials_category=str(getattr(kind, "ESSENTIALS_CATEGORY", "") or ""),
         output_node=getattr(kind, "OUTPUT_NODE", False) is True,
         input_is_list=bool(getattr(kind, "INPUT_IS_LIST", False)),
         not_idempotent=bool(getattr(kind, "NOT_IDEMPOTENT", False)),

@@ -41,6 +41,7 @@ def v3_spec(kind: type[Any], title: str, module: str, host: PackHost | None = No
         help=str(schema.description or ""),
         module=module,
         search_aliases=tuple(str(word) for word in schema.search_aliases or ()),
+        essentials_category=str(getattr(schema, "essentials_category", "") or ""),
         output_node=bool(schema.is_output_node),
         input_is_list=bool(schema.is_input_list),
         not_idempotent=bool(schema.not_idempotent),

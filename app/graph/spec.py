@@ -50,6 +50,7 @@ class NodeSpec:
     help: str = ""
     module: str = "nodes"
     search_aliases: tuple[str, ...] = ()
+    essentials_category: str = ""  # where a list of the most usual nodes shows it
     output_node: bool = False  # runs even when nobody reads its outputs
     input_is_list: bool = False
     not_idempotent: bool = False  # two equal nodes do not share a result
@@ -127,6 +128,7 @@ def object_info(spec: NodeSpec, files: Mapping[str, Options]) -> dict[str, Any]:
         "deprecated": spec.deprecated,
         "experimental": spec.experimental,
         "search_aliases": list(spec.search_aliases),
+        **({"essentials_category": spec.essentials_category} if spec.essentials_category else {}),
     }
 
 
@@ -136,6 +138,7 @@ _PLAIN_FIELDS = (
     "category",
     "help",
     "module",
+    "essentials_category",
     "output_node",
     "input_is_list",
     "not_idempotent",

@@ -202,6 +202,7 @@ class NodeInfo(TypedDict):
     deprecated: bool
     experimental: bool
     search_aliases: list[str]
+    essentials_category: NotRequired[str]
 
 
 class Refusal(TypedDict):

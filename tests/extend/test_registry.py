@@ -156,3 +156,14 @@ def test_a_missing_part_of_the_reference_is_named(tmp_path: Path) -> None:
     (failure,) = Registry.load(packs=[tmp_path]).failures
     assert "does not offer (comfy.ldm.nowhere)" in failure["message"]
     assert "pip install" not in failure["message"]
+
+
+def test_a_prestart_script_that_failed_is_told_with_the_pack(tmp_path: Path) -> None:
+    pack(tmp_path, "early", NATIVE)
+    pack(tmp_path, "late", "1 / 0")
+    registry = Registry.load(packs=[tmp_path], prestart={"early": "KeyError: 'x'", "late": "OSError: gone"})
+    told = {report.name: report.to_json() for report in registry.packs}
+    assert told["early"]["loaded"]
+    assert "prestartup_script.py failed: KeyError: 'x'" in told["early"]["problems"][0]
+    assert not told["late"]["loaded"]
+    assert "OSError: gone" in told["late"]["problems"][0]

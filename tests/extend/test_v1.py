@@ -10,7 +10,7 @@ import pytest
 from app.engine.node import Blocker, Returned
 from app.extend.classes import pack_nodes
 from app.extend.v1 import PROBE, V1Node, v1_spec
-from app.graph.spec import spec_from_json, spec_to_json
+from app.graph.spec import object_info, spec_from_json, spec_to_json
 
 
 class Everything:
@@ -29,6 +29,7 @@ class Everything:
     DEPRECATED = True
     EXPERIMENTAL = True
     SEARCH_ALIASES = ("all",)
+    ESSENTIALS_CATEGORY = "Basics"
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
@@ -105,6 +106,8 @@ def test_all_that_a_class_says_is_in_the_spec() -> None:
     assert spec.has_validator and spec.has_fingerprint
     assert spec.validator_inputs == ("count", "input_types")
     assert spec.search_aliases == ("all",)
+    assert spec.essentials_category == "Basics"
+    assert object_info(spec, {})["essentials_category"] == "Basics"
 
 
 def test_the_spec_travels_as_json_whatever_a_pack_put_into_its_options() -> None:

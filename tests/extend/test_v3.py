@@ -64,6 +64,7 @@ def test_a_schema_says_all(io: Any) -> None:
         display_name="Made up",
         description="Does it.",
         search_aliases=["x"],
+        essentials_category="Basics",
         is_output_node=True,
         is_deprecated=True,
         is_experimental=True,
@@ -71,6 +72,7 @@ def test_a_schema_says_all(io: Any) -> None:
         hidden=[io.Hidden.unique_id],
     )
     spec = node.spec
+    assert spec.essentials_category == "Basics"
     ports = {port.name: port for port in spec.inputs}
     assert dict(ports["count"].options) == {"default": 3, "min": 1, "max": 9, "step": 2, "control_after_generate": True}
     assert ports["text"].options["dynamicPrompts"] is True

@@ -210,7 +210,7 @@ def test_wrappers_of_every_step_are_called(host: FacadeHost, tiny: Checkpoint, p
         model.add_wrapper(kind, wrap)
     result = by_pack(model, prompts)
     assert torch.allclose(result, drawn(tiny.model, prompts), atol=1e-5)
-    assert set(kinds) - set(heard) == {"PREPARE_SAMPLING"}
+    assert set(kinds) == set(heard)
 
 
 @torch.inference_mode()
@@ -271,3 +271,34 @@ def test_a_sampler_that_a_pack_adds_is_found_by_name(
     result = by_pack(host.to_pack(tiny.model), prompts, sampler_name="still")
     assert torch.allclose(result, tiny.model.latent.from_model(torch.full_like(result, 0.25)))
     assert set(SAMPLERS) < set(samplers.KSampler.SAMPLERS)
+
+
+@torch.inference_mode()
+def test_noise_of_a_packs_own_starts_our_sampler(
+    host: FacadeHost, tiny: Checkpoint, prompts: tuple[Any, Any], context: NodeContext
+) -> None:
+    heard: list[Any] = []
+
+    class Flat:
+        seed = 5
+
+        def generate_noise(self, input_latent: Any) -> Tensor:
+            heard.append(input_latent["samples"].shape)
+            return torch.full_like(input_latent["samples"], 0.5)
+
+    nodes, samplers = importlib.import_module("nodes"), importlib.import_module("comfy.samplers")
+    model = host.to_pack(tiny.model)
+    levels = samplers.calculate_sigmas(model.get_model_object("model_sampling"), "simple", STEPS)
+    follows = host.to_pack(guider(tiny.model, *prompts, 4.0))
+    latent = {"samples": torch.zeros(1, 16, 8, 8)}
+    sampler = nodes.NODE_CLASS_MAPPINGS["SamplerCustomAdvanced"]()
+
+    def drawn_from(noise: Any) -> Tensor:
+        with host.enter(context):
+            return sampler.execute(noise, follows, samplers.sampler_object("euler"), levels, latent)[0]["samples"]
+
+    flat = drawn_from(Flat())
+    seeded = drawn_from(nodes.NODE_CLASS_MAPPINGS["RandomNoise"]().execute(5)[0])
+    assert heard == [(1, 4, 8, 8)], "the latent has the model's channels by then"
+    assert torch.allclose(seeded, drawn(tiny.model, prompts), atol=1e-5)
+    assert not torch.allclose(flat, seeded, atol=1e-3)

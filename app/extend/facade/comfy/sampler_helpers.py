@@ -10,6 +10,7 @@ from torch import Tensor
 
 from app.diffusion.sampling import fit_mask
 from app.extend.facade.comfy.model_management import load_models_gpu
+from app.extend.facade.comfy.patcher_extension import WrapperExecutor, WrappersMP
 
 
 def prepare_mask(noise_mask: Tensor, shape: Sequence[int], device: Any) -> Tensor:
@@ -56,7 +57,18 @@ def cleanup_additional_models(models: Sequence[Any]) -> None:
 def prepare_sampling(
     model: Any, noise_shape: Sequence[int], conds: Mapping[str, Any], model_options: Any = None
 ) -> tuple[Any, Mapping[str, Any], list[Any]]:
-    """(the model at work, conditions, models that conditions bring), with the weights on the device."""
+    """(the model at work, conditions, models that conditions bring), with the weights on the device.
+
+    What packs have put around this step of the model is called around it.
+    """
+    wrappers = model.get_all_wrappers(WrappersMP.PREPARE_SAMPLING)
+    executor = WrapperExecutor.new_executor(_prepare_sampling, wrappers)
+    return executor.execute(model, noise_shape, conds, model_options=model_options)
+
+
+def _prepare_sampling(
+    model: Any, noise_shape: Sequence[int], conds: Mapping[str, Any], model_options: Any = None
+) -> tuple[Any, Mapping[str, Any], list[Any]]:
     models, needed = get_additional_models(conds, model.model_dtype())
     models += model.get_additional_models()
     load_models_gpu([model, *models], needed)
