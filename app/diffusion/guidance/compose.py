@@ -44,6 +44,7 @@ class _Sides:
         self._denoise, self._sides, self._hooks, self._resolve = denoise, sides, hooks, resolve
         # Conditioning that hooks ask about, resolved once. The entries are kept, so that their identity stays theirs.
         self._further: dict[int, tuple[Sequence[Entry], list[Condition]]] = {}
+        self._prepared = Prepared(getattr(denoise, "prepared", None))
 
     def all(self, x: Tensor, sigma: Tensor) -> list[Tensor]:
         """What each side says; the negative one, the second, apart where something changes the network for it."""
@@ -79,7 +80,7 @@ class _Sides:
         for spread in self._hooks.spread:
             sides = [spread(side, x) for side in sides]
         denoise = partial(self._denoise, hooks=network) if network else self._denoise
-        return weighted_answers(denoise, sides, x, sigma)
+        return weighted_answers(denoise, sides, x, sigma, self._prepared)
 
 
 def guided_denoiser(
@@ -158,10 +159,45 @@ def _finished(guided: Tensor, found: Answers, hooks: GuidanceHooks) -> Tensor:
     return guided
 
 
+class Prepared:
+    """What the network takes of conditions that share a call, made once in a run and then the very same tensors.
+
+    `prepare(value, device)` gives a value the network's precision. Networks may keep what they make of such a tensor.
+    """
+
+    def __init__(self, prepare: Callable[[Any, torch.device], Any] | None = None):
+        self._prepare = prepare
+        self._made: dict[Any, tuple[list[Mapping[str, Any]], dict[str, Any]]] = {}
+
+    def of(self, jobs: Sequence[_Job]) -> dict[str, Any]:
+        """The arguments of one call."""
+        x = jobs[0].x
+        key = tuple((id(job.condition.arguments), job.condition.area) for job in jobs), tuple(x.shape), x.device
+        if key not in self._made:
+            length = _common_length(jobs)
+            made = {
+                name: _stacked([_fitted(name, job, length) for job in jobs], len(x))
+                for name in jobs[0].condition.arguments
+            }
+            if self._prepare is not None:
+                made = {name: self._prepare(value, x.device) for name, value in made.items()}
+            # The conditions' own arguments are kept beside, so that their identity stays theirs.
+            self._made[key] = [job.condition.arguments for job in jobs], made
+        return self._made[key][1]
+
+
 def weighted_answers(
-    denoise: ConditionedDenoiser, sides: Sequence[Sequence[Condition]], x: Tensor, sigma: Tensor
+    denoise: ConditionedDenoiser,
+    sides: Sequence[Sequence[Condition]],
+    x: Tensor,
+    sigma: Tensor,
+    prepared: Prepared | None = None,
 ) -> list[Tensor]:
-    """For each side, the average of its active conditions' answers, by strength, mask and area. Shaped as x."""
+    """For each side, the average of its active conditions' answers, by strength, mask and area. Shaped as x.
+
+    `prepared` keeps from call to call what does not change.
+    """
+    prepared = prepared or Prepared()
     level = float(sigma)
     totals = [torch.zeros_like(x) for _ in sides]
     weights = [torch.full_like(x, NOTHING) for _ in sides]
@@ -178,7 +214,7 @@ def weighted_answers(
         if job.condition.is_default:
             job.weight = job.weight * (1 - part).clamp(min=0)
         part += job.weight
-    for job, answer in zip(jobs, _answers(denoise, jobs, sigma), strict=True):
+    for job, answer in zip(jobs, _answers(denoise, jobs, sigma, prepared), strict=True):
         part = _part(totals[job.side], job)
         part += answer * job.weight
     return [total / weight for total, weight in zip(totals, weights, strict=True)]
@@ -198,35 +234,32 @@ def _part(value: Tensor, job: _Job) -> Tensor:
     return value if job.condition.area is None else job.condition.area.of(value)
 
 
-def _answers(denoise: ConditionedDenoiser, jobs: Sequence[_Job], sigma: Tensor) -> list[Tensor]:
+def _answers(denoise: ConditionedDenoiser, jobs: Sequence[_Job], sigma: Tensor, prepared: Prepared) -> list[Tensor]:
     """One answer per job, in their order, from as few calls as the shapes and the memory allow."""
     answers: dict[int, Tensor] = {}
     waiting = list(range(len(jobs)))
     while waiting:
         group = [i for i in waiting if _together(jobs[waiting[0]], jobs[i])]
         group = group if _common_length([jobs[i] for i in group]) else group[:1]
-        answers.update(zip(group, _run(denoise, [jobs[i] for i in group], sigma), strict=True))
+        answers.update(zip(group, _run(denoise, [jobs[i] for i in group], sigma, prepared), strict=True))
         waiting = [i for i in waiting if i not in answers]
     return [answers[i] for i in range(len(jobs))]
 
 
-def _run(denoise: ConditionedDenoiser, jobs: Sequence[_Job], sigma: Tensor) -> list[Tensor]:
+def _run(denoise: ConditionedDenoiser, jobs: Sequence[_Job], sigma: Tensor, prepared: Prepared) -> list[Tensor]:
     try:
-        return _call(denoise, jobs, sigma)
+        return _call(denoise, jobs, sigma, prepared)
     except (torch.OutOfMemoryError, OutOfMemory):
         if len(jobs) == 1:
             raise
     half = len(jobs) // 2
-    return _run(denoise, jobs[:half], sigma) + _run(denoise, jobs[half:], sigma)
+    return [*_run(denoise, jobs[:half], sigma, prepared), *_run(denoise, jobs[half:], sigma, prepared)]
 
 
-def _call(denoise: ConditionedDenoiser, jobs: Sequence[_Job], sigma: Tensor) -> list[Tensor]:
+def _call(denoise: ConditionedDenoiser, jobs: Sequence[_Job], sigma: Tensor, prepared: Prepared) -> list[Tensor]:
     count = len(jobs[0].x)
     x = torch.cat([job.x for job in jobs])
-    length = _common_length(jobs)
-    arguments = {
-        key: _stacked([_fitted(key, job, length) for job in jobs], count) for key in jobs[0].condition.arguments
-    }
+    arguments = prepared.of(jobs)
     adjust = jobs[0].condition.adjust
     extra: Mapping[str, Any] = adjust(x, sigma, arguments) if adjust else {}
     return list(torch.split(denoise(x, sigma, **arguments, **extra), count))

@@ -31,9 +31,13 @@ class NetworkDenoiser:
         sigma = sigma.to(x.device)
         levels = sigma.expand(x.shape[0])
         timestep = self.sampling.timestep(levels)
-        given = {name: cast(value, x.device, self.dtype) for name, value in conditions.items()}
+        given = {name: self.prepared(value, x.device) for name, value in conditions.items()}
         output = self.network(self.sampling.scaled_input(x, levels).to(self.dtype), timestep, **given)
         return self.sampling.denoised(x, levels, output.to(x.dtype))
+
+    def prepared(self, condition: Any, device: torch.device) -> Any:
+        """A condition as the network takes it; one that is so already stays the very same tensor."""
+        return cast(condition, device, self.dtype)
 
 
 def cast(value: Any, device: torch.device, dtype: torch.dtype) -> Any:

@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from app.diffusion.denoiser import SplitDenoiser
-from app.diffusion.guidance.compose import guided_denoiser, sided_denoiser, weighted_answers
+from app.diffusion.guidance.compose import Prepared, guided_denoiser, sided_denoiser, weighted_answers
 from app.diffusion.guidance.conditions import Area, Condition
 from app.diffusion.guidance.hooks import Answers, GuidanceHooks
 from app.diffusion.models.hooks import NetworkHooks, Place
+from app.diffusion.parameterization import denoiser_of, discrete
 from app.errors import InvalidRequest, OutOfMemory
 
 X = torch.zeros(1, 4, 16, 16)
@@ -200,3 +201,36 @@ def test_any_number_of_sides_are_guided_by_a_formula():
     assert len(network.calls) == 1
     assert isinstance(guided, SplitDenoiser)
     assert torch.allclose(guided.split(X, SIGMA)[1], X + 4)
+
+
+def test_conditions_are_prepared_once_in_a_run():
+    seen = []
+
+    def network(x, timestep, /, **said):
+        seen.append(said["context"])
+        return x * 0
+
+    guided = guided_denoiser(denoiser_of(network, discrete(), torch.bfloat16), [says(1.0)], [says(0.25)], 3.0)
+    for sigma in (3.0, 2.0, 1.0):
+        guided(X, torch.tensor(sigma))
+    assert seen[0].dtype == torch.bfloat16
+    assert seen[0][:, 0, 0].tolist() == [1.0, 0.25]
+    assert seen[0] is seen[1] is seen[2]
+    guided(torch.cat([X, X]), SIGMA)
+    assert seen[3][:, 0, 0].tolist() == [1.0, 1.0, 0.25, 0.25]
+
+
+def test_areas_and_sizes_are_prepared_apart():
+    shapes = []
+
+    def network(x, sigma, *, concat):
+        shapes.append(concat.shape[-2:])
+        assert concat.shape[-2:] == x.shape[-2:]
+        return x * 0
+
+    concat = {"concat": torch.zeros(1, 1, 16, 16)}
+    sides = [[Condition(concat), Condition(concat, area=Area(8, 8, 0, 0)), Condition(concat, area=Area(8, 4, 8, 4))]]
+    kept = Prepared()
+    for _ in range(2):
+        weighted_answers(network, sides, X, SIGMA, kept)
+    assert shapes == [(16, 16), (8, 8), (8, 4)] * 2
