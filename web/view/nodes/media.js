@@ -2,6 +2,8 @@ import { bare, TITLE } from "../../core/nodes/layout.js";
 import { widgetsOf, widgetValue } from "../../core/nodes/widgets.js";
 import { fill, h } from "../dom.js";
 
+const SAMPLE = 32;
+
 /**
  * The pictures of a node: those it made, the one it was given, and the live one while it works. A node that has no room
  * for pictures shows the live one hanging below it, so that nothing moves.
@@ -12,7 +14,8 @@ import { fill, h } from "../dom.js";
  */
 export function makeMedia(editor, session, id) {
   const root = h("div", { class: "media", hidden: true });
-  let shown = "";
+  /** @type {string | null} */
+  let shown = null;
   return {
     root,
     /** @param {import("../../core/nodes/layout.js").Layout} layout */
@@ -69,8 +72,19 @@ function picture(address, live, open) {
     alt: live ? "Work in progress" : "Picture of this node",
     draggable: live ? "false" : "true",
   });
-  image.addEventListener("load", () => image.classList.toggle("small", image.naturalWidth < 200));
+  image.addEventListener("load", () => {
+    image.classList.toggle("small", image.naturalWidth < 200);
+    image.classList.toggle("holed", hasHoles(image));
+  });
   return h("button", { type: "button", class: "picture", title: live ? "" : "Open large", on: { click: open } }, image);
+}
+
+/** Whether something of a picture is transparent, looked for in a small copy. @param {HTMLImageElement} image */
+function hasHoles(image) {
+  const context = new OffscreenCanvas(SAMPLE, SAMPLE).getContext("2d");
+  context?.drawImage(image, 0, 0, SAMPLE, SAMPLE);
+  const alphas = context?.getImageData(0, 0, SAMPLE, SAMPLE).data.filter((_, index) => index % 4 === 3);
+  return alphas?.some((alpha) => alpha < 255) ?? false;
 }
 
 /**
