@@ -58,7 +58,12 @@ def with_edits(network: Module, edits: Iterable[Edit]) -> Module:
 
 
 def settle(network: nn.Module) -> None:
-    """Give a twin its edited weights, where its weights are now. Of other networks nothing is asked."""
+    """Give a twin, and those within a network, their edited weights, where their weights are now."""
+    for module in network.modules():
+        _settle_one(module)
+
+
+def _settle_one(network: nn.Module) -> None:
     edits = edits_of(network)
     if edits is None or edits.settled:
         return
@@ -77,11 +82,11 @@ def value_of(network: nn.Module, name: str) -> Tensor:
 
 
 def _settle_first(network: nn.Module, _: Any) -> None:
-    settle(network)
+    _settle_one(network)
 
 
 def _settle_before_state(network: nn.Module, *_: Any) -> None:
-    settle(network)
+    _settle_one(network)
 
 
 def _copied(module: Module, made: dict[int, nn.Module]) -> Module:

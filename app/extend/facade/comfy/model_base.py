@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from app.diffusion.adapters.twin import settle
 from app.diffusion.model import DiffusionModel
 from app.diffusion.models.hooks import NetworkHooks
 from app.diffusion.parameterization import V
@@ -49,6 +50,7 @@ class BaseModel(nn.Module):
 
     def __init__(self, native: DiffusionModel, weights: Mapping[str, Tensor] | None = None) -> None:
         super().__init__()
+        settle(native.network)  # packs look at weights themselves, which our adapters change at the first use
         self.native = native
         self.weights = dict(weights or {})
         self.diffusion_model: nn.Module = native.network

@@ -401,6 +401,13 @@ class ModelPatcher:
 
     # ------------------------------------------------------------ at work
 
+    def on(self, native: DiffusionModel) -> ModelPatcher:
+        """The same changes, of another model with the same names of weights."""
+        made: ModelPatcher = self.clone()
+        made.model = model_of(native)
+        made._made = None
+        return made
+
     def patched_weights(self) -> dict[str, Tensor]:
         """The changed weights by name within the network, computed once per change."""
         if self._made is None or self._made[0] != self.patches_uuid:
@@ -471,7 +478,10 @@ class PatchedModel(DiffusionModel):
         return GuidedByOptions(self._at_work(), positive, negative, cfg, self.patcher.model_options)
 
     def _at_work(self) -> BaseModel:
-        working = self.patcher.at_work()
+        patcher: ModelPatcher = self.patcher
+        if patcher.diffusion_network is not self.network:  # one of our nodes has changed the weights since
+            patcher = patcher.on(replace(patcher.model.native, network=self.network))
+        working = patcher.at_work()
         if working.native.sampling is self.sampling:
             return working
         return BaseModel(replace(working.native, sampling=self.sampling), working.weights)
@@ -494,6 +504,8 @@ def patcher_of(native: DiffusionModel) -> ModelPatcher:
     if not isinstance(native, PatchedModel):
         return ModelPatcher(model_of(native))
     patcher: ModelPatcher = native.patcher.clone()
+    if patcher.diffusion_network is not native.network:
+        patcher = patcher.on(replace(patcher.model.native, network=native.network))
     if patcher.at_work().native.sampling is not native.sampling:  # one of our nodes has changed the levels since
         from app.extend.facade.comfy.model_sampling import NativeSampling
 

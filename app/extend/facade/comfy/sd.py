@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+import uuid
 from collections.abc import Mapping
 from dataclasses import replace
 from enum import Enum
@@ -13,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from app.diffusion.adapters.twin import settle
 from app.diffusion.conditioning.entries import conditioning_of
 from app.diffusion.conditioning.prompt import Chunk
 from app.diffusion.first_stage import FirstStage
@@ -184,6 +186,7 @@ class CLIP:
     def __init__(self, *, native: Any, patcher: ModelPatcher | None = None) -> None:
         self.native = native
         self.cond_stage_model: nn.Module = native.model
+        settle(self.cond_stage_model)
         self.patcher = patcher or ModelPatcher(self.cond_stage_model)
         self.layer_idx: int | None = None
         self.use_clip_schedule = False
@@ -326,6 +329,13 @@ class PatchedEncoder:
         clip = self.clip.clone()
         clip.clip_layer(layer)
         return PatchedEncoder(clip)
+
+    def with_towers(self, towers: Mapping[str, Any]) -> PatchedEncoder:
+        """The same with other towers, changed alike."""
+        native = self.native.with_towers(towers)
+        patcher = self.clip.patcher.clone()
+        patcher.model, patcher.patches_uuid = native.model, uuid.uuid4()
+        return PatchedEncoder(CLIP(native=native, patcher=patcher))
 
     def _with_weights(self, work: Any) -> Any:
         with swapped(self.clip.cond_stage_model, self.clip.patcher.patched_weights()):
