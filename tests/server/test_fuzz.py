@@ -21,6 +21,11 @@ from tests.server.fake_worker import SPECS
 from tests.server.hosted import Hosted
 from tests.server.support import PATIENCE
 
+# The library says in a warning what the client is told with a 400.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::aiohttp.BadContentDispositionHeader"),
+    pytest.mark.filterwarnings("ignore::aiohttp.BadContentDispositionParam"),
+]
 NASTY = [
     "", ".", "..", "../x", "%00", "a\0b", "\\", "C:\\x", "/etc/passwd", "x" * 2000, "\ud800", "💥", "-1", "1e999",
     "null", "NaN", "[]", "{}", "true", "a [output]", "con", "1;2;3", "webp;-5", "jpeg;99999999999999999999",

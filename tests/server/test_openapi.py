@@ -23,6 +23,11 @@ from app.server.operation import operation_of, schema_of
 from tests.server.support import Site, show
 from tests.server.test_fuzz import Host
 
+# The library says in a warning what the client is told with a 400.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::aiohttp.BadContentDispositionHeader"),
+    pytest.mark.filterwarnings("ignore::aiohttp.BadContentDispositionParam"),
+]
 # Not for programs: the editor's files, the page that asks for the token, the workers' socket, the clients' socket.
 UNDESCRIBED = {"/", "/{path}", "/login", "/login.js", "/link", "/ws", "/api/ws"}
 # A stream that does not end, and what would be the same for each of many examples.
