@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,13 +10,14 @@ from torch import Tensor
 
 from app.diffusion.conditioning.text_encoder import PromptEncoder
 from app.diffusion.first_stage import FirstStage
+from app.diffusion.latent_files import write_latent
 from app.diffusion.model import DiffusionModel
 from app.errors import InvalidRequest, Missing
 from app.images.decoding import Decoded, decode
 from app.images.encoding import EXTENSIONS, encode, metadata_texts
 from app.store.folders import Folders
 from app.store.outputs import OutputFolders
-from app.weights.saving import save_first_stage, save_model, save_parts
+from app.weights.saving import file_name, save_first_stage, save_model, save_parts, save_tower
 
 PREVIEW_LEVEL, OUTPUT_LEVEL = 1, 4  # PNG compression: previews are thrown away soon
 
@@ -90,6 +91,11 @@ class NodeFiles:
         """See `protocol.Files`."""
         self._outputs.check_prefix(prefix)
         texts = metadata_texts(prompt, extra)
+        if clip is not None and model is None:
+            return [
+                self._staged(f"{prefix}_{file_name(name)}", lambda path, tower=tower: save_tower(path, tower, texts))
+                for name, tower in clip.towers.items()
+            ]
 
         def write(path: Path) -> None:
             if model is not None and clip is not None and vae is not None:
@@ -99,5 +105,17 @@ class NodeFiles:
             elif vae is not None:
                 save_first_stage(path, vae, texts)
 
+        return [self._staged(prefix, write)]
+
+    def _staged(self, prefix: str, write: Callable[[Path], None]) -> dict[str, Any]:
         staged = self._outputs.stage_with(write, ".safetensors")
-        return [{"staged": staged, "prefix": prefix, "type": "output", "format": "safetensors"}]
+        return {"staged": staged, "prefix": prefix, "type": "output", "format": "safetensors"}
+
+    def save_latent(
+        self, samples: Tensor, prefix: str, *, prompt: Any = None, extra: Mapping[str, Any] | None = None
+    ) -> list[dict[str, Any]]:
+        """See `protocol.Files`."""
+        self._outputs.check_prefix(prefix)
+        texts = metadata_texts(prompt, extra)
+        staged = self._outputs.stage_with(lambda path: write_latent(path, samples, texts), ".latent")
+        return [{"staged": staged, "prefix": prefix, "type": "output", "format": "latent"}]

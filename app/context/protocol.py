@@ -114,10 +114,18 @@ class Files(Protocol):
         prompt: Any = None,
         extra: Mapping[str, Any] | None = None,
     ) -> list[dict[str, Any]]:
-        """Write a model, a VAE or a whole checkpoint, and give the entries for the node's ui; see `save_images`.
+        """Write a model, a VAE, a text encoder or a whole checkpoint, and give the entries for the node's ui.
+
+        A text encoder alone becomes a file for each of its towers. See `save_images`.
 
         Raises InvalidRequest for a model of whose shape nothing is known.
         """
+        ...
+
+    def save_latent(
+        self, samples: Tensor, prefix: str, *, prompt: Any = None, extra: Mapping[str, Any] | None = None
+    ) -> list[dict[str, Any]]:
+        """Write latents (B, C, h, w), and give the entries for the node's ui; see `save_images`."""
         ...
 
 

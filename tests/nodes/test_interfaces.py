@@ -13,7 +13,10 @@ from app.extend.registry import Registry
 INTERFACES: dict[str, Any] = json.loads((Path(__file__).parent / "interfaces.json").read_text())
 NODES = Registry.load().nodes
 # New nodes save under our own name; the widget is always part of a saved graph, so nothing depends on it.
-OURS = {(name, "filename_prefix", "default") for name in ("SaveImage", "CheckpointSave", "ModelSave", "VAESave")}
+OURS = {
+    (name, "filename_prefix", "default")
+    for name in ("SaveImage", "CheckpointSave", "ModelSave", "VAESave", "SaveLatent")
+}
 
 
 def same(given: Any, wanted: Any) -> bool:
