@@ -25,7 +25,7 @@ def test_there_are_commands() -> None:
 def test_the_command_line_is_understood(line: str) -> None:
     words = shlex.split(line, comments=True)
     arguments = words[words.index("main.py") + 1 :]
-    assert parse(arguments).command in {"serve", "run", "worker", "train"}
+    assert parse(arguments).command in {"serve", "run", "worker", "train", "test", "export"}
 
 
 @pytest.mark.parametrize("line", [line for line in LINES if line.startswith("make ")])
