@@ -48,6 +48,25 @@ def save_model(
     )
 
 
+@node("CLIPSave", category=CATEGORY, id="CLIPSave", output_node=True, aliases=("export", "text encoder"))
+def save_clip(
+    *,
+    context: Context,
+    clip: Clip,
+    filename_prefix: str = "clip/LatentLoom",
+    prompt: PromptData = None,
+    extra_pnginfo: ExtraInfo = None,
+) -> Returned:
+    """Saves a text encoder as safetensors files, one for each of its towers, with the workflow inside.
+
+    Args:
+        filename_prefix: How the file names begin; below the output folder. What the tower is called follows.
+    """
+    return Returned(
+        ui={"models": context.files.save_model(filename_prefix, clip=clip, prompt=prompt, extra=extra_pnginfo)}
+    )
+
+
 @node("VAESave", category=CATEGORY, id="VAESave", output_node=True, aliases=("export",))
 def save_vae(
     *,

@@ -43,6 +43,11 @@ def save_first_stage(path: Path, vae: FirstStage, metadata: Mapping[str, str]) -
     write(path, named(vae.model, ""), metadata)
 
 
+def save_tower(path: Path, tower: nn.Module, metadata: Mapping[str, str]) -> None:
+    """One text tower, without a prefix."""
+    write(path, named(tower, ""), metadata)
+
+
 def save_parts(
     path: Path, model: DiffusionModel, clip: PromptEncoder, vae: FirstStage, metadata: Mapping[str, str]
 ) -> None:
@@ -64,14 +69,15 @@ def text_tensors(family: Family, clip: PromptEncoder) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     places = TOWER_PLACES.get(family.text, {})
     for name, tower in clip.towers.items():
-        prefix, is_open_clip = places.get(name, (f"text_encoders.{_file_name(name)}.transformer.", False))
+        prefix, is_open_clip = places.get(name, (f"text_encoders.{file_name(name)}.transformer.", False))
         has_projection = "text_projection.weight" in tower.state_dict()
         state = to_open_clip(tower.state_dict()) if is_open_clip and has_projection else tower.state_dict()
         tensors |= {prefix + key: value for key, value in state.items()}
     return tensors
 
 
-def _file_name(tower: str) -> str:
+def file_name(tower: str) -> str:
+    """What files call a tower: clip_l, clip_g, t5xxl …"""
     return f"clip_{tower}" if len(tower) == 1 else tower
 
 

@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from app.diffusion.adapters.merge import merged
 from app.settings import Settings
+from tests.weights.adapters.models import small_clip
 
 
 def other(bench: Any) -> tuple[Any, Any, Any]:
@@ -72,3 +74,20 @@ def test_a_merged_checkpoint_is_saved_and_read_back(bench: Any, installation: Se
     assert read.source == model.source
     for ours, expected in zip(states(read, read_text), states(mixed, text), strict=True):
         assert all(torch.equal(ours[name], value) for name, value in expected.items())
+
+
+def test_a_text_encoder_is_saved_tower_by_tower(bench: Any, installation: Settings) -> None:
+    """SDXL's towers, small; each file holds what its tower has after its edits."""
+    clip: Any = small_clip("l", "g")
+    doubled = bench("CLIPMergeAdd", clip1=clip, clip2=clip)
+    returned = bench.returned("CLIPSave", clip=doubled, filename_prefix="clip/mine")
+    published = bench.workshop.outputs.publish_ui(returned.ui, "job", "1")["models"]
+    assert [entry["filename"] for entry in published] == [
+        "mine_clip_l_00001_.safetensors",
+        "mine_clip_g_00001_.safetensors",
+    ]
+    for name, entry in zip("lg", published, strict=True):
+        state = load_file(installation.directories.output / "clip" / entry["filename"])
+        plain = clip.towers[name].state_dict()
+        assert set(state) == set(plain)
+        assert all(torch.equal(state[key], 2 * value) for key, value in plain.items())
