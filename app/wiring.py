@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.errors import InvalidPrompt, InvalidRequest
-from app.extend.packs import disabled_packs, run_prestart_scripts
+from app.extend.packs import disabled_packs, find_packs, pack_name, run_prestart_scripts
 from app.graph.json_values import is_object
 from app.settings import CacheMode, EngineSettings, Settings
 
@@ -34,12 +34,13 @@ if TYPE_CHECKING:
     from app.engine.events import Event
     from app.engine.node import Node
     from app.engine.site import CallSite
-    from app.extend.facade.bridge import FacadeHost
+    from app.extend.bridge import PackDesk
     from app.extend.facade.host import Launch
     from app.extend.registry import Registry
     from app.graph.prompt import Prompt
     from app.link.messages import Job
     from app.memory.meter import Meter
+    from app.memory.residency import Residency
     from app.store.folders import Folders
     from app.store.outputs import OutputFolders
 
@@ -190,7 +191,7 @@ def worker(settings: Settings) -> int:
         devices=workshop.devices,
         asked=workshop.asked,
     )
-    workshop.packs.host.tell = lambda event, data, to: loop.tell(Tell(event, data, to))
+    workshop.packs.tell_through(lambda event, data, to: loop.tell(Tell(event, data, to)))
     loop.run()
     return 0
 
@@ -203,7 +204,7 @@ class Workshop:
     folders: Folders
     outputs: OutputFolders
     registry: Registry
-    packs: FacadeHost
+    packs: PackDesk
     nodes: Mapping[str, Node]
     cache: Cache
     models: LoadedModels
@@ -225,8 +226,7 @@ class Workshop:
         from app.context.files import NodeFiles
         from app.context.models import LoadedModels
         from app.context.watched import watched
-        from app.extend.facade.bridge import FacadeHost
-        from app.extend.facade.host import Host
+        from app.extend.bridge import PlainHost
         from app.extend.registry import Registry
         from app.memory.devices import choose_device, use_all_cores
         from app.memory.meter import meter_for
@@ -239,7 +239,9 @@ class Workshop:
         device = choose_device(settings.engine.device)
         outputs = OutputFolders(folders.output, folders.temp)
         residency = Residency(device)
-        packs = FacadeHost(Host(folders, device, residency, _launch(settings)))
+        # What packs import takes a while to load: who has none does not wait for it.
+        some = any(pack_name(path) not in disabled for path in find_packs(places))
+        packs = _facade(folders, residency, settings) if some else PlainHost()
         registry = Registry.load("nodes", places, packs, disabled, failed)
         previews = 0 if settings.engine.preview_method == "none" else settings.engine.preview_size
         return cls(
@@ -344,6 +346,14 @@ class Workshop:
             name=platform.node(),
             process_id=os.getpid(),
         )
+
+
+def _facade(folders: Folders, residency: Residency, settings: Settings) -> PackDesk:
+    """The program as packs know it."""
+    from app.extend.facade.bridge import FacadeHost
+    from app.extend.facade.host import Host
+
+    return FacadeHost(Host(folders, residency.device, residency, _launch(settings)))
 
 
 def _launch(settings: Settings) -> Launch:

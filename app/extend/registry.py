@@ -93,7 +93,7 @@ class Registry:
         """
         host = host or PlainHost()
         nodes = _builtin_nodes(builtin)
-        nodes = {**host.open(nodes), **nodes}
+        host.open(nodes)
         known = frozenset(nodes)
         reports: list[PackReport] = []
         for path in find_packs(packs):

@@ -15,7 +15,7 @@ from app.diffusion.first_stage import FirstStage
 from app.diffusion.model import DiffusionModel
 from app.diffusion.models.clip_vision import ClipVision, VisionFeatures
 from app.engine.node import Node
-from app.extend.classes import adapted
+from app.extend.bridge import Tell
 from app.extend.facade import folder_paths
 from app.extend.facade.comfy.clip_vision import ClipVisionModel, features_of, output_of
 from app.extend.facade.comfy.clip_vision import Output as VisionOutput
@@ -25,7 +25,6 @@ from app.extend.facade.comfy.samplers import CFGGuider, listening
 from app.extend.facade.comfy.sd import CLIP, VAE, PatchedEncoder
 from app.extend.facade.host import CurrentJob, Host, running
 from app.extend.facade.install import install
-from app.extend.facade.nodes import FURTHER_NODES, OWN
 from app.extend.facade.pack_site import PackSite
 from app.extend.facade.server import PromptServer
 
@@ -38,18 +37,20 @@ class FacadeHost:
         self._site: PackSite | None = None
         self._folders = {kind: [str(path) for path in paths] for kind, paths in host.folders.models.items()}
 
-    def open(self, nodes: Mapping[str, Node]) -> Mapping[str, Node]:
+    def open(self, nodes: Mapping[str, Node]) -> None:
         """See `PackHost`."""
         install(self.host)
-        further = {name: adapted(name, OWN[name], "", "nodes", self) for name in FURTHER_NODES if name not in nodes}
-        self.host.nodes.update({**further, **nodes})
-        return further
+        self.host.nodes.update(nodes)
 
     def added(self, nodes: Mapping[str, Node], classes: Mapping[str, Any]) -> None:
         """See `PackHost`."""
         self.host.nodes.update(nodes)
         self.host.classes.update(classes)
         self.host.titles.update({name: node.spec.display_name for name, node in nodes.items()})
+
+    def tell_through(self, tell: Tell) -> None:
+        """See `PackDesk`."""
+        self.host.tell = tell
 
     def serve(self, secret: str) -> None:
         """Serve the routes that packs have declared to whoever shows the secret."""

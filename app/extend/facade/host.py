@@ -7,7 +7,7 @@ the facade keeps that.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -19,11 +19,10 @@ import torch
 from app.context.context import NodeContext
 from app.engine.node import Node
 from app.errors import Unavailable
+from app.extend.bridge import Tell
 from app.graph.replacements import Replacement
 from app.memory.residency import Residency
 from app.store.folders import Folders
-
-Tell = Callable[[str | int, Any, str | None], None]
 
 
 def _unheard(event: str | int, data: Any, to: str | None) -> None:

@@ -234,5 +234,3 @@ OWN: Mapping[str, type[Any]] = {
     "LoraLoader": LoraLoader,
     "LoraLoaderModelOnly": LoraLoaderModelOnly,
 }
-# What the program has no node of its own for.
-FURTHER_NODES = ("LoraLoader", "LoraLoaderModelOnly")
