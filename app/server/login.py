@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from app.server.security import COOKIE, equal, session_of
 from app.server.services import services_of
@@ -62,12 +63,20 @@ async def post_login(request: web.Request) -> web.Response:
     services = services_of(request)
     token = services.settings.serve.token
     # Nobody has a token of this length, and no form needs more room.
-    shown = (await request.post()).get("token", "") if (request.content_length or 0) < _LARGEST_FORM else ""
+    shown = await _shown(request) if (request.content_length or 0) < _LARGEST_FORM else ""
     if token is None or (isinstance(shown, str) and equal(shown, token)):
         return _enter(token)
     async with services.wrong_tokens:  # one after the other, so that guessing takes its time however many guess
         await asyncio.sleep(_WAIT_AFTER_WRONG)
     return login_page("That is not the token.")
+
+
+async def _shown(request: web.Request) -> object:
+    """What the form shows as the token; "" for a form that cannot be read."""
+    try:
+        return (await request.post()).get("token", "")
+    except (ValueError, AssertionError, web.RequestPayloadError, HttpProcessingError):
+        return ""
 
 
 def _enter(token: str | None) -> web.Response:

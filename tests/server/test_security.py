@@ -211,6 +211,9 @@ async def test_a_form_of_a_page_changes_nothing(quiet_site: Site, kind: str) -> 
     for path in ("/prompt", "/free", "/settings", "/queue", "/api/history", "/api/jobs/cancel"):
         assert await status(quiet_site, path, "POST", "{}", Origin=origin, Content_Type=kind) == 403
     assert await status(quiet_site, "/userdata/a.css", "POST", "x", Origin=origin, Content_Type="text/plain") == 200
+    assert await status(quiet_site, "/api/settings/a", "POST", "1", Origin=origin, Content_Type="text/plain") == 200
+    evil = "http://evil.example"
+    assert await status(quiet_site, "/api/settings/a", "POST", "1", Origin=evil, Content_Type="text/plain") == 403
 
 
 async def test_reading_changes_nothing(quiet_site: Site) -> None:

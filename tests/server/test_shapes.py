@@ -154,3 +154,13 @@ async def test_broken_forms_are_refused(quiet_site: Site, disposition: bytes) ->
         async with quiet_site.session.post(quiet_site.running.url + path, data=body, headers=headers) as answer:
             assert 400 <= answer.status < 500
             assert faults(await answer.json(), shapes.Refusal) == []
+
+
+@pytest.mark.parametrize("kind", ["multipart/form-data; boundary=x", "multipart/form-data", "a/b"])
+async def test_a_broken_form_is_no_token(tmp_path: Path, kind: str) -> None:
+    async with opened(tmp_path, "--workers", "0", "--token", "secret") as site:
+        for body in (b"", b"--x\r\n", b"\xff"):
+            async with site.session.post(
+                f"{site.running.url}/login", data=body, headers={"Content-Type": kind}
+            ) as answer:
+                assert answer.status == 401
