@@ -144,7 +144,7 @@ def perp_neg_guider(
 @node("Add Noise", category="_for_testing/custom_sampling/noise", id="AddNoise")
 def add_noise(*, model: Model, noise: NoisePort, sigmas: Sigmas, latent_image: Latent) -> Latent:
     """Adds noise to a latent, as much as the noise levels take away again."""
-    return noised(model, latent_image, noise.generate_noise(latent_image), sigmas)
+    return noised(model, latent_image, noise, sigmas)
 
 
 @node("Sampler Custom", category=CATEGORY, id="SamplerCustom", outputs=("output", "denoised_output"))

@@ -300,12 +300,13 @@ def _regridded(samples: Tensor, ratio: int, format: LatentFormat) -> Tensor:
     return samples.new_zeros(*samples.shape[:-2], height, width)
 
 
-def noised(model: DiffusionModel, latent: Mapping[str, Any], noise: Tensor, levels: Tensor) -> dict[str, Any]:
+def noised(model: DiffusionModel, latent: Mapping[str, Any], noise: Noise, levels: Tensor) -> dict[str, Any]:
     """A LATENT with as much noise as falls away along the levels; the first one's, where there is only one."""
     if not len(levels):
         return dict(latent)
     samples = fitted(latent, model)
     start = model.latent.to_model(samples) if bool(samples.any()) else samples
     scale = (levels[0] - levels[-1]).abs() if len(levels) > 1 else levels[0]
-    noisy = model.latent.from_model(model.sampling.noise_scaling(scale, noise, start))
+    drawn = noise.generate_noise({**latent, "samples": samples})
+    noisy = model.latent.from_model(model.sampling.noise_scaling(scale, drawn, start))
     return {**{key: value for key, value in latent.items() if key != RATIO}, "samples": torch.nan_to_num(noisy)}
