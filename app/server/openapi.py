@@ -10,6 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
+from app.server.endpoints import described
 from app.server.operation import Media, Operation, operation, operation_of, schema_of
 from app.server.replies import reply_text
 from app.server.shapes import Refusal
@@ -30,10 +31,8 @@ def routes() -> list[web.RouteDef]:
 @operation(dict[str, Any])
 async def get_openapi(request: web.Request) -> web.Response:
     """This description."""
-    from app.server.endpoints import described  # saved workflows are paths too
-
     document = request.app[_DOCUMENT]
-    mine = await described(request)
+    mine = await described(request)  # saved workflows are paths too
     return reply_text(json.dumps({**document, "paths": {**document["paths"], **mine}}))
 
 
