@@ -21,7 +21,7 @@ from app.extend.facade.comfy.clip_vision import ClipVisionModel, features_of, ou
 from app.extend.facade.comfy.clip_vision import Output as VisionOutput
 from app.extend.facade.comfy.ksamplers import KSAMPLER, as_function, native_sampler
 from app.extend.facade.comfy.model_patcher import ModelPatcher, native_of, patcher_of
-from app.extend.facade.comfy.samplers import CFGGuider, listening
+from app.extend.facade.comfy.samplers import CFGGuider, listening, prepare_controls
 from app.extend.facade.comfy.sd import CLIP, VAE, PatchedEncoder
 from app.extend.facade.host import CurrentJob, Host, running
 from app.extend.facade.install import install
@@ -172,6 +172,8 @@ class _Followed:
         self._guider = guider
         guider.inner_model = guider.model_patcher.at_work()
         guider.conds = dict(guider.original_conds)
+        for entries in guider.conds.values():
+            prepare_controls(guider.inner_model, entries)
 
     def __call__(self, x: Tensor, sigma: Tensor, /) -> Tensor:
         return self._guider(x, sigma.to(x.device).expand(len(x)), self._guider.model_options)

@@ -279,3 +279,23 @@ def test_residuals_of_a_packs_own_reach_the_network(
         with pytest.raises(InvalidRequest, match=f"block {place}"):
             drawn(steered)
     assert nodes.MAX_RESOLUTION
+
+
+@torch.inference_mode()
+def test_a_guider_of_a_pack_brings_its_control_into_our_sampler(nets: Any, host: FacadeHost, tiny: Checkpoint) -> None:
+    samplers, helpers = importlib.import_module("comfy.samplers"), importlib.import_module("node_helpers")
+    model, prompt = host.to_pack(tiny.model), conditioning_of(tiny.clip.encode("red"))
+    ranges: list[Any] = []
+
+    class Noted(nets.ControlBase):
+        def get_control(self, x_noisy: Tensor, t: Tensor, cond: Any, batched_number: int, options: Any) -> Any:
+            ranges.append(self.timestep_range)
+
+    follows = samplers.CFGGuider(model)
+    follows.set_conds(helpers.conditioning_set_values(prompt, {"control": Noted()}), prompt)
+    follows.set_cfg(2.0)
+    native: Any = host.from_pack(follows)
+    x = torch.randn(1, 4, 8, 8)
+    assert native.denoiser(x, False)(x, torch.tensor(0.5)).shape == x.shape
+    sampling = model.get_model_object("model_sampling")
+    assert ranges == [(sampling.percent_to_sigma(0.0), sampling.percent_to_sigma(1.0))]
