@@ -17,6 +17,7 @@ from app.images.decoding import Decoded, decode
 from app.images.encoding import EXTENSIONS, encode, metadata_texts
 from app.store.folders import Folders
 from app.store.outputs import OutputFolders
+from app.weights.adapters.writing import save_difference
 from app.weights.saving import file_name, save_first_stage, save_model, save_parts, save_tower
 
 PREVIEW_LEVEL, OUTPUT_LEVEL = 1, 4  # PNG compression: previews are thrown away soon
@@ -106,6 +107,24 @@ class NodeFiles:
                 save_first_stage(path, vae, texts)
 
         return [self._staged(prefix, write)]
+
+    def save_difference(
+        self,
+        prefix: str,
+        *,
+        model: DiffusionModel | None = None,
+        clip: PromptEncoder | None = None,
+        rank: int | None = 8,
+        biases: bool = True,
+        prompt: Any = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> list[dict[str, Any]]:
+        """See `protocol.Files`."""
+        self._outputs.check_prefix(prefix)
+        texts = metadata_texts(prompt, extra)
+        return [
+            self._staged(prefix, lambda path: save_difference(path, model, clip, texts, rank=rank, biases=biases)),
+        ]
 
     def _staged(self, prefix: str, write: Callable[[Path], None]) -> dict[str, Any]:
         staged = self._outputs.stage_with(write, ".safetensors")

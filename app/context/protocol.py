@@ -128,6 +128,23 @@ class Files(Protocol):
         """Write latents (B, C, h, w), and give the entries for the node's ui; see `save_images`."""
         ...
 
+    def save_difference(
+        self,
+        prefix: str,
+        *,
+        model: DiffusionModel | None = None,
+        clip: PromptEncoder | None = None,
+        rank: int | None = 8,
+        biases: bool = True,
+        prompt: Any = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> list[dict[str, Any]]:
+        """Write differences of weights as a LoRA of that rank, or without one in full; see `save_images`.
+
+        Raises InvalidRequest where nothing differs.
+        """
+        ...
+
 
 class Context(Protocol):
     """What the body gets that has a parameter of this type."""

@@ -91,3 +91,20 @@ def test_a_saved_model_holds_what_the_lora_made_of_it(bench: Any, installation: 
     bench.workshop.outputs.publish_ui(returned.ui, "job", "1")
     read = bench("CheckpointLoaderSimple", ckpt_name="styled_00001_.safetensors")
     assert torch.equal(pixels(bench, read[0], read[1]), pixels(bench, model, clip))
+
+
+@pytest.mark.parametrize("lora_type", ["standard", "full_diff"])
+def test_a_difference_is_saved_and_loaded_as_a_lora(bench: Any, installation: Settings, lora_type: str) -> None:
+    write_lora(installation)
+    model, clip, _ = bench("CheckpointLoaderSimple", ckpt_name="tiny.safetensors")
+    styled = bench("LoraLoaderModelOnly", model=model, lora_name="style.safetensors")
+    difference = bench("ModelMergeSubtract", model1=styled, model2=model)
+    returned = bench.returned("LoraSave", filename_prefix="loras/found", lora_type=lora_type, model_diff=difference)
+    bench.workshop.outputs.publish_ui(returned.ui, "job", "1")
+    again = bench("LoraLoaderModelOnly", model=model, lora_name="found_00001_.safetensors")
+    torch.testing.assert_close(pixels(bench, again, clip), pixels(bench, styled, clip), rtol=0.01, atol=0.02)
+
+
+def test_without_a_difference_there_is_nothing_to_save(bench: Any) -> None:
+    with pytest.raises(InvalidRequest, match="no difference"):
+        bench.returned("LoraSave")
