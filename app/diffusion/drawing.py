@@ -15,6 +15,7 @@ from torch import Tensor
 from app.diffusion.denoiser import Denoiser, Step
 from app.diffusion.guidance.compose import guided_denoiser, sided_denoiser
 from app.diffusion.guidance.conditions import Condition, Entry, conditions_of
+from app.diffusion.guidance.hooks import GuidanceHooks
 from app.diffusion.latent_format import LatentFormat
 from app.diffusion.model import DiffusionModel
 from app.diffusion.samplers import SamplerSpec
@@ -102,6 +103,11 @@ def guider(
 
     def denoiser(like: Tensor, keep_unconditional: bool) -> Denoiser:
         if isinstance(model, Guiding):
+            if model.guidance != GuidanceHooks():
+                raise InvalidRequest(
+                    "This model is guided by a node pack, which would leave out the built-in guidance nodes before it.",
+                    remedy="Remove either the pack's node or the built-in ones (FreeU, RescaleCFG and their like).",
+                )
             return model.guided(positive, negative, cfg, like)
         return guided_denoiser(
             model.denoiser(),

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from app.diffusion.conditioning.entries import conditioning_of
-from app.diffusion.drawing import RATIO, Drawing, Recipe, draw, empty_latent, fitted
+from app.diffusion.drawing import RATIO, Drawing, Recipe, draw, empty_latent, fitted, guider
+from app.diffusion.guidance.hooks import GuidanceHooks
 from app.diffusion.latent_format import LatentFormat
 from app.diffusion.model import DiffusionModel
 from app.diffusion.noise import prepare_noise
@@ -94,3 +95,17 @@ def test_the_total_is_the_number_of_steps(checkpoint: Checkpoint) -> None:
 def test_nothing_is_computed_before_the_first_step(checkpoint: Checkpoint) -> None:
     drawing = prepared(checkpoint, Recipe(steps=10**6))
     assert next(iter(drawing)).index == 0
+
+
+def test_guidance_that_a_pack_would_leave_out_is_refused() -> None:
+    class OfAPack:
+        guidance = GuidanceHooks(after=(lambda guided, found: guided,))
+
+        def guided(self, positive: Any, negative: Any, cfg: float, like: torch.Tensor) -> Any:
+            return lambda x, sigma: x
+
+    model: Any = OfAPack()
+    with pytest.raises(InvalidRequest, match="guided by a node pack"):
+        guider(model, []).denoiser(torch.zeros(1, 4, 2, 2), False)
+    OfAPack.guidance = GuidanceHooks()
+    assert guider(model, []).denoiser(torch.zeros(1, 4, 2, 2), False)(torch.ones(1), torch.ones(())) == 1
