@@ -75,13 +75,18 @@ class WorkerProcesses(Protocol):
 
 @dataclass(eq=False, slots=True)
 class Worker:
-    """A connected worker. `run` is the job it has; `ready` when it asked for one and got none yet."""
+    """A connected worker. `run` is the job it has; `ready` when it asked for one and got none yet.
+
+    `concluding` writes the end of the job before, `beginning` waits for that to tell of the one at hand.
+    """
 
     id: str
     channel: Channel
     hello: Hello
     ready: bool = False
     run: ActiveRun | None = None
+    concluding: asyncio.Task[None] | None = None
+    beginning: asyncio.Task[None] | None = None
     devices: tuple[Mapping[str, Any], ...] = ()
     heard_at: float = field(default_factory=time.monotonic)
     questions: Questions = field(default_factory=Questions)
@@ -117,6 +122,8 @@ class Dispatcher:
         """Stop: jobs that run are queued again and wait for the next server."""
         self._closing = True
         for worker in list(self.workers.values()):
+            if worker.concluding is not None:
+                await asyncio.gather(worker.concluding, return_exceptions=True)
             await self.left(worker, "was stopped with the server")
             await worker.channel.close()
         for task in list(self._tasks):
@@ -275,14 +282,39 @@ class Dispatcher:
         run = worker.run
         if run is None or (run.record.id, run.record.token) != (job_id, token):
             return  # words about a claim that is over
-        await run.hear(event)
-        if not run.ended:
+        if worker.beginning is not None:
+            await worker.beginning
+            if worker.run is not run:
+                return  # lost meanwhile
+        if isinstance(event, RunSucceeded | RunFailed | RunInterrupted):
+            # The worker takes its next job while the end of this one is on its way to the disk.
+            worker.run = None
+            worker.concluding = self._spawn(self._conclude(worker, run, event))
             return
-        worker.run = None
-        if not isinstance(event, RunSucceeded | RunFailed | RunInterrupted):
+        await run.hear(event)
+        if run.ended:
+            worker.run = None
             # The job was ended here, say for want of disk space, which the worker does not know yet.
             with contextlib.suppress(ConnectionError):
                 await worker.channel.send(Cancel(job_id, token))
+
+    async def _conclude(self, worker: Worker, run: ActiveRun, event: Event) -> None:
+        try:
+            await run.hear(event)
+        except AppError as broken:  # the lease will run out, and then the job is tried again
+            log.error("the end of job %s could not be written: %s", run.record.id, broken)
+            await worker.channel.close()
+
+    async def _begin(self, worker: Worker, run: ActiveRun, queues: Iterable[QueueState]) -> None:
+        """Tell of a job that has been given, once the end of the worker's last one has been told."""
+        if worker.concluding is not None:
+            await worker.concluding
+            worker.concluding = None
+        for queue in queues:
+            self.services.hub.send("status", status_data(queue))
+        if not run.ended:  # the worker may have been lost meanwhile
+            run.begin()
+        worker.beginning = None
 
     async def _renew(self, job_id: str, token: int) -> None:
         until = time.monotonic() + self.lease_seconds
@@ -316,11 +348,14 @@ class Dispatcher:
             await run.lost("left before it got the job", counts=False)
             return True
         worker.ready, worker.run = False, run
+        queues = [self._queue]
         if record.id in self._unannounced:  # taken while its submission still waits for the disk
             self._unannounced.discard(record.id)
-            self.services.hub.send("status", status_data(self._queue))
-        self.services.hub.send("status", status_data(self._queue))
-        run.begin()
+            queues.append(self._queue)
+        if worker.concluding is None:
+            await self._begin(worker, run, queues)
+        else:
+            worker.beginning = self._spawn(self._begin(worker, run, queues))
         order = Job(record.id, record.token, record.prompt, record.outputs, record.extra_data, record.client_id)
         with contextlib.suppress(ConnectionError):  # then its connection ends, and `left` queues the job again
             await worker.channel.send(order)
@@ -408,10 +443,11 @@ class Dispatcher:
             due.set()
             self._spawn(do())
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

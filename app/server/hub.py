@@ -14,23 +14,31 @@ from typing import Any
 
 from aiohttp import web
 
+from app.server.frames import frame
 from app.server.replies import to_json
 
 PREVIEW, TEXT, PREVIEW_WITH_METADATA = 1, 3, 4
 _FORMATS = {"image/jpeg": 1, "image/png": 2}
 _CROWDED = 200  # messages waiting; then what a newer message replaces is left out
 _LOST = 20_000  # messages waiting; then the client is not reading at all
+_TOGETHER = 64  # messages in one write
+_FULL = 1 << 20  # bytes that wait in the transport; then more are held back here
+_PAUSE = 0.01  # seconds until it is looked at again
 _Waiting = tuple[int | None, str | bytes]
 _DISPENSABLE = frozenset({"progress", "progress_state", "logs"})
 
 
 @dataclass(eq=False, slots=True)
 class Client:
-    """One socket. `flags` are the features that the client said it supports."""
+    """One socket, not compressed. `flags` are the features that the client said it supports.
+
+    With the socket's `transport`, one moment's messages go out in one write instead of one each.
+    """
 
     sid: str
     socket: web.WebSocketResponse
     flags: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    transport: asyncio.WriteTransport | None = None
     _waiting: deque[_Waiting] = field(default_factory=lambda: deque[_Waiting]())
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -55,16 +63,30 @@ class Client:
         """Send what is put, for as long as the socket lives."""
         with suppress(ConnectionError, RuntimeError):  # closed at the other end: its reader ends as well
             while len(self._waiting) < _LOST:
-                while self._waiting:
-                    _, content = self._waiting.popleft()
-                    if isinstance(content, bytes):
-                        await self.socket.send_bytes(content)
-                    else:
-                        await self.socket.send_str(content)
-                self._wake.clear()
-                if not self._waiting:
+                if self._is_behind():
+                    await asyncio.sleep(_PAUSE)  # the client reads slowly
+                elif self._waiting:
+                    await self._write_some()
+                else:
+                    self._wake.clear()
                     await self._wake.wait()
         await self.socket.close()
+
+    def _is_behind(self) -> bool:
+        transport = self.transport
+        return transport is not None and not transport.is_closing() and transport.get_write_buffer_size() > _FULL
+
+    async def _write_some(self) -> None:
+        """Send what has gathered: all but the last of it in one write."""
+        some = [self._waiting.popleft()[1] for _ in range(min(len(self._waiting), _TOGETHER))]
+        if self.transport is not None and not self.socket.closed:
+            self.transport.write(b"".join(map(frame, some[:-1])))
+            del some[:-1]
+        for content in some:
+            if isinstance(content, bytes):
+                await self.socket.send_bytes(content)
+            else:
+                await self.socket.send_str(content)
 
 
 class Hub:

@@ -36,7 +36,9 @@ async def websocket(request: web.Request) -> web.WebSocketResponse:
     since = whole_number(request.query.get("since"), "since", None, lowest=0)
     socket = web.WebSocketResponse(compress=False, max_msg_size=_LARGEST_MESSAGE, heartbeat=30)
     await socket.prepare(request)
-    client = Client(request.query.get("clientId", "")[:_LONGEST_ID] or uuid.uuid4().hex, socket)
+    client = Client(
+        request.query.get("clientId", "")[:_LONGEST_ID] or uuid.uuid4().hex, socket, transport=request.transport
+    )
     services.hub.add(client)  # from now on nothing is missed; what was before is asked for next
     try:
         client.put_first([*await _greeting(services, client), *await _missed(services, client, since)])

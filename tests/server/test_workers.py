@@ -117,6 +117,8 @@ class Scene:
         for event in events:
             said = encode_event(job, token, event)
             await self.dispatcher.heard(worker, said if isinstance(said, bytes) else decode(said))
+        if worker.concluding is not None:
+            await worker.concluding
 
     async def job(self, name: str = "j") -> JobRecord:
         found = await self.database.read(lambda connection: job_queries.get(connection, name))
@@ -188,6 +190,22 @@ async def test_a_run_leaves_a_history_entry_before_the_client_is_told(scene: Sce
     record = await scene.job()
     assert (record.state, record.results["1"]["images"][0]["filename"]) == ("succeeded", "p_00001_.png")
     assert {to for kind, _, to in scene.hub.sent if kind != "status"} == {"c"}
+
+
+async def test_the_next_job_is_given_while_the_end_of_the_last_is_written_and_told_after_it(scene: Scene) -> None:
+    worker, channel = await scene.join()
+    for name in ("j", "k"):
+        await scene.submit(name)
+    ended = encode_event("j", 1, RunSucceeded())
+    assert isinstance(ended, str)
+    await scene.dispatcher.heard(worker, decode(ended))
+    assert worker.run is None
+    await scene.dispatcher.heard(worker, Ready())
+    assert [job.job_id for job in channel.jobs()] == ["j", "k"]
+    await scene.say(worker, NodesCached(()), RunSucceeded(), job="k")
+    told = [kind for kind in scene.hub.kinds() if kind in ("execution_start", "execution_success")]
+    assert told == ["execution_start", "execution_success"] * 2
+    assert [(await scene.job(name)).state for name in ("j", "k")] == ["succeeded"] * 2
 
 
 async def test_words_about_another_claim_are_not_heard(scene: Scene) -> None:
