@@ -66,7 +66,10 @@ export class Editor {
     this.sizes.observe(stage);
     listenPointer(this);
     listenWheel(this);
-    import("./interact/walk.js").then(({ listenWalk }) => listenWalk(this));
+    // What only the keyboard needs comes once the graph has been drawn.
+    requestIdleCallback(() => void import("./interact/walk.js").then(({ listenWalk }) => listenWalk(this)), {
+      timeout: 500,
+    });
   }
 
   /** @param {Session | null} session */
