@@ -57,6 +57,16 @@ def opened(context: BrowserContext, address: str, failures: list[str]) -> Page:
     return page
 
 
+def disconnect(page: Page) -> None:
+    """Cut the link into Save Image, again if the page has meanwhile put the template's graph in the place of its own."""
+    for _ in range(5):
+        page.evaluate("() => app.graph._nodes.find((node) => node.type === 'SaveImage').disconnectInput(0)")
+        page.wait_for_timeout(400)
+        if page.evaluate(FED) is None:
+            return
+    pytest.fail("the link comes back")
+
+
 def _is_fault(status: int, url: str) -> bool:
     """Lists and files of a user who has none yet are refused by the reference too."""
     return status >= 400 and not (status == 404 and "/userdata" in url)
@@ -75,8 +85,7 @@ def test_it_loads_wires_queues_and_shows_the_picture(browser: Browser, program: 
     context.set_default_timeout(3 * PATIENCE_MS)
     failures: list[str] = []
     page = opened(context, f"{program.url}/?template=default", failures)
-    page.evaluate("() => app.graph._nodes.find((node) => node.type === 'SaveImage').disconnectInput(0)")
-    assert page.evaluate(FED) is None
+    disconnect(page)
     drag(page, page.evaluate(PLACE, ["output", "VAEDecode", 0]), page.evaluate(PLACE, ["input", "SaveImage", 0]))
     page.wait_for_function(f"() => ({FED})() !== null")
 

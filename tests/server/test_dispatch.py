@@ -24,9 +24,11 @@ async def test_messages_of_a_run_come_in_order(site: Site) -> None:
         job_id = await site.submit({"1": work(2, 0.05), "2": show("hi", ["1", 0])}, client_id="c1")
         await heard.until("executing", node=None)
         types = [kind for kind in heard.types if kind not in ("progress_state", "feature_flags", "nodes_changed")]
-        assert types == [
-            "status", "status", "status", "execution_start", "execution_cached", "executing", "progress", "binary",
-            "progress", "binary", "executing", "executed", "execution_success", "status", "executing",
+        # A quick worker can begin a job before its submitter has been answered, so that news of the queue comes later.
+        assert types[0] == types[-2] == "status" and types.count("status") == 4
+        assert [kind for kind in types if kind != "status"] == [
+            "execution_start", "execution_cached", "executing", "progress", "binary", "progress", "binary",
+            "executing", "executed", "execution_success", "executing",
         ]  # fmt: skip
         states = [
             said["data"] for said in heard.heard if not isinstance(said, bytes) and said["type"] == "progress_state"

@@ -173,6 +173,7 @@ export interface NodeInfo {
   deprecated: boolean;
   experimental: boolean;
   search_aliases: string[];
+  essentials_category?: string;
 }
 
 /** Why a request was refused, and the way out. */
