@@ -58,7 +58,7 @@ def opened(context: BrowserContext, address: str, failures: list[str]) -> Page:
 
 
 def disconnect(page: Page) -> None:
-    """Cut the link into Save Image, again if the page has meanwhile put the template's graph in the place of its own."""
+    """Cut the link into Save Image, again if the page has meanwhile replaced its own graph by the template's."""
     for _ in range(5):
         page.evaluate("() => app.graph._nodes.find((node) => node.type === 'SaveImage').disconnectInput(0)")
         page.wait_for_timeout(400)
