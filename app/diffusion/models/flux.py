@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from app.diffusion.models.hooks import NetworkHooks, left_out
-from app.diffusion.models.modulation import EPSILON, attended, joint, modulated, split_heads
+from app.diffusion.models.modulation import EPSILON, FinalLayer, attended, joint, modulated, split_heads
 from app.diffusion.models.patches import FREQUENCIES, packed, unpacked, waves, whole_patches
 
 PATCH = 2
@@ -195,19 +195,6 @@ class SingleBlock(nn.Module):
         q, k = rotated(self.norm.query_norm(q), angles), rotated(self.norm.key_norm(k), angles)
         both = torch.cat([attended(q, k, v), F.gelu(inner, approximate="tanh")], dim=-1)
         return x + gate[:, None] * self.linear2(both)
-
-
-class FinalLayer(nn.Module):
-    """Tokens back to packed patches."""
-
-    def __init__(self, width: int, out: int) -> None:
-        super().__init__()
-        self.linear = nn.Linear(width, out)
-        self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 2 * width))
-
-    def forward(self, x: Tensor, vector: Tensor) -> Tensor:
-        shift, scale = self.adaLN_modulation(vector).chunk(2, dim=-1)
-        return self.linear(modulated(x, shift, scale))
 
 
 class Flux(nn.Module):

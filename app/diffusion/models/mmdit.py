@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from app.diffusion.models.hooks import NetworkHooks, left_out
-from app.diffusion.models.modulation import EPSILON, attended, joint, modulated, split_heads
+from app.diffusion.models.modulation import EPSILON, FinalLayer, attended, joint, modulated, split_heads
 from app.diffusion.models.patches import FREQUENCIES, pixels_of, waves, whole_patches
 from app.errors import InvalidRequest
 
@@ -163,19 +163,6 @@ class JointBlock(nn.Module):
         length = context.shape[1]
         context = self.context_block.finish(context, both[:, :length], theirs)
         return self.x_block.finish(x, both[:, length:], ours), context
-
-
-class FinalLayer(nn.Module):
-    """Patches back to latent pixels."""
-
-    def __init__(self, width: int, out: int) -> None:
-        super().__init__()
-        self.linear = nn.Linear(width, out)
-        self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 2 * width))
-
-    def forward(self, x: Tensor, c: Tensor) -> Tensor:
-        shift, scale = self.adaLN_modulation(c).chunk(2, dim=-1)
-        return self.linear(modulated(x, shift, scale))
 
 
 class PatchEmbedder(nn.Module):

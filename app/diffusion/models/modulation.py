@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from app.diffusion.kernels.attention import attend
 
@@ -17,6 +17,19 @@ EPSILON = 1e-6
 def modulated(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     """(B, T, C) normalised without a scale of its own, then scaled and shifted by (B, C)."""
     return F.layer_norm(x, x.shape[-1:], eps=EPSILON) * (1 + scale[:, None]) + shift[:, None]
+
+
+class FinalLayer(nn.Module):
+    """Tokens back to the pixels of their patches: (B, T, C), (B, C) → (B, T, O)."""
+
+    def __init__(self, width: int, out: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(width, out)
+        self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 2 * width))
+
+    def forward(self, x: Tensor, vector: Tensor) -> Tensor:
+        shift, scale = self.adaLN_modulation(vector).chunk(2, dim=-1)
+        return self.linear(modulated(x, shift, scale))
 
 
 def split_heads(qkv: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:
