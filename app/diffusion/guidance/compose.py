@@ -262,6 +262,9 @@ def _call(denoise: ConditionedDenoiser, jobs: Sequence[_Job], sigma: Tensor, pre
     arguments = prepared.of(jobs)
     adjust = jobs[0].condition.adjust
     extra: Mapping[str, Any] = adjust(x, sigma, arguments) if adjust else {}
+    variant = jobs[0].condition.variant
+    if variant is not None:
+        extra = {**extra, "network": variant.at(float(sigma))}
     return list(torch.split(denoise(x, sigma, **arguments, **extra), count))
 
 
@@ -285,7 +288,9 @@ def _lengthened(key: str, value: Any, length: int | None) -> Any:
 
 def _together(first: _Job, second: _Job) -> bool:
     a, b = first.condition, second.condition
-    if first.x.shape != second.x.shape or a.adjust is not b.adjust or a.arguments.keys() != b.arguments.keys():
+    if first.x.shape != second.x.shape or a.adjust is not b.adjust or a.variant is not b.variant:
+        return False
+    if a.arguments.keys() != b.arguments.keys():
         return False
     return all(_stackable(key, a.arguments[key], b.arguments[key]) for key in a.arguments)
 

@@ -1,17 +1,19 @@
 """Conditioning entries, [tensor [B, T, D], options], resolved against a model and a latent.
 
 Options: strength; area (height, width, y, x in latent cells, or ("percentage", …) in parts of the latent); mask with
-mask_strength and set_area_to_bounds; start_percent and end_percent; default; everything else is for the network.
+mask_strength and set_area_to_bounds; start_percent and end_percent, and clip_start_percent and clip_end_percent of what
+a text encoder says for a part of the way; hooks, changes of weights for this entry alone; default; everything else is
+for the network.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from app.diffusion.parameterization import ModelSampling
@@ -21,6 +23,19 @@ Entry = Sequence[Any]
 Arguments = Callable[[Tensor, Mapping[str, Any]], Mapping[str, Any]]
 # (x, sigma, arguments) → further keywords, such as a ControlNet's residuals
 Adjust = Callable[[Tensor, Tensor, Mapping[str, Any]], Mapping[str, Any]]
+
+
+
+class Variant(Protocol):
+    """The network as a condition wants it, where that is not the model's own."""
+
+    def at(self, sigma: float) -> nn.Module:
+        """The network at this level."""
+        ...
+
+
+# what an entry has as hooks → the network under them
+Variants = Callable[[Any], Variant]
 
 # Areas fade in over this many latent cells, except at the picture's border.
 FEATHER = 8
@@ -61,6 +76,7 @@ class Condition:
     sigma_end: float = 0.0
     is_default: bool = False
     adjust: Adjust | None = None
+    variant: Variant | None = None
 
     def active(self, sigma: float) -> bool:
         """Whether it counts at this level; both ends are included."""
@@ -91,29 +107,44 @@ def _feathered(weight: Tensor, area: Area, size: Sequence[int]) -> Tensor:
 
 
 def conditions_of(
-    entries: Sequence[Entry], sampling: ModelSampling, latent: Tensor, arguments_of: Arguments
+    entries: Sequence[Entry],
+    sampling: ModelSampling,
+    latent: Tensor,
+    arguments_of: Arguments,
+    variants: Variants | None = None,
 ) -> list[Condition]:
-    """Entries as conditions for a latent [B, C, h, w]; only its shape and device are read."""
-    return [_condition(tensor, options, sampling, latent, arguments_of) for tensor, options in entries]
+    """Entries as conditions for a latent [B, C, h, w]; only its shape and device are read.
+
+    Without `variants` hooks change nothing.
+    """
+    return [_condition(tensor, options, sampling, latent, arguments_of, variants) for tensor, options in entries]
 
 
 def _condition(
-    tensor: Tensor, options: Mapping[str, Any], sampling: ModelSampling, latent: Tensor, arguments_of: Arguments
+    tensor: Tensor,
+    options: Mapping[str, Any],
+    sampling: ModelSampling,
+    latent: Tensor,
+    arguments_of: Arguments,
+    variants: Variants | None,
 ) -> Condition:
     mask = _mask(options, latent)
     area = _area(options.get("area"), latent)
     if mask is not None and options.get("set_area_to_bounds"):
         area = _bounds(mask)
-    start, end = options.get("start_percent"), options.get("end_percent")
+    starts = [options[key] for key in ("start_percent", "clip_start_percent") if options.get(key) is not None]
+    ends = [options[key] for key in ("end_percent", "clip_end_percent") if options.get(key) is not None]
+    hooks = options.get("hooks")
     return Condition(
         arguments_of(tensor, options),
         strength=float(options.get("strength", 1.0)),
         area=area,
         mask=mask,
-        sigma_start=float("inf") if start is None else sampling.percent_to_sigma(start),
-        sigma_end=0.0 if end is None else sampling.percent_to_sigma(end),
+        sigma_start=min((sampling.percent_to_sigma(start) for start in starts), default=float("inf")),
+        sigma_end=max((sampling.percent_to_sigma(end) for end in ends), default=0.0),
         is_default=bool(options.get("default", False)),
         adjust=options.get("adjust"),
+        variant=variants(hooks) if variants is not None and hooks else None,
     )
 
 

@@ -22,17 +22,18 @@ class NetworkDenoiser:
     """A network as a denoiser. Float32 outside; the network's own dtype and device inside.
 
     Called with sigma 0-d or [B]. Conditions given by keyword go to the network; floating tensors take its dtype.
+    `network` is another one to be asked in its place, such as one with changed weights.
     """
 
     def __init__(self, network: Network, sampling: ModelSampling, dtype: torch.dtype):
         self.network, self.sampling, self.dtype = network, sampling, dtype
 
-    def __call__(self, x: Tensor, sigma: Tensor, /, **conditions: Any) -> Tensor:
+    def __call__(self, x: Tensor, sigma: Tensor, /, *, network: Network | None = None, **conditions: Any) -> Tensor:
         sigma = sigma.to(x.device)
         levels = sigma.expand(x.shape[0])
         timestep = self.sampling.timestep(levels)
         given = {name: self.prepared(value, x.device) for name, value in conditions.items()}
-        output = self.network(self.sampling.scaled_input(x, levels).to(self.dtype), timestep, **given)
+        output = (network or self.network)(self.sampling.scaled_input(x, levels).to(self.dtype), timestep, **given)
         return self.sampling.denoised(x, levels, output.to(x.dtype))
 
     def prepared(self, condition: Any, device: torch.device) -> Any:
