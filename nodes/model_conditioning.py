@@ -8,7 +8,6 @@ import torch
 
 from app.api import Clip, Conditioning, Context, Image, Latent, Mask, Range, Vae, node
 from app.diffusion.conditioning.entries import with_options
-from app.diffusion.inputs import noised_image
 from app.diffusion.models.class_embedder import class_condition
 from app.diffusion.models.spatial_rescaler import segmentation_condition
 from app.images.inpaint import cut_evenly, erased
@@ -96,7 +95,7 @@ def sd_4x_upscale_conditioning(
     """
     height, width = (max(1, round(side * scale_ratio)) // UPSCALE or 1 for side in images.shape[1:3])
     small = resize(images[..., :3].movedim(-1, 1), width, height, "bilinear", crop=True) * 2 - 1
-    told = {"concat_image": noised_image(small, noise_augmentation), "noise_augmentation": noise_augmentation}
+    told = {"concat_image": small, "noise_augmentation": noise_augmentation}
     latent = torch.zeros(len(images), 4, height, width)
     return with_options(positive, **told), with_options(negative, **told), {"samples": latent}
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -16,11 +18,12 @@ from app.diffusion.denoiser import Denoiser, Step
 from app.diffusion.guidance.compose import guided_denoiser, sided_denoiser
 from app.diffusion.guidance.conditions import Condition, Entry, conditions_of
 from app.diffusion.guidance.hooks import GuidanceHooks
+from app.diffusion.guidance.weight_hooks import HookedNetworks
 from app.diffusion.latent_format import LatentFormat
 from app.diffusion.model import DiffusionModel
 from app.diffusion.samplers import SamplerSpec
 from app.diffusion.samplers.catalogue import sampler_named
-from app.diffusion.sampling import initial_noise, sample, schedule_for, seeds_for
+from app.diffusion.sampling import fit_mask, initial_noise, sample, schedule_for, seeds_for
 from app.errors import InvalidRequest
 
 GRID = 8  # pixels per latent pixel that an empty latent is made with, unless it says otherwise
@@ -57,16 +60,29 @@ class Guiding(Protocol):
         ...
 
 
+# What a run tells conditions that did not say so themselves.
+Told = Mapping[str, Any]
+NOTHING_TOLD: Told = MappingProxyType({})
+
+
+class Following(Protocol):
+    """Makes the guided denoiser of a run."""
+
+    def __call__(self, like: Tensor, keep_unconditional: bool, told: Told = NOTHING_TOLD, /) -> Denoiser:
+        """The denoiser for latents shaped as `like`, in the model's scale.
+
+        `keep_unconditional` asks for one that can also tell its unconditional half. `told` are options that hold for
+        all conditions: seed, latent_image and denoise_mask (see `inputs`).
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Guider:
-    """A model and what it follows.
-
-    `denoiser(like, keep_unconditional)` gives the guided denoiser for latents shaped as `like`, in the model's scale;
-    `keep_unconditional` asks for one that can also tell its unconditional half.
-    """
+    """A model and what it follows."""
 
     model: DiffusionModel
-    denoiser: Callable[[Tensor, bool], Denoiser]
+    denoiser: Following
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,22 +117,24 @@ def guider(
 ) -> Guider:
     """Follows the positive conditioning, away from the negative one; a cfg of 1 needs no negative one."""
 
-    def denoiser(like: Tensor, keep_unconditional: bool) -> Denoiser:
+    def denoiser(like: Tensor, keep_unconditional: bool, told: Told = NOTHING_TOLD, /) -> Denoiser:
         if isinstance(model, Guiding):
             if model.guidance != GuidanceHooks():
                 raise InvalidRequest(
                     "This model is guided by a node pack, which would leave out the built-in guidance nodes before it.",
                     remedy="Remove either the pack's node or the built-in ones (FreeU, RescaleCFG and their like).",
                 )
-            return model.guided(positive, negative, cfg, like)
+            _without_hooks([*positive, *negative])
+            return model.guided(_telling(positive, told), _telling(negative, told), cfg, like)
+        resolve = partial(conditions_for, model, like=like, told=told, networks=HookedNetworks(model))
         return guided_denoiser(
             model.denoiser(),
-            conditions_for(model, positive, like),
-            conditions_for(model, negative, like, negative=True),
+            resolve(positive),
+            resolve(negative, negative=True),
             cfg,
             hooks=model.guidance,
             keep_unconditional=keep_unconditional and bool(negative),
-            resolve=lambda entries: conditions_for(model, entries, like),
+            resolve=resolve,
         )
 
     return Guider(model, denoiser)
@@ -127,28 +145,50 @@ def guider_of_sides(
 ) -> Guider:
     """Follows several conditionings by a formula over their answers; the last one is what says nothing."""
 
-    def denoiser(like: Tensor, keep_unconditional: bool) -> Denoiser:
+    def denoiser(like: Tensor, keep_unconditional: bool, told: Told = NOTHING_TOLD, /) -> Denoiser:
         last = len(sides) - 1
+        resolve = partial(conditions_for, model, like=like, told=told, networks=HookedNetworks(model))
         return sided_denoiser(
             model.denoiser(),
-            [conditions_for(model, side, like, negative=place == last) for place, side in enumerate(sides)],
+            [resolve(side, negative=place == last) for place, side in enumerate(sides)],
             combine,
             hooks=model.guidance,
-            resolve=lambda entries: conditions_for(model, entries, like),
+            resolve=resolve,
         )
 
     return Guider(model, denoiser)
 
 
+def _without_hooks(entries: Sequence[Entry]) -> None:
+    if any(options.get("hooks") for _, options in entries):
+        raise InvalidRequest(
+            "This model is guided by a node pack, which would leave out the hooks of the conditioning.",
+            remedy="Remove either the pack's node or the hooks; Load LoRA works with both.",
+        )
+
+
 def conditions_for(
-    model: DiffusionModel, entries: Sequence[Entry], like: Tensor, *, negative: bool = False
+    model: DiffusionModel,
+    entries: Sequence[Entry],
+    like: Tensor,
+    *,
+    networks: HookedNetworks,
+    negative: bool = False,
+    told: Told = NOTHING_TOLD,
 ) -> list[Condition]:
-    """Conditioning resolved for a model and latents shaped as `like`."""
+    """Conditioning resolved for a model and latents shaped as `like`; `told` holds where an entry says nothing.
+
+    `networks` makes those of the entries' hooks.
+    """
 
     def arguments(features: Tensor, said: Mapping[str, Any]) -> Mapping[str, Any]:
         return model.inputs(features, said, like, negative=negative)
 
-    return conditions_of(entries, model.sampling, like, arguments)
+    return conditions_of(_telling(entries, told), model.sampling, like, arguments, networks.of)
+
+
+def _telling(entries: Sequence[Entry], told: Told) -> list[Entry]:
+    return [[features, {**told, **said}] for features, said in entries]
 
 
 def draw(
@@ -240,8 +280,12 @@ class Drawing:
         # An empty latent stays zero: shifting it would put a colour where there is nothing.
         start = (model.latent.to_model(samples) if bool(samples.any()) else samples).to(device)
         mask = self.latent.get("noise_mask")
+        seeds = seeds_for(self.latent, self.seed)
+        told: dict[str, Any] = {"seed": seeds, "latent_image": start}
+        if mask is not None:
+            told["denoise_mask"] = fit_mask(mask, start)[:, :1]
         steps = sample(
-            self._follows.denoiser(start, self.sampler.spec.uses_cfg_pp),
+            self._follows.denoiser(start, self.sampler.spec.uses_cfg_pp, told),
             self.noise.to(device),
             start,
             self.levels,
@@ -249,7 +293,7 @@ class Drawing:
             model.sampling,
             mask=None if mask is None else mask.to(device),
             mask_at=model.guidance.mask,
-            seed=seeds_for(self.latent, self.seed),
+            seed=seeds,
             options=self.sampler.options,
         )
         for step in steps:

@@ -3,7 +3,8 @@
 B latents, T tokens, D context width, h × w latent pixels, H × W pixels. Options that are read, in users' spelling:
 pooled_output (B, 1280); width, height, crop_w, crop_h, target_width, target_height, aesthetic_score;
 concat_latent_image (B, C, h, w) as the first stage gives it; concat_mask (B, 1, H, W), 1 where to draw;
-concat_image (B, E, h, w), taken as it is; noise_augmentation; class_label.
+concat_image (B, E, h, w), taken as it is; noise_augmentation; class_label. Whoever samples adds what the run itself
+tells: latent_image (B, C, h, w) in the model's scale, denoise_mask (B, 1, h, w), and seed, one or one for each latent.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from app.diffusion.latent_format import LatentFormat
 from app.diffusion.models.flux import FluxConfig
 from app.diffusion.models.mmdit import MMDiTConfig
 from app.diffusion.models.unet import UNetConfig, timestep_embedding
+from app.diffusion.noise import Seeds, noise_beside
 from app.diffusion.parameterization.betas import linear, signal_of
 from app.errors import InvalidRequest
 
@@ -114,20 +116,26 @@ class UNetInputs:
                 f"This conditioning brings {image.shape[1]} channels; the model takes {wanted} beside the latent.",
                 remedy="Use the conditioning node that belongs to the model.",
             )
-        return sized(image, like)
+        strength = float(said.get("noise_augmentation", 0.0)) if self.config.classes else 0.0
+        return noised_image(sized(image, like), strength, said.get("seed", 0))
 
     def _masked(self, said: Mapping[str, Any], like: Tensor) -> Tensor:
-        """The mask, and the image with the part to be drawn covered."""
-        image, mask = said.get("concat_latent_image"), said.get("concat_mask")
+        """The mask, and the image with the part to be drawn covered.
+
+        A model that was shown neither takes the latent itself and its mask: VAE Encode (for Inpainting) has covered it.
+        """
+        image, mask = said.get("concat_latent_image"), said.get("concat_mask", said.get("denoise_mask"))
         if mask is None:
             area = torch.ones(1, 1, *like.shape[-2:])
         else:
             area = sized(mask.reshape(-1, 1, *mask.shape[-2:]).float(), like).round()
-        if image is None:
+        if image is not None:
+            latent = self.latent.to_model(sized(image, like))
+        elif mask is not None and "latent_image" in said:
+            latent = sized(said["latent_image"], like)
+        else:
             grey = torch.tensor(GREY[: self.latent.channels]).view(1, -1, 1, 1)
             latent = grey.expand(1, -1, *like.shape[-2:])
-        else:
-            latent = self.latent.to_model(sized(image, like))
         count = max(len(area), len(latent))
         area, latent = repeated(area.to(latent), count), repeated(latent, count)
         return torch.cat([latent, area * 2 - 1] if self.signed else [area, latent], dim=1)
@@ -179,12 +187,12 @@ class FluxInputs:
         latent = empty if image is None else self.latent.to_model(sized(image, like))
         if wanted == self.config.out_channels:
             return latent
-        mask = said.get("concat_mask")
+        mask = said.get("concat_mask", said.get("denoise_mask"))
         side = self.latent.factor
         whole = torch.ones(1, 1, like.shape[-2] * side, like.shape[-1] * side)
         if mask is not None:
             mask = mask.reshape(-1, 1, *mask.shape[-2:]).float().cpu()
-            whole = F.interpolate(mask, size=tuple(whole.shape[-2:]), mode="bilinear").round()
+            whole = F.interpolate(mask, size=tuple(whole.shape[-2:]), mode="bilinear")
         packed = F.pixel_unshuffle(whole, side)
         count = max(len(latent), len(packed))
         return torch.cat([repeated(latent, count), repeated(packed, count)], dim=1)
@@ -221,11 +229,15 @@ def noise_level(strength: float) -> int:
     return round(strength * MOST_NOISE)
 
 
-def noised_image(image: Tensor, strength: float, seed: int = 0) -> Tensor:
-    """An image (B, 3, h, w) in −1..1 at the level of `strength`, on the upscaler's own schedule."""
+def noised_image(image: Tensor, strength: float, seed: Seeds = 0) -> Tensor:
+    """An image (B, 3, h, w) in −1..1 at the level of `strength`, on the upscaler's own schedule; at 0 as it is.
+
+    `seed` is that of the picture; the noise differs from the picture's.
+    """
+    if strength <= 0:
+        return image
     signal = signal_of(linear(1000, 1e-4, 0.02))[noise_level(strength)]
-    noise = torch.randn(image.shape, generator=torch.Generator().manual_seed(seed))
-    return signal.sqrt().float() * image + (1 - signal).sqrt().float() * noise
+    return signal.sqrt().float() * image + (1 - signal).sqrt().float() * noise_beside(image, seed)
 
 
 def fitting(features: Tensor, width: int) -> Tensor:

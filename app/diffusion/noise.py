@@ -41,6 +41,17 @@ def noise_of_images(latent: Tensor, seeds: Sequence[int]) -> Tensor:
     return torch.cat([prepare_noise(latent[:1], seed) for seed in seeds])
 
 
+# The seed of noise on what a model is shown beside the latent lies so far below the picture's (wrapping round).
+BESIDE = 10
+
+
+def noise_beside(value: Tensor, seed: Seeds) -> Tensor:
+    """Noise shaped as value [B, …] for what is shown beside the latent, on the CPU; with several seeds [seeds, …]."""
+    if isinstance(seed, int):
+        return prepare_noise(value, (seed - BESIDE) % SEED_LIMIT)
+    return noise_of_images(value, [(one - BESIDE) % SEED_LIMIT for one in seed])
+
+
 def _checked(seed: int) -> int:
     if not 0 <= seed < SEED_LIMIT:
         raise InvalidRequest(f"The seed {seed} is out of range.", remedy="Choose a seed from 0 to 2^64 − 1.")

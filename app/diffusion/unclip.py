@@ -14,6 +14,7 @@ from torch import Tensor
 
 from app.diffusion.inputs import UNetInputs
 from app.diffusion.models.unet import timestep_embedding
+from app.diffusion.noise import Seeds, noise_beside
 from app.diffusion.parameterization.betas import cosine, signal_of
 from app.errors import InvalidRequest
 
@@ -28,17 +29,23 @@ class NoiseAugmentor:
     mean: Tensor
     deviation: Tensor
 
-    def __call__(self, embedding: Tensor, level: float, seed: int = 0) -> Tensor:
-        """(1, P) and a level 0..1 → (1, 2·P): the noisy embedding, and how noisy it is."""
+    def __call__(self, embedding: Tensor, level: float, seed: Seeds = 0) -> Tensor:
+        """(1, P) and a level 0..1 → (1, 2·P): the noisy embedding, and how noisy it is.
+
+        `seed` is that of the picture that is drawn; with one for each of B pictures (B, 2·P).
+        """
         step = round((STEPS - 1) * level)
         signal = signal_of(cosine(STEPS, 0.0, 1.0))[step].float()
-        noise = torch.randn(embedding.shape, generator=torch.Generator().manual_seed(seed))
-        scaled = (embedding.float().cpu() - self.mean) / self.deviation
-        noisy = (signal.sqrt() * scaled + (1 - signal).sqrt() * noise) * self.deviation + self.mean
-        return torch.cat([noisy, timestep_embedding(torch.tensor([step]), embedding.shape[-1])], dim=1)
+        clean = embedding.float().cpu()
+        scaled = (clean - self.mean) / self.deviation
+        noisy = (signal.sqrt() * scaled + (1 - signal).sqrt() * noise_beside(clean, seed)) * self.deviation + self.mean
+        told = timestep_embedding(torch.tensor([step]), embedding.shape[-1])
+        return torch.cat([noisy, told.expand(len(noisy), -1)], dim=1)
 
-    def vector(self, said: Sequence[Mapping[str, Any]]) -> Tensor:
+    def vector(self, said: Sequence[Mapping[str, Any]], seed: Seeds = 0) -> Tensor:
         """The vector (1, 2·P) of pictures with their strengths and noise levels; several are added up.
+
+        With one seed for each of B latents (B, 2·P).
 
         Raises:
             InvalidRequest: a picture that was encoded by another tower.
@@ -52,10 +59,13 @@ class NoiseAugmentor:
                         f"{self.mean.shape[-1]}.",
                         remedy="Encode it with the CLIP_VISION of the same checkpoint (unCLIPCheckpointLoader).",
                     )
-                vectors.append(self(embedding[None], entry["noise_augmentation"]) * entry["strength"])
+                vectors.append(self(embedding[None], entry["noise_augmentation"], seed) * entry["strength"])
         if len(vectors) == 1:
             return vectors[0]
-        return self(torch.stack(vectors).sum(0)[:, : self.mean.shape[-1]], MERGED)
+        total = torch.stack(vectors).sum(0)[:, : self.mean.shape[-1]]
+        if isinstance(seed, int):
+            return self(total, MERGED, seed)
+        return torch.cat([self(row[None], MERGED, [one]) for row, one in zip(total, seed, strict=True)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,5 +79,5 @@ class UnclipInputs:
         self, features: Tensor, said: Mapping[str, Any], like: Tensor, *, negative: bool = False
     ) -> Mapping[str, Any]:
         pictures = said.get("unclip_conditioning")
-        told = {**said, "vector": self.augmentor.vector(pictures)} if pictures else said
+        told = {**said, "vector": self.augmentor.vector(pictures, said.get("seed", 0))} if pictures else said
         return self.inner(features, told, like, negative=negative)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,37 @@ def test_the_total_is_the_number_of_steps(checkpoint: Checkpoint) -> None:
 def test_nothing_is_computed_before_the_first_step(checkpoint: Checkpoint) -> None:
     drawing = prepared(checkpoint, Recipe(steps=10**6))
     assert next(iter(drawing)).index == 0
+
+
+def told_by(
+    checkpoint: Checkpoint, latent: dict[str, Any], recipe: Recipe
+) -> tuple[list[dict[str, Any]], torch.Tensor]:
+    """What the run tells the conditions of both sides, and what it draws on."""
+    heard: list[dict[str, Any]] = []
+
+    def inputs(features: Any, said: Any, like: torch.Tensor, *, negative: bool = False) -> dict[str, Any]:
+        heard.append({**said, "negative": negative})
+        return {"context": features}
+
+    model = replace(checkpoint.model, inputs=inputs)
+    entry = conditioning_of(checkpoint.clip.encode("red"))
+    own = [[features, {**said, "seed": 1000}] for features, said in entry]
+    for _ in draw(model, entry, own, latent, recipe):
+        pass
+    return heard, model.latent.to_model(latent["samples"])
+
+
+def test_a_run_tells_conditions_its_seed_latent_and_mask(checkpoint: Checkpoint) -> None:
+    samples = torch.rand(2, 4, 4, 4)
+    latent = {"samples": samples, "noise_mask": torch.ones(1, 32, 32)}
+    heard, start = told_by(checkpoint, latent, Recipe(steps=1, seed=5))
+    assert [said["negative"] for said in heard] == [False, True]
+    assert [said["seed"] for said in heard] == [5, 1000]  # what a condition says itself wins
+    assert torch.equal(heard[0]["latent_image"], start)
+    assert torch.equal(heard[0]["denoise_mask"], torch.ones(2, 1, 4, 4))
+    heard, _ = told_by(checkpoint, {"samples": samples, "noise_per_image": True}, Recipe(steps=1, seed=5))
+    assert heard[0]["seed"] == [5, 6]
+    assert "denoise_mask" not in heard[0]
 
 
 def test_guidance_that_a_pack_would_leave_out_is_refused() -> None:

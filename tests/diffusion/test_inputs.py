@@ -81,6 +81,22 @@ def test_inpainting_without_a_picture_draws_everything() -> None:
     torch.testing.assert_close(concat[0, 1:, 3, 5], torch.tensor(GREY))
 
 
+def test_inpainting_that_is_shown_nothing_takes_the_covered_latent_and_its_mask() -> None:
+    """VAE Encode (for Inpainting) covers the picture and leaves a mask; the model is told of both by the run."""
+    image, mask = torch.randn(1, 4, 16, 24), torch.zeros(1, 1, 16, 24)
+    mask[..., :7] = 0.6
+    run = {"latent_image": image, "denoise_mask": mask}
+    concat = told("sd1-inpaint", run)["concat"]
+    assert torch.equal(concat[:, 1:], image)  # it comes in the model's scale
+    assert torch.equal(concat[:, :1], mask.round())
+    other = torch.randn(1, 4, 16, 24)
+    shown = told("sd1-inpaint", {**run, "concat_latent_image": other, "concat_mask": 1 - mask})["concat"]
+    torch.testing.assert_close(shown[:, 1:], other * 0.18215)
+    assert bool((shown[:, 0, :, 7:] == 1).all())
+    without_mask = told("sd1-inpaint", {"latent_image": image})["concat"]
+    assert torch.equal(without_mask, told("sd1-inpaint", {})["concat"])
+
+
 def test_latent_diffusion_s_inpainting_has_its_own_order_and_range() -> None:
     said = {"concat_latent_image": torch.full((1, 3, 16, 24), 0.5), "concat_mask": torch.zeros(1, 1, 16, 24)}
     concat = inputs_of(PUBLISHED["ldm-inpainting-big"])(torch.zeros(1, 1, 1), said, torch.zeros(1, 3, 16, 24))["concat"]
@@ -126,7 +142,23 @@ def test_noise_hides_the_picture_as_the_forward_process_does() -> None:
     assert kept == pytest.approx(signal**0.5, abs=0.02)
     assert float(noised.var()) == pytest.approx(1.0, abs=0.05)
     assert torch.equal(noised, noised_image(image, 1.0))
-    torch.testing.assert_close(noised_image(image, 0.0), image, atol=0.05, rtol=0.05)
+    assert noised_image(image, 0.0) is image
+
+
+def test_the_noise_on_a_picture_is_that_of_ten_seeds_below() -> None:
+    image, seed = torch.zeros(2, 3, 4, 5), 3
+    signal = (1 - torch.linspace(1e-4**0.5, 0.02**0.5, 1000, dtype=torch.float64) ** 2).cumprod(0)[70]
+    drawn = torch.randn(2, 3, 4, 5, generator=torch.Generator().manual_seed(2**64 + seed - 10))
+    said = {"concat_image": image, "noise_augmentation": 0.2, "seed": seed}
+    inputs = inputs_of(PUBLISHED["sd2-x4-upscaler"])(torch.zeros(1, 1, 1024), said, torch.zeros(2, 4, 4, 5))
+    torch.testing.assert_close(inputs["concat"], (1 - signal).sqrt().float() * drawn)
+    assert inputs["classes"].tolist() == [70]
+    each = noised_image(image[:1], 0.2, [30, 31])
+    for place, own in enumerate((30, 31)):
+        assert torch.equal(each[place : place + 1], noised_image(image[:1], 0.2, own))
+    # A depth map is no picture to be hidden.
+    depth = torch.rand(1, 1, 16, 24)
+    assert torch.equal(told("sd2-depth", {"concat_image": depth, "noise_augmentation": 0.5})["concat"], depth)
 
 
 def test_transformers_take_pooled_text_and_guidance() -> None:
@@ -150,6 +182,10 @@ def test_flux_fill_sees_every_pixel_of_the_mask() -> None:
     torch.testing.assert_close(concat[:, :16], torch.full((1, 16, 8, 8), (1 - 0.1159) * 0.3611))
     assert concat[0, 16:].sum() == 1
     assert concat[0, 16 + 3 * 8 + 5, 0, 0] == 1
+    soft = inputs_of(fill)(torch.zeros(1, 1, 4096), {**said, "concat_mask": mask * 0.3}, torch.zeros(1, 16, 8, 8))
+    assert float(soft["concat"][0, 16 + 3 * 8 + 5, 0, 0]) == pytest.approx(0.3)
+    from_run = inputs_of(fill)(torch.zeros(1, 1, 4096), {"denoise_mask": mask[..., :8, :8]}, torch.zeros(1, 16, 8, 8))
+    assert 0 < float(from_run["concat"][0, 16:].sum()) < 64 * 64
 
 
 @pytest.mark.parametrize("name", ["sd1-inpaint", "sd1-instruct-pix2pix", "sd2-depth", "sd2-x4-upscaler", "sdxl"])

@@ -11,6 +11,7 @@ from app.diffusion.inputs import UNetInputs
 from app.diffusion.latent_format import SD
 from app.diffusion.models.clip_vision import VisionFeatures
 from app.diffusion.models.unet import UNetConfig, timestep_embedding
+from app.diffusion.parameterization.betas import cosine, signal_of
 from app.diffusion.unclip import NoiseAugmentor, UnclipInputs
 from app.errors import InvalidRequest
 
@@ -51,6 +52,20 @@ def test_several_pictures_are_added_and_brought_to_one_level() -> None:
     torch.testing.assert_close(both[:, :WIDTH], AUGMENTOR(total, 0.05)[:, :WIDTH])
     batch = AUGMENTOR.vector([shown(PICTURE.expand(2, -1))])
     torch.testing.assert_close(batch[:, WIDTH:], both[:, WIDTH:])
+
+
+def test_the_noise_follows_the_picture_s_seed() -> None:
+    signal = float(signal_of(cosine(1000, 0.0, 1.0))[500])
+    drawn = torch.randn(1, WIDTH, generator=torch.Generator().manual_seed(32))
+    expected = (signal**0.5 * (PICTURE - 0.5) / 2 + (1 - signal) ** 0.5 * drawn) * 2 + 0.5
+    torch.testing.assert_close(AUGMENTOR(PICTURE, 0.5, 42)[:, :WIDTH], expected)
+    each = AUGMENTOR.vector([shown(PICTURE, noise=0.3), shown(-PICTURE, noise=0.1)], [7, 8])
+    alone = [AUGMENTOR.vector([shown(PICTURE, noise=0.3), shown(-PICTURE, noise=0.1)], seed) for seed in (7, 8)]
+    assert torch.equal(each, torch.cat(alone))
+    config = replace(UNetConfig(), vector_width=2 * WIDTH)
+    inputs = UnclipInputs(UNetInputs(config, SD), AUGMENTOR)
+    heard = inputs(torch.zeros(1, 3, 768), {"unclip_conditioning": [shown(PICTURE, noise=0.5)], "seed": 42}, PICTURE)
+    assert torch.equal(heard["vector"], AUGMENTOR(PICTURE, 0.5, 42))
 
 
 def test_a_picture_of_another_tower_is_named() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from app.diffusion.parameterization import betas as beta_schedules
@@ -71,8 +72,12 @@ class ModelSampling:
         return self.clock.sigma(timestep)
 
     def percent_to_sigma(self, percent: float) -> float:
-        """The noise level after `percent` (0..1) of the sampling."""
-        return self.clock.percent_to_sigma(percent)
+        """The noise level after `percent` (0..1) of the sampling.
+
+        Inside, a float32 value as schedules hold them: a step that falls on the end of a range belongs to it.
+        """
+        level = self.clock.percent_to_sigma(percent)
+        return torch.tensor(level, dtype=torch.float32).item() if 0 < percent < 1 else level
 
     def scaled_input(self, x: Tensor, sigma: Tensor) -> Tensor:
         """What the network is shown of x."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from app.context.context import NodeContext
 from app.diffusion.denoiser import Denoiser
-from app.diffusion.drawing import Guider, SamplerChoice
+from app.diffusion.drawing import NOTHING_TOLD, Guider, SamplerChoice, Told
 from app.diffusion.first_stage import FirstStage
 from app.diffusion.model import DiffusionModel
 from app.diffusion.models.clip_vision import ClipVision, VisionFeatures
@@ -186,7 +186,7 @@ class _Followed:
 
 
 def _guider(guider: CFGGuider) -> Guider:
-    def denoiser(like: Tensor, keep_unconditional: bool) -> Denoiser:
+    def denoiser(like: Tensor, keep_unconditional: bool, told: Told = NOTHING_TOLD, /) -> Denoiser:
         return _Followed(guider)
 
     return Guider(native_of(guider.model_patcher), denoiser)

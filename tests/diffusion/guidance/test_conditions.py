@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from app.diffusion.guidance.conditions import Area, Condition, conditions_of, matched
-from app.diffusion.parameterization import discrete
+from app.diffusion.parameterization import discrete, flow
+from app.diffusion.schedules import sigmas
 
 SD = discrete()
 LATENT = torch.zeros(2, 4, 32, 48)
@@ -27,6 +28,15 @@ def test_time_ranges_include_both_ends():
     condition = resolve(start_percent=0.2, end_percent=0.6)
     high, low = SD.percent_to_sigma(0.2), SD.percent_to_sigma(0.6)
     assert [condition.active(s) for s in (high * 1.01, high, low, low * 0.99)] == [False, True, True, False]
+
+
+@pytest.mark.parametrize(("steps", "end"), [(20, 0.05), (20, 0.35), (50, 0.06), (10, 0.1)])
+def test_a_step_of_a_flow_on_the_end_of_a_range_is_inside(steps, end):
+    """0.95 of float32 lies below 0.95 of float64."""
+    sampling = flow()
+    (condition,) = conditions_of([[PROMPT, {"end_percent": end}]], sampling, LATENT, lambda tensor, _: {})
+    active = [condition.active(float(level)) for level in sigmas("simple", sampling, steps)]
+    assert active == [place <= round(end * steps) for place in range(steps + 1)]
 
 
 @pytest.mark.parametrize(

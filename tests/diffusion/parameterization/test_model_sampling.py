@@ -36,6 +36,19 @@ def test_max_denoise_is_told_with_a_tolerance():
     assert not sampling.is_max_denoise(top * 0.999)
 
 
+@pytest.mark.parametrize("sampling", [p.flow(), p.flow(3.0), p.flux(), p.discrete()], ids=["flow", "sd3", "flux", "sd"])
+def test_a_step_on_the_end_of_a_range_belongs_to_it(sampling):
+    """Schedules are float32, so the level at a percentage must be one of theirs and not lie between two."""
+    for percent in torch.linspace(0.01, 0.99, 99).tolist():
+        level = sampling.percent_to_sigma(percent)
+        assert level == torch.tensor(level, dtype=torch.float32).item()
+    shifted = sampling.sigmas
+    if len(shifted) == 1000 and sampling.prediction is p.FLOW:
+        # Every tenth level of the table is that of a whole percentage, to the bit or its neighbour's.
+        parts = torch.tensor([sampling.percent_to_sigma(1 - i / 100) for i in range(1, 100)])
+        torch.testing.assert_close(parts, shifted[9:999:10][: len(parts)], rtol=2e-7, atol=0)
+
+
 def test_given_betas_and_unknown_names():
     own = p.discrete(betas=torch.tensor([0.1, 0.5]))
     assert own.sigmas.tolist() == pytest.approx([(0.1 / 0.9) ** 0.5, (0.55 / 0.45) ** 0.5])
