@@ -53,9 +53,9 @@ def vae_encode_for_inpaint(
         mask: 1 where the picture is to be drawn anew.
         grow_mask_by: By how many pixels the mask is enlarged, so that the border can change too.
     """
-    grey, noise_mask = erased(pixels, mask, vae.factor, grow_mask_by)
+    covered, noise_mask = erased(pixels, mask, vae.factor, grow_mask_by, vae.cover)
     with context.models.on_device(vae.model):
-        return {"samples": vae.encode(grey).cpu(), "noise_mask": noise_mask}
+        return {"samples": vae.encode(covered).cpu(), "noise_mask": noise_mask}
 
 
 @node("VAE Decode (Tiled)", category="_for_testing", id="VAEDecodeTiled", aliases=("memory",))

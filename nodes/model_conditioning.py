@@ -41,9 +41,9 @@ def inpaint_model_conditioning(
         mask: 1 where it is to be drawn anew.
         noise_mask: Whether the rest is kept exactly as it is; otherwise the model may change it.
     """
-    grey, area = erased(pixels, mask, vae.factor, 0)
+    covered, area = erased(pixels, mask, vae.factor, 0, vae.cover)
     with context.models.on_device(vae.model):
-        shown = vae.encode(grey).cpu()
+        shown = vae.encode(covered).cpu()
         latent = {"samples": vae.encode(pixels).cpu()}
     told = {"concat_latent_image": shown, "concat_mask": area}
     kept = {"noise_mask": area} if noise_mask else {}

@@ -36,6 +36,14 @@ class FirstStage:
         """Channels of a latent."""
         return self.model.config.latent_channels
 
+    @property
+    def cover(self) -> float:
+        """What hides a part of a picture (0..1) from inpainting models that learnt on this stage's latents.
+
+        Stable Diffusion's have learnt on grey; latent diffusion's, the only one on a codebook, on black.
+        """
+        return 0.0 if self.model.config.codes else 0.5
+
     @torch.no_grad()
     def encode(self, image: Tensor) -> Tensor:
         """(B, H, W, 3 or more) in 0..1 → (B, C, h, w) in float32, the mean where there is a posterior.

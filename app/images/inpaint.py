@@ -13,10 +13,10 @@ from app.images.masks import as_batch, grow
 GREY = 0.5
 
 
-def erased(image: Tensor, mask: Tensor, factor: int, grow_by: int) -> tuple[Tensor, Tensor]:
-    """(the image, cut evenly to multiples of `factor`, grey where the mask is above ½; the grown mask (B, 1, H, W)).
+def erased(image: Tensor, mask: Tensor, factor: int, grow_by: int, cover: float = GREY) -> tuple[Tensor, Tensor]:
+    """(the image, `cover` bright where the mask is above ½; the grown mask (B, 1, H, W)), in multiples of `factor`.
 
-    The mask has any size and is stretched over the image.
+    What is beyond a multiple is cut evenly from both ends. The mask has any size and is stretched over the image.
     """
     stretched = functional.interpolate(as_batch(mask)[:, None].float(), size=image.shape[1:3], mode="bilinear")
     pixels = cut_evenly(image, factor)
@@ -24,7 +24,7 @@ def erased(image: Tensor, mask: Tensor, factor: int, grow_by: int) -> tuple[Tens
     kept = (1 - hard)[..., None]
     # A square of grow_by pixels around each masked one, as half of it reaches to either side.
     larger = grow(hard, grow_by // 2, tapered=False) if grow_by else hard
-    return (pixels - GREY) * kept + GREY, larger[:, None].round()
+    return (pixels - cover) * kept + cover, larger[:, None].round()
 
 
 def cut_evenly(image: Tensor, factor: int) -> Tensor:

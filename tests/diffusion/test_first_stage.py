@@ -30,6 +30,11 @@ def test_pictures_go_in_and_come_out(config: AutoencoderConfig, kind: type) -> N
     assert 0 <= float(picture.min()) <= float(picture.max()) <= 1
 
 
+def test_inpainting_models_have_learnt_on_grey_or_on_black() -> None:
+    """scripts/inpaint.py of latent diffusion multiplies the picture in 0..1 by 1 − mask."""
+    assert [FirstStage(autoencoder_of(config)).cover for config in (GAUSSIAN, CODES)] == [0.5, 0.0]
+
+
 @pytest.mark.parametrize("config", [GAUSSIAN, CODES])
 def test_what_does_not_fit_is_told(config: AutoencoderConfig) -> None:
     vae = FirstStage(autoencoder_of(config))

@@ -23,3 +23,11 @@ def test_sides_are_cut_to_multiples_from_the_middle() -> None:
     assert pixels[0, 0, 0, 0] == 1
     assert noise_mask.shape == (1, 1, 16, 16)
     assert not noise_mask.any()
+
+
+def test_another_brightness_covers_as_well() -> None:
+    mask = torch.zeros(1, 8, 8)
+    mask[:, :4] = 1
+    covered, area = erased(torch.full((1, 8, 8, 3), 0.75), mask, 4, 0, cover=0.0)
+    assert torch.equal(covered, 0.75 * (1 - mask[..., None]).expand(-1, -1, -1, 3))
+    assert torch.equal(area[:, 0], mask)

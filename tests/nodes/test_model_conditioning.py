@@ -70,8 +70,8 @@ def test_a_latent_with_a_mask_is_enough_for_an_inpainting_model(bench: Any, load
     latent = bench("VAEEncodeForInpaint", vae=vae, pixels=PICTURE, mask=mask)
     shown = drawn(bench, special, **sides, latent=latent)
     said = {"concat_latent_image": latent["samples"], "concat_mask": latent["noise_mask"]}
-    same = [[[features, {**options, **said}] for features, options in side] for side in sides.values()]
-    torch.testing.assert_close(shown, drawn(bench, special, *same, latent))
+    yes, no = ([[features, {**options, **said}] for features, options in side] for side in sides.values())
+    torch.testing.assert_close(shown, drawn(bench, special, yes, no, latent))
     other = bench("SetLatentNoiseMask", samples=latent, mask=1 - mask)
     assert not torch.allclose(shown, drawn(bench, special, **sides, latent=other))
 
