@@ -46,7 +46,7 @@ Ended = Annotated[
 )
 def for_begin(
     *,
-    count: Annotated[int, Range(0, MOST_ROUNDS)] = 3,
+    count: Annotated[int, Range(0, MOST_ROUNDS, bound=True)] = 3,
     start: Annotated[int, Range(-(2**31), 2**31), Optionally()] = 0,
     step: Annotated[int, Range(-(2**31), 2**31), Optionally()] = 1,
     value_1: Value = None,
@@ -110,8 +110,8 @@ def _(**inputs: Any) -> list[str]:
 )
 def while_begin(
     *,
-    condition: bool = True,
-    limit: Annotated[int, Range(1, MOST_ROUNDS), Optionally()] = 100,
+    condition: Annotated[bool, Options(bound=True)] = True,
+    limit: Annotated[int, Range(1, MOST_ROUNDS, bound=True), Optionally()] = 100,
     value_1: Value = None,
     value_2: Value = None,
     value_3: Value = None,

@@ -41,6 +41,10 @@ class Values:
                 del self._readers[parent]
                 self._entries.pop(parent, None)
 
+    def outputs(self, node_id: str) -> tuple[list[Any], ...]:
+        """All values of a node that somebody still has to read."""
+        return self._entries[node_id].values
+
     def read(self, node_id: str, slot: int) -> list[Any]:
         """The values of one output.
 

@@ -22,7 +22,8 @@ class LoopRun:
 
     `template` holds its nodes as they were before the first round, `names` what they are called in this one.
     `outside` are the nodes that the body reads from outside, kept for all rounds; `asked` says whether the roots of
-    this round are scheduled, `alive` the copies of this round and the one before, `depth` how many loops are around.
+    this round are scheduled, `keyed` whether its body has its keys, `alive` are the copies of this round and the one
+    before, `depth` says how many loops are around.
     """
 
     loop: Loop
@@ -33,11 +34,20 @@ class LoopRun:
     names: Mapping[str, str] = field(default_factory=dict[str, str])
     carried: Any = None
     asked: bool = False
+    keyed: bool = False
     alive: list[tuple[str, ...]] = field(default_factory=list[tuple[str, ...]])
 
     def roots(self) -> list[str]:
         """What must run in this round beside what the end reads."""
         return [self.names.get(root, root) for root in self.loop.roots]
+
+    def begin(self) -> str:
+        """The begin of this round."""
+        return self.names.get(self.loop.begin, self.loop.begin)
+
+    def body(self) -> list[str]:
+        """The nodes between begin and end in this round, parents first."""
+        return [self.names.get(node_id, node_id) for node_id in self.loop.body]
 
 
 class Rounds:
@@ -75,7 +85,7 @@ class Rounds:
         loop = run.loop
         before = run.names
         run.round += 1
-        run.asked = False
+        run.asked = run.keyed = False
         run.names = {node_id: self._name(node_id, run) for node_id in (loop.begin, *loop.body)}
         copies = {run.names[node_id]: _copy(run.template[node_id], run.names) for node_id in loop.body}
         begin = run.names[loop.begin]

@@ -25,16 +25,16 @@ from app.engine.events import (
 )
 from app.engine.failure import run_failed
 from app.engine.held import Values
+from app.engine.keys import RunKeys, cycle
 from app.engine.lists import blocker_in, calls, expansion_links, merged_ui, slots
 from app.engine.loop import CallLoop
 from app.engine.node import Blocker, LoopState, Node, Returned, Specs
-from app.engine.reasons import Reasons, fingerprint_of
+from app.engine.reasons import Reasons
 from app.engine.rounds import LoopRun, Rounds
 from app.engine.schedule import Schedule
 from app.engine.site import CallSite, RunExtras
 from app.engine.validators import custom_complaints
 from app.errors import Cancelled, InvalidPrompt
-from app.graph.fingerprint import NodeKey, node_key, node_keys, traits_of
 from app.graph.json_values import is_list
 from app.graph.loops import LOOP, LoopPlan, plan_loops
 from app.graph.order import ancestors, topological
@@ -104,8 +104,8 @@ class _Run:
         self.loop = CallLoop()
         self.rounds = Rounds(self.graph)
         self.arguments = Arguments(self.graph, self.values, extra)
-        self.keys: dict[str, NodeKey] = {}
-        self.reasons = Reasons({}, self.keys, self.graph.node)
+        self.keys = RunKeys(self.graph, self._class_of, self._parents)
+        self.reasons = Reasons({}, {}, self.graph.node)
         self.work: dict[str, _Work] = {}
         self.executed: dict[str, None] = {}
         self.current = ""  # the node to blame, and what it was called with
@@ -131,12 +131,13 @@ class _Run:
             specs = self._specs(order)
             if any(spec.has_validator for spec in specs.values()):
                 self._ask_validators(order)
-            changed = self._fingerprints(order) if any(spec.has_fingerprint for spec in specs.values()) else {}
-            self.keys = node_keys(self.graph.prompt, order, specs, changed)
+            self.keys.add_submitted(order, specs)
             nodes = self.graph.prompt.nodes
-            named = {(i, nodes[i].class_type): key for i, key in self.keys.items()}
-            self.reasons = Reasons(self.cache.earlier(named), self.keys, self.graph.node)
-            self.cache.begin(dict.fromkeys(key.key for key in self.keys.values()))
+            # Loops change the keys of their bodies from round to round; reasons compare graphs as they were submitted.
+            submitted = dict(self.keys.keys) if len(self.rounds) else self.keys.keys
+            named = {(i, nodes[i].class_type): key for i, key in submitted.items()}
+            self.reasons = Reasons(self.cache.earlier(named), submitted, self.graph.node)
+            self.cache.begin(dict.fromkeys(key.key for key in submitted.values()))
             stored = {node_id: entry for node_id in order if (entry := self._stored(node_id)) is not None}
         yield NodesCached(tuple(stored))
         shown = frozenset(self.outputs)
@@ -166,20 +167,29 @@ class _Run:
         self.rounds.add(plan.loops)
         return plan
 
+    def _loops_inside(self, node_id: str, added: Sequence[str], wanted: Sequence[str]) -> Sequence[str]:
+        """The nodes to begin from in an expansion that may hold loops; `wanted` are its results and outputs."""
+        if not any(self._spec_of(each).loop for each in added):
+            return wanted
+        inside = {each: self.graph.node(each) for each in added}
+        plan = plan_loops(inside, self._spec_of, [each for each in wanted if each in inside])
+        wrong = next((first.details for first, *_ in plan.complaints.values()), None)
+        leaked = next((each for each in self.work[node_id].links if each in plan.inside), None)
+        if leaked is not None:
+            wrong = f"its result is node {leaked}, which is inside a loop"
+        if wrong is not None:
+            raise InvalidPrompt(
+                f"Node {node_id} expanded to loops that cannot run: {wrong}",
+                remedy="The pack must pair begins and ends, and hand values out through the ends.",
+            )
+        self.rounds.add(plan.loops)
+        return [*(each for each in wanted if each not in inside), *plan.roots]
+
     def _ask_validators(self, order: Sequence[str]) -> None:
         complaints = custom_complaints(self.graph.prompt, order, self.nodes)
         for self.current, (first, *_) in complaints.items():
             message = f"{first.message}: {first.details}"
             raise InvalidPrompt(message, kind=first.type, remedy=str(first.extra_info["remedy"]))
-
-    def _fingerprints(self, order: Iterable[str]) -> dict[str, Any]:
-        """What the classes with a fingerprint of their own say; one that fails is never the same."""
-        changed: dict[str, Any] = {}
-        for node_id in order:
-            node = self._class_of(node_id)
-            if node.spec.has_fingerprint:
-                changed[node_id] = fingerprint_of(node, self.graph.node(node_id))
-        return changed
 
     def _enlist(self, roots: Iterable[str]) -> None:
         """Schedules these nodes and all they need that has no value yet."""
@@ -191,7 +201,7 @@ class _Run:
 
         found = topological([root for root in roots if root not in self.schedule], lacking)
         if found.cycles:
-            raise _cycle(found.cycles[0])
+            raise cycle(found.cycles[0])
         for node_id in found.order:
             self.values.expect(self._read_by(node_id))
         for node_id, entry in stored.items():
@@ -217,7 +227,7 @@ class _Run:
         loop = self.rounds.of(node_id)
         if loop is not None and loop.loop.roots:
             return None  # its rounds are walked, so that what they show is shown again
-        return self.cache.get(self.keys[node_id].key)
+        return self.cache.get(self.keys.keys[node_id].key)
 
     def _load(self, node_id: str) -> None:
         """Takes a stored result into the run, so that the cache may forget it while somebody still has to read it."""
@@ -258,7 +268,7 @@ class _Run:
             if node_id is not None:
                 return node_id
         if len(self.schedule):
-            raise _cycle(tuple(self.schedule.unfinished))
+            raise cycle(tuple(self.schedule.unfinished))
         return None
 
     def _step(self, node_id: str) -> Iterator[Event]:
@@ -285,6 +295,10 @@ class _Run:
         loop = self.rounds.of(node_id)
         if loop is not None:
             lacking = list(dict.fromkeys([*lacking, *_roots(loop, inputs)]))
+            if lacking and not loop.keyed:
+                loop.keyed = True
+                begin = loop.begin()
+                self.keys.begin_round(begin, loop.body(), self.values.outputs(begin))
         if lacking:
             self._enlist(lacking)
             self.schedule.wait_for(node_id, lacking)
@@ -337,12 +351,13 @@ class _Run:
             new for result in work.results if result.expand for new in self.graph.add_expansion(node_id, result.expand)
         ]
         self._check_expansion(node_id, added, work.results)
-        self._key_expansion([*added, *work.links])
+        self.keys.add([*added, *work.links])
         self.values.expect(work.links)
         outputs = [new for new in added if self._class_of(new).spec.output_node]
+        wanted = self._loops_inside(node_id, added, [*work.links, *outputs])
         for parent in work.links:
             self._load(parent)
-        roots = [each for each in dict.fromkeys([*work.links, *outputs]) if each not in self.values]
+        roots = [each for each in dict.fromkeys(wanted) if each not in self.values]
         self._enlist(roots)
         self.schedule.wait_for(node_id, roots)
 
@@ -373,35 +388,19 @@ class _Run:
         self.arguments.carried[end] = carried
         over = self.rounds.advance(end, self._spec_of)
         begin = loop.names[loop.loop.begin]
-        self._key_expansion(loop.names.values())
+        self.keys.add([begin])
         self.values.expect(self._parents(end))
         self._enlist([begin])
         self.schedule.wait_for(end, [begin])
         self.values.release(read)
         self.graph.forget(over)
         self.arguments.forget(over)
-        for node_id in over:
-            self.keys.pop(node_id, None)
-
-    def _key_expansion(self, roots: Iterable[str]) -> None:
-        """Keys for what an expansion brought in: its own nodes, and submitted ones that nobody needed before."""
-
-        def parents(node_id: str) -> list[str]:
-            return [parent for parent in self._parents(node_id) if parent not in self.keys]
-
-        found = topological([root for root in roots if root not in self.keys], parents)
-        if found.cycles:
-            raise _cycle(found.cycles[0])
-        changed = self._fingerprints(found.order)
-        for node_id in found.order:
-            node = self.graph.node(node_id)
-            traits = traits_of(self._class_of(node_id).spec)
-            self.keys[node_id] = node_key(node, traits, self.keys, changed.get(node_id))
+        self.keys.forget(over)
 
     def _finish(self, node_id: str, work: _Work) -> Iterator[Event]:
         spec = self._class_of(node_id).spec
         entry = Entry(slots(work.results, spec, self.values.read), merged_ui(work.results))
-        key = self.keys[node_id]
+        key = self.keys.keys[node_id]
         size = self.cache.size(entry)
         if key.repeatable and not work.blocked:
             self.cache.put(key.key, entry, size)
@@ -416,7 +415,7 @@ class _Run:
             peak_bytes=work.peak_bytes,
             reason=work.reason,
             result_bytes=size,
-            signature=self.cache.signatures.of(node_id, self.keys, self.graph.node, self._spec_of),
+            signature=self.cache.signatures.of(node_id, self.keys.keys, self.graph.node, self._spec_of),
         )
         self.values.release(work.links)
         self._complete(node_id, entry)
@@ -480,10 +479,3 @@ def _stopping(arguments: Mapping[str, Any], spec: NodeSpec) -> Mapping[str, Any]
     if spec.loop != "end":
         return arguments
     return {port.name: arguments.get(port.name) for port in spec.inputs if port.type == LOOP}
-
-
-def _cycle(node_ids: Sequence[str]) -> InvalidPrompt:
-    told = " ← ".join(node_ids[:20])
-    return InvalidPrompt(
-        f"Dependency cycle detected: {told}", kind="dependency_cycle", remedy="Remove one of the links of the circle."
-    )

@@ -8,21 +8,24 @@ from __future__ import annotations
 import hashlib
 import math
 import secrets
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from app.graph.json_values import is_object, is_sequence
+from app.graph.loops import LOOP
 from app.graph.prompt import Link, NoLink, Prompt, PromptNode
 from app.graph.spec import NodeSpec
 
 MAX_DEPTH = 64
 LONG_TEXT = 64
+MOST_PLAIN = 16  # values of one output that are told one by one
 SMALL = 1 << 63  # whole numbers up to here are told without looking further
 CHANGED = "\0changed"  # the part that the class's own fingerprint gives; no input can have this name
 IDENTITY = "\0id"  # the part of classes whose results are never shared
 ROUND = "\0round"  # the part of classes that count a loop's rounds
 UNEQUAL = "?"  # the part of a value that nothing equals, itself included
+_PLAIN = frozenset({int, float, bool, str, type(None)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +33,14 @@ class NodeKey:
     """The key of a node, and the part that each input has in it: what differs between two is what changed.
 
     `repeatable` says whether an equal node can turn up at all: neither the node nor an ancestor is unequal to itself.
+    `slots`, of the begin of a loop, is what its readers have in their keys instead of `key`, by output: the body does
+    not see what only bounds the loop, and sees plain values as they are.
     """
 
     key: str
     parts: Mapping[str, str]
     repeatable: bool = True
+    slots: Mapping[int, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +48,29 @@ class Traits:
     """What of a class counts in the keys of its nodes, read once for all of them.
 
     `inputs` are the names that count, None for all; `own_id` and `own_round` say that a node's id and its loop's round
-    count as well.
+    count as well. Of the begin of a loop, `bounds` are the inputs that only say how many rounds there are, and
+    `inner_slots` the outputs that do not depend on them.
     """
 
     inputs: frozenset[str] | None
     own_id: bool = False
     own_round: bool = False
+    bounds: frozenset[str] = frozenset()
+    inner_slots: tuple[int, ...] = ()
 
 
 def traits_of(spec: NodeSpec) -> Traits:
     """The traits of a class."""
     hidden = spec.hidden.values()
     counting = None if spec.accepts_any_input else frozenset(port.name for port in spec.inputs)
-    return Traits(counting, spec.not_idempotent or "UNIQUE_ID" in hidden, "ROUND" in hidden)
+    begins = spec.loop == "begin"
+    return Traits(
+        counting,
+        spec.not_idempotent or "UNIQUE_ID" in hidden,
+        "ROUND" in hidden,
+        frozenset(port.name for port in spec.inputs if begins and port.options.get("bound")),
+        tuple(slot for slot, port in enumerate(spec.outputs) if begins and port.type != LOOP),
+    )
 
 
 def node_keys(
@@ -85,11 +101,24 @@ def node_key(node: PromptNode, traits: Traits, keys: Mapping[str, NodeKey], chan
         parts[ROUND] = str(node.round)
     if UNEQUAL in parts.values():
         return NodeKey(secrets.token_hex(32), parts, False)
-    said = [f"{len(name)}:{name}{len(part)}:{part}" for name, part in parts.items()]
-    text = f"{len(node.class_type)}:{node.class_type}{''.join(said)}"
-    digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+    digest = _digest(node.class_type, parts)
     parents = [keys.get(value.node) for value in node.inputs.values() if isinstance(value, Link)]
-    return NodeKey(digest, parts, not any(parent is not None and not parent.repeatable for parent in parents))
+    repeatable = not any(parent is not None and not parent.repeatable for parent in parents)
+    if not traits.inner_slots:
+        return NodeKey(digest, parts, repeatable)
+    inner = _digest(node.class_type, {name: part for name, part in parts.items() if name not in traits.bounds})
+    return NodeKey(digest, parts, repeatable, {slot: f"link {inner} {slot}" for slot in traits.inner_slots})
+
+
+def with_values(begin: NodeKey, outputs: Sequence[Sequence[Any]]) -> NodeKey:
+    """The key of a loop's begin that has run: plain values among its outputs stand for themselves from here on.
+
+    A round that is given the same numbers and texts is the same round, wherever they come from.
+    """
+    slots = {
+        slot: _plain_part(outputs[slot]) or part for slot, part in (begin.slots or {}).items() if slot < len(outputs)
+    }
+    return replace(begin, slots=slots)
 
 
 def token(value: object) -> str:
@@ -138,8 +167,25 @@ def _part(value: object, keys: Mapping[str, NodeKey]) -> str:
         return f"number {value}"
     if isinstance(value, Link):
         parent = keys.get(value.node)
-        return f"link {value.node if parent is None else parent.key} {value.slot}"
+        if parent is None or parent.slots is None:
+            return f"link {value.node if parent is None else parent.key} {value.slot}"
+        return parent.slots.get(value.slot) or f"link {parent.key} {value.slot}"
     return token(value.value if isinstance(value, NoLink) else value)
+
+
+def _plain_part(values: Sequence[Any]) -> str | None:
+    """Numbers and texts with their types, for 1 and True do not mean the same to a node; None for anything else."""
+    if not values or any(type(value) not in _PLAIN for value in values) or len(values) > MOST_PLAIN:
+        return None
+    tokens = [token(value) for value in values]
+    told = ", ".join(f"{type(value).__name__} {each}" for value, each in zip(values, tokens, strict=True))
+    return None if UNEQUAL in tokens else f"value {told}"
+
+
+def _digest(class_type: str, parts: Mapping[str, str]) -> str:
+    said = [f"{len(name)}:{name}{len(part)}:{part}" for name, part in parts.items()]
+    text = f"{len(class_type)}:{class_type}{''.join(said)}"
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
 def _canonical(value: object, depth: int) -> str:

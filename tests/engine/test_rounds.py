@@ -165,6 +165,123 @@ def test_results_of_rounds_are_stored(loops: Bench) -> None:
     assert "x" not in loops.called, "every round's body is served from the cache"
 
 
+class Picture:
+    """A value that is no number and no text."""
+
+    def __init__(self, strokes: int):
+        self.strokes = strokes
+
+
+@pytest.fixture
+def painting(loops: Bench, declare: Callable[..., Any]) -> Bench:
+    @declare("Paint")
+    def paint(*, picture: Annotated[Any, Port("*")], index: int = 0) -> Annotated[Any, Port("*")]:
+        """One stroke more."""
+        return Picture(1 if picture is None else picture.strokes + 1)
+
+    @declare("Strokes")
+    def strokes(*, picture: Annotated[Any, Port("*")]) -> int:
+        """How many."""
+        return picture.strokes
+
+    return loops
+
+
+def painted(count: int, **begin: Any) -> Graph:
+    return {
+        "start": ("Paint", {"picture": None}),
+        "b": ("ForBegin", {"count": count, "value_1": ["start", 0], **begin}),
+        "x": ("Paint", {"picture": ["b", 2]}),
+        "e": ("ForEnd", {"loop": ["b", 0], "value_1": ["x", 0]}),
+        "n": ("Strokes", {"picture": ["e", 0]}),
+        "show": ("Show", {"value": ["n", 0]}),
+    }
+
+
+@pytest.mark.parametrize("count", [3, 4, 7, 1])
+def test_more_or_fewer_rounds_keep_those_that_have_been_computed(painting: Bench, count: int) -> None:
+    painting.run(painted(4))
+    painting.run(painted(count))
+    assert painting.shown()["show"] == [str(count + 1)]
+    assert painting.called.count("x") == max(0, count - 4)
+
+
+def test_a_higher_limit_keeps_the_rounds_of_a_while_loop(painting: Bench, declare: Callable[..., Any]) -> None:
+    @declare("Below")
+    def below(*, a: int, limit: int) -> bool:
+        """Whether a < limit."""
+        return a < limit
+
+    graph = painted(0)
+    graph["b"] = ("WhileBegin", {"condition": True, "limit": 5, "value_1": ["start", 0]})
+    graph["size"] = ("Strokes", {"picture": ["x", 0]})
+    graph["t"] = ("Below", {"a": ["size", 0], "limit": 9})
+    graph["e"] = ("WhileEnd", {"loop": ["b", 0], "value_1": ["x", 0], "condition": ["t", 0]})
+    assert isinstance(painting.run(graph)[-1], RunFailed)
+    graph["b"][1]["limit"] = 50
+    painting.run(graph)
+    assert painting.shown()["show"] == ["9"]
+    assert painting.called.count("x") == 8 - 5
+
+
+def test_another_start_keeps_the_rounds_with_the_same_numbers(loops: Bench) -> None:
+    loops.run(counted(5, {"x": ("Add", {"a": ["b", 1]})}, "x", start=0))
+    loops.run(counted(5, {"x": ("Add", {"a": ["b", 1]})}, "x", start=3))
+    assert loops.shown()["all"] == ["3", "4", "5", "6", "7"]
+    assert loops.called.count("x") == 3
+
+
+def test_a_longer_list_maps_its_new_items_only(loops: Bench) -> None:
+    def mapped(*items: Any) -> Graph:
+        return {
+            "l": ("Listed", {"values": {"__value__": list(items)}}),
+            "b": ("MapBegin", {"items": ["l", 0]}),
+            "x": ("Collect", {"a": ["b", 1]}),
+            "e": ("MapEnd", {"loop": ["b", 0], "result": ["x", 0]}),
+            "show": ("Show", {"value": ["e", 0]}),
+        }
+
+    loops.run(mapped("a", 1, None))
+    loops.run(mapped(1.0, "a", 1, None, True, "a", "1"))
+    assert loops.events_of(NodeFinished)[-1].ui is not None
+    assert loops.shown()["show"] == [f"([{each!r}], None)" for each in (1.0, "a", 1, None, True, "a", "1")]
+    assert loops.called.count("x") == 3, "1.0, True and '1' are none of the items before"
+
+
+def test_a_change_of_the_first_value_runs_the_rounds_that_read_it(painting: Bench) -> None:
+    painting.run(painted(3))
+    painting.run(painted(3, value_2=7))
+    assert painting.called.count("x") == 3, "a picture is known by all that its begin was given"
+    painting.run({**painted(3), "start": ("Paint", {"picture": None, "index": 1})})
+    assert painting.called.count("x") == 3
+
+
+def test_rounds_of_an_inner_loop_are_kept(painting: Bench) -> None:
+    def nested(outer: int, inner: int) -> Graph:
+        return {
+            **painted(outer),
+            "b2": ("ForBegin", {"count": inner, "value_1": ["b", 2]}),
+            "x": ("Paint", {"picture": ["b2", 2]}),
+            "e2": ("ForEnd", {"loop": ["b2", 0], "value_1": ["x", 0]}),
+            "e": ("ForEnd", {"loop": ["b", 0], "value_1": ["e2", 0]}),
+        }
+
+    painting.run(nested(2, 3))
+    assert (painting.shown()["show"], painting.called.count("x")) == (["7"], 6)
+    painting.run(nested(3, 3))
+    assert (painting.shown()["show"], painting.called.count("x")) == (["10"], 3)
+    painting.run(nested(2, 5))
+    # The first two strokes more follow on stored ones, the second round begins from another picture.
+    assert (painting.shown()["show"], painting.called.count("x")) == (["11"], 2 + 5)
+
+
+def test_the_reason_of_a_first_round_compares_what_was_submitted(loops: Bench) -> None:
+    loops.run(summing(3, step=1))
+    loops.run(summing(3, step=2))
+    told = [event.reason for event in loops.events_of(NodeFinished) if event.node_id == "b"]
+    assert told == ["step changed from 1 to 2", *(f"round {number} of its loop" for number in (2, 3, 4))]
+
+
 def test_while_asks_before_each_round(loops: Bench, declare: Callable[..., Any]) -> None:
     @declare("Below")
     def below(*, a: int, limit: int) -> bool:
@@ -245,12 +362,57 @@ def test_expansions_inside_a_body_are_separate_in_each_round(loops: Bench, decla
     assert loops.shown()["show"] == ["40"]
 
 
+def looping(who: str, count: Any, result: str = "e") -> Returned:
+    return Returned(
+        ([f"{who}.{result}", 0],),
+        expand={
+            f"{who}.b": {"class_type": "ForBegin", "inputs": {"count": count, "value_1": 0}},
+            f"{who}.x": {"class_type": "Add", "inputs": {"a": [f"{who}.b", 2], "b": [f"{who}.b", 1]}},
+            f"{who}.p": {"class_type": "Show", "inputs": {"value": [f"{who}.x", 0]}},
+            f"{who}.e": {"class_type": "ForEnd", "inputs": {"loop": [f"{who}.b", 0], "value_1": [f"{who}.x", 0]}},
+        },
+    )
+
+
+def test_an_expansion_may_hold_loops(loops: Bench, declare: Callable[..., Any]) -> None:
+    @declare("Loopy")
+    def loopy(
+        *, n: Annotated[Any, Port("*")], who: Annotated[Any, Hidden("UNIQUE_ID")]
+    ) -> Annotated[Returned, Port("*")]:
+        """Becomes a loop."""
+        return looping(who, n)
+
+    loops.run({"l": ("Loopy", {"n": 5}), "show": ("Show", {"value": ["l", 0]})})
+    assert loops.shown()["show"] == ["10"]
+    assert [event.ui["text"] for event in loops.events_of(NodeFinished) if event.node_id == "l.p"] == [
+        ["0"],
+        ["1"],
+        ["3"],
+        ["6"],
+        ["10"],
+    ]
+    loops.run(counted(4, {"x": ("Loopy", {"n": ["b", 1]})}, "x"))
+    assert loops.shown()["all"] == ["0", "0", "1", "3"]
+
+
+def test_an_expansion_hands_out_values_through_the_end_of_its_loop(loops: Bench, declare: Callable[..., Any]) -> None:
+    @declare("Leaky")
+    def leaky(*, who: Annotated[Any, Hidden("UNIQUE_ID")]) -> Annotated[Returned, Port("*")]:
+        """Gives what is inside a loop."""
+        return looping(who, 2, "x")
+
+    failed = loops.run({"l": ("Leaky", {}), "show": ("Show", {"value": ["l", 0]})})[-1]
+    assert isinstance(failed, RunFailed)
+    assert "expanded to loops that cannot run" in failed.message
+    assert "through the ends" in failed.remedy
+
+
 def test_nothing_is_kept_of_rounds_that_are_over(loops: Bench) -> None:
     prompt = parse_prompt({i: {"class_type": c, "inputs": v} for i, (c, v) in summing(200).items()})
     running = _Run(prompt, ["show"], loops.nodes, Cache(max_entries=0), lambda site: None, lambda: False, RunExtras())
     most = 0
     for _ in running.events():
-        tables: list[Mapping[str, Any]] = [running.graph.prompt.nodes, running.keys, running.schedule._rank]
+        tables: list[Mapping[str, Any]] = [running.graph.prompt.nodes, running.keys.keys, running.schedule._rank]
         most = max(most, *(len(table) for table in tables), len(running.values), len(running.rounds._around))
     assert most < 3 * len(prompt.nodes)
     assert len(running.schedule) == 0

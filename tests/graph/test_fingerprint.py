@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.graph.fingerprint import UNEQUAL, NodeKey, difference, node_keys, token
+from app.graph.fingerprint import (
+    UNEQUAL,
+    NodeKey,
+    difference,
+    node_key,
+    node_keys,
+    token,
+    traits_of,
+    with_values,
+)
 from app.graph.order import ancestors
 from app.graph.prompt import Link, Prompt, parse_prompt
 from app.graph.spec import InputSpec, NodeSpec, OutputSpec
@@ -187,3 +196,36 @@ def test_a_diamond_of_depth_costs_its_links() -> None:
     for i in range(1, 2000):
         nodes[f"n{i}"] = ("A", {"x": [f"n{i - 1}", 0], "y": [f"n{i - 1}", 0]})
     assert len(keys(**nodes)) == 2000
+
+
+BEGIN = NodeSpec(
+    "Begin",
+    (InputSpec("count", "INT", options={"bound": True}), InputSpec("x", "*")),
+    (OutputSpec("loop", "LOOP"), OutputSpec("index", "INT"), OutputSpec("x", "*")),
+    hidden={"round": "ROUND"},
+    loop="begin",
+)
+
+
+def looped(count: int, x: Any, slot: int, outputs: list[list[Any]] | None = None) -> str:
+    """The key of what reads an output of a loop's begin, which has given `outputs`."""
+    prompt = prompt_of(b=("Begin", {"count": count, "x": x}), r=("B", {"x": ["b", slot]}))
+    specs = {**SPECS, "Begin": BEGIN}
+    found = node_keys(prompt, ["b"], specs, {})
+    if outputs is not None:
+        found["b"] = with_values(found["b"], outputs)
+    return node_key(prompt.nodes["r"], traits_of(specs["B"]), found).key
+
+
+def test_a_body_does_not_see_what_bounds_its_loop() -> None:
+    assert looped(3, 1, 1) == looped(9, 1, 1) != looped(3, 2, 1)
+    assert looped(3, 1, 0) != looped(9, 1, 0), "its end does"
+
+
+def test_plain_values_of_a_round_stand_for_themselves() -> None:
+    thing = object()
+    assert looped(3, 1, 1, [[], [5], [thing]]) == looped(3, 2, 1, [[], [5], [thing]])
+    assert looped(3, 1, 2, [[], [5], [thing]]) != looped(3, 2, 2, [[], [5], [thing]])
+    different: list[list[Any]] = [[1], [1.0], [True], ["1"], [None], [1, 1], [float("nan")], [], list(range(99))]
+    assert len({looped(3, 1, 1, [[], each, [thing]]) for each in different}) == len(different) - 2
+    assert looped(3, 1, 1, [[], [], []]) == looped(3, 1, 1), "an empty list and a long one are known by the begin"
