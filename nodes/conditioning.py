@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from app.api import Clip, Conditioning, Context, Mask, Range, Text, node
-from app.diffusion.conditioning.entries import averaged, concatenated, conditioning_of, with_options, zeroed
+from app.diffusion.conditioning.entries import averaged, concatenated, with_options, zeroed
+from app.diffusion.conditioning.hooked import said_by
 from app.diffusion.drawing import GRID
 
 Strength = Annotated[float, Range(0.0, 10.0, step=0.01)]
@@ -26,7 +27,7 @@ def clip_text_encode(
         clip: The text encoder of the checkpoint.
     """
     with context.models.on_device(clip.model):
-        return conditioning_of(clip.encode(text))
+        return said_by(clip, lambda encoder: encoder.encode(text))
 
 
 @node("CLIP Set Last Layer", category="conditioning", id="CLIPSetLastLayer", aliases=("clip skip",))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from app.api import Clip, Conditioning, Context, Range, Text, node
-from app.diffusion.conditioning.entries import conditioning_of, with_options
+from app.diffusion.conditioning.entries import with_options
+from app.diffusion.conditioning.hooked import said_by
 
 Prompt = Annotated[str, Text(multiline=True, dynamic=True)]
 Side = Annotated[int, Range(0, 16384)]
@@ -39,7 +40,7 @@ def clip_text_encode_sdxl(
     """
     sizes = {"width": width, "height": height, "crop_w": crop_w, "crop_h": crop_h}
     with context.models.on_device(clip.model):
-        said = conditioning_of(clip.encode_each({"g": text_g, "l": text_l}))
+        said = said_by(clip, lambda encoder: encoder.encode_each({"g": text_g, "l": text_l}))
     return with_options(said, **sizes, target_width=target_width, target_height=target_height)
 
 
@@ -59,7 +60,7 @@ def clip_text_encode_sdxl_refiner(
         ascore: The aesthetic score, about 6 for what is wanted and 2.5 for what is not.
     """
     with context.models.on_device(clip.model):
-        said = conditioning_of(clip.encode(text))
+        said = said_by(clip, lambda encoder: encoder.encode(text))
     return with_options(said, aesthetic_score=ascore, width=width, height=height)
 
 
@@ -82,7 +83,7 @@ def clip_text_encode_sd3(
     if empty_padding == "none":
         prompts = {name: text for name, text in prompts.items() if text}
     with context.models.on_device(clip.model):
-        return conditioning_of(clip.encode_each(prompts))
+        return said_by(clip, lambda encoder: encoder.encode_each(prompts))
 
 
 @node("CLIPTextEncodeFlux", category=FLUX, id="CLIPTextEncodeFlux", aliases=("prompt", "t5", "guidance"))
@@ -95,7 +96,7 @@ def clip_text_encode_flux(
         guidance: How closely Flux dev follows the prompt; it has learnt to, so cfg stays at 1.
     """
     with context.models.on_device(clip.model):
-        said = conditioning_of(clip.encode_each({"l": clip_l, "t5xxl": t5xxl}))
+        said = said_by(clip, lambda encoder: encoder.encode_each({"l": clip_l, "t5xxl": t5xxl}))
     return with_options(said, guidance=guidance)
 
 

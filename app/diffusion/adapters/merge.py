@@ -9,7 +9,7 @@ from typing import TypeVar
 from torch import Tensor, nn
 
 from app.diffusion.adapters.change import Edit, Place, like
-from app.diffusion.adapters.twin import value_of, with_edits
+from app.diffusion.adapters.twin import origin_of, value_of, with_edits
 from app.errors import InvalidRequest
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -49,12 +49,53 @@ class Scaled:
         return self.first * weight
 
 
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """W + strength · (V − W₀): on the way from the network that was loaded, W₀, to another one's V, and beyond."""
+
+    origin: nn.Module
+    other: nn.Module
+    name: str
+
+    def fits(self, shape: Sequence[int]) -> bool:
+        """See `Change`."""
+        return tuple(self.other.get_parameter(self.name).shape) == tuple(shape)
+
+    def applied(self, weight: Tensor, strength: float) -> Tensor:
+        """See `Change`."""
+        there, here = (like(value_of(network, self.name), weight) for network in (self.other, self.origin))
+        return weight + strength * (there - here)
+
+
+def departed(network: Module, other: nn.Module, strength: float) -> Module:
+    """A twin that is so much nearer to another network, as a LoRA that was trained to make one of the other.
+
+    Raises:
+        InvalidRequest: networks of different shapes; names a parameter.
+    """
+    _check_alike(network, other)
+    origin = origin_of(network)
+    return with_edits(
+        network,
+        (
+            Edit(Place(name), Departure(origin, other, name), strength)
+            for name, value in origin.named_parameters()
+            if value.is_floating_point()
+        ),
+    )
+
+
 def merged(first: Module, second: nn.Module, shares: Shares) -> Module:
     """A twin of the first network that is the sum of both, by the shares of each parameter.
 
     Raises:
         InvalidRequest: networks of different shapes; names a parameter.
     """
+    _check_alike(first, second)
+    return with_edits(first, _edits(first, second, shares))
+
+
+def _check_alike(first: nn.Module, second: nn.Module) -> None:
     theirs = {name: tuple(value.shape) for name, value in second.named_parameters()}
     for name, value in first.named_parameters():
         if theirs.get(name) != tuple(value.shape):
@@ -64,7 +105,6 @@ def merged(first: Module, second: nn.Module, shares: Shares) -> Module:
                 f"and {other}.",
                 remedy="Merge models of one family.",
             )
-    return with_edits(first, _edits(first, second, shares))
 
 
 def _edits(first: nn.Module, second: nn.Module, shares: Shares) -> Iterator[Edit]:

@@ -32,6 +32,14 @@ def appended(conditioning: Conditioning, option: str, value: Any) -> Conditionin
     return [[features, {**said, option: [*said.get(option, ()), value]}] for features, said in conditioning]
 
 
+def hooked(conditioning: Conditioning, hooks: Any) -> Conditioning:
+    """The same features with changes of weights (see `weight_hooks.WeightHooks`), after those that are there."""
+    return [
+        [features, {**said, "hooks": said["hooks"] | hooks if said.get("hooks") else hooks}]
+        for features, said in conditioning
+    ]
+
+
 def concatenated(to: Conditioning, source: Conditioning) -> Conditioning:
     """Each entry of `to` followed, along T, by the first entry of `source`. `to` keeps its options."""
     added: Tensor = _first(source)[0]

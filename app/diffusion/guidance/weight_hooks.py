@@ -11,6 +11,7 @@ from typing import Protocol
 
 from torch import nn
 
+from app.diffusion.adapters.merge import departed
 from app.diffusion.conditioning.text_encoder import PromptEncoder
 from app.diffusion.guidance.keyframes import Keyframes, factor_at
 from app.diffusion.model import DiffusionModel
@@ -104,3 +105,26 @@ class HookedNetwork:
                 changed = hook.change.changed_model(changed, strength) if strength else changed
             self._made = strengths, changed.network
         return self._made[1]
+
+
+@dataclass(frozen=True, slots=True)
+class OtherWeights:
+    """See `WeightChange`: another checkpoint of the family, as if the difference were a LoRA. None changes nothing."""
+
+    model: DiffusionModel | None = None
+    clip: PromptEncoder | None = None
+
+    def changed_model(self, model: DiffusionModel, strength: float) -> DiffusionModel:
+        """See `WeightChange`."""
+        if self.model is None:
+            return model
+        return replace(model, network=departed(model.network, self.model.network, strength))
+
+    def changed_clip(self, clip: PromptEncoder, strength: float) -> PromptEncoder:
+        """See `WeightChange`; towers that the other one does not have stay."""
+        if self.clip is None:
+            return clip
+        theirs = self.clip.towers
+        return clip.with_towers(
+            {name: departed(tower, theirs[name], strength) for name, tower in clip.towers.items() if name in theirs}
+        )

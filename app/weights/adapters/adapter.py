@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 Places = Mapping[str, tuple[Place, tuple[int, ...]]]
 _PARAMETERS = ("weight", "scale")  # of a layer; normalisations of Flux have a scale
 NAMED = 3  # examples in messages
+# How names of layers of text towers begin; see `text_names`.
+_OF_TEXT = re.compile(r"lora_te|lora_prior_te|lycoris_te|text_encoder|text_encoders|clip_[lgh]\.|t5xxl\.|bert\.")
 
 Clip = TypeVar("Clip", bound=PromptEncoder | None)
 
@@ -68,6 +71,33 @@ class Adapter:
             return model, cast("Clip", clip.with_towers(edited))
         return model, clip
 
+    def changed_model(self, model: DiffusionModel, strength: float) -> DiffusionModel:
+        """See `weight_hooks.WeightChange`."""
+        places = network_places(model.network)
+        if not any(layer in places for layer in self.changes.layers) and self._for_text_alone():
+            return model
+        self._check(model, [places], quiet=True)
+        twin = with_edits(model.network, self._edits(places, strength))
+        return model if twin is model.network else replace(model, network=twin)
+
+    def changed_clip(self, clip: PromptEncoder, strength: float) -> PromptEncoder:
+        """See `weight_hooks.WeightChange`. Raises InvalidRequest for layers of other shapes."""
+        towers = dict(clip.towers)
+        edited = dict(towers)
+        for name, tower in towers.items():
+            places = tower_places(name, tuple(towers), tower)
+            for layer, ours, theirs in self._misfits(places):
+                raise InvalidRequest(
+                    f"{self.name!r} does not fit this text encoder: {layer!r} would need a weight of shape "
+                    f"{list(ours)}{theirs}.",
+                    remedy="Choose a file that was made for this model's family.",
+                )
+            edited[name] = with_edits(tower, self._edits(places, strength))
+        return clip.with_towers(edited) if any(edited[name] is not towers[name] for name in towers) else clip
+
+    def _for_text_alone(self) -> bool:
+        return all(_OF_TEXT.match(layer) for layer in self.changes.layers)
+
     def _edits(self, places: Places, strength: float) -> Iterator[Edit]:
         for layer, change in self.changes.weights.items():
             if layer in places:
@@ -76,7 +106,7 @@ class Adapter:
             if f"{layer}.bias" in places:
                 yield Edit(places[f"{layer}.bias"][0], change, strength)
 
-    def _check(self, model: DiffusionModel, everywhere: Sequence[Places]) -> None:
+    def _check(self, model: DiffusionModel, everywhere: Sequence[Places], *, quiet: bool = False) -> None:
         layers = self.changes.layers
         taken = {layer for layer in layers if any(layer in places for places in everywhere)}
         wrong = [misfit for places in everywhere for misfit in self._misfits(places)]
@@ -90,7 +120,7 @@ class Adapter:
                 said += f" It names {', '.join(repr(layer) for layer in sorted(layers)[:NAMED])}."
             raise InvalidRequest(said, remedy=self._remedy(model.family))
         lost = [*self.changes.unknown, *(name for layer in layers - taken for name in self.changes.tensors[layer])]
-        if lost:
+        if lost and not quiet:
             log.warning(
                 "%d of the %d tensors in %r change nothing in this model: %s%s",
                 *(
