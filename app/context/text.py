@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from app.context.embeddings import EmbeddingFolder
-from app.diffusion.conditioning.text_encoder import PromptEncoder
+from app.diffusion.conditioning.joined import JoinedEncoder
+from app.diffusion.conditioning.text_encoder import PromptEncoder, TextEncoder
 from app.store.folders import Folders
-from app.weights.absent import Absent
 from app.weights.checkpoint import Checkpoint, load_checkpoint
 from app.weights.opening import open_weights
 from app.weights.precision import Precision
@@ -38,7 +38,8 @@ class TextFiles:
         return self._with_embeddings(load_folder(path, self.precision, vocabularies=self.vocabularies))
 
     def _with_embeddings(self, checkpoint: Checkpoint) -> Checkpoint:
-        if isinstance(checkpoint.clip, Absent):
+        # Models of latent diffusion are told classes or maps instead, others nothing.
+        if not isinstance(checkpoint.clip, TextEncoder | JoinedEncoder):
             return checkpoint
         return replace(checkpoint, clip=checkpoint.clip.with_embeddings(EmbeddingFolder(self.folders)))
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from app.diffusion.models.wordless import Wordless
 from app.errors import InvalidRequest
 
 
-class ClassEmbedder(nn.Module):
+class ClassEmbedder(Wordless):
     """A vector for each class; where there is one more than classes, the last stands for none."""
+
+    told = "classes"
+    remedy = "Use Class Conditioning."
 
     def __init__(self, classes: int, width: int) -> None:
         super().__init__()

@@ -6,13 +6,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from app.diffusion.models.wordless import Wordless
 from app.errors import InvalidRequest
 
 STAGES = 2  # halvings; of every published model
 
 
-class SpatialRescaler(nn.Module):
+class SpatialRescaler(Wordless):
     """One-hot classes (B, K, H, W) → (B, C, H / 4, W / 4)."""
+
+    told = "maps of classes"
+    remedy = "Use Segmentation Conditioning."
 
     def __init__(self, classes: int, channels: int) -> None:
         super().__init__()
