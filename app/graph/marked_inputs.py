@@ -1,24 +1,22 @@
-"""Inputs that a saved graph offers to programs: nodes whose title says so.
+"""Inputs that a saved graph offers to programs: nodes whose title says so (see `marks`).
 
 A node titled `input:prompt` offers its first widget under the name prompt; `input:seed@seed, steps@steps` offers two by
-their own names. Titles survive in every editor and in both kinds of file, and everybody sees what is offered.
+their own names.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from app.errors import InvalidRequest
-from app.graph.prompt import Link, NoLink, Prompt
+from app.graph.marks import Mark, distinct_names, marks_of
+from app.graph.prompt import Link, NoLink, Prompt, PromptNode
 from app.graph.spec import InputSpec, NodeSpec
 from app.graph.widgets import Files, choices_of, has_widget
 
-_MARK = "input:"
-_NAME = re.compile(r"[\w .-]{1,64}")
 _JSON_TYPES: Mapping[str, str] = {"INT": "integer", "FLOAT": "number", "STRING": "string", "BOOLEAN": "boolean"}
 
 
@@ -68,25 +66,15 @@ def marked_inputs(prompt: Prompt, specs: Mapping[str, NodeSpec], files: Files) -
     Raises:
         InvalidRequest: a mark that cannot be followed, or a name that is given twice.
     """
-    found: dict[str, MarkedInput] = {}
+    found: list[MarkedInput] = []
     for node in prompt.nodes.values():
-        for name, widget in _marks(node.title):
-            spec = specs.get(node.class_type)
-            ports = [port for port in spec.inputs if has_widget(port)] if spec else []
-            free = [port for port in ports if not isinstance(node.inputs.get(port.name), Link | NoLink)]
-            port = next((port for port in free if widget in ("", port.name)), None)
-            if port is None:
-                there = ", ".join(port.name for port in free) or "none"
-                raise InvalidRequest(
-                    f"Node {node.id} ({node.class_type}) is to offer {name!r}, but has no free value {widget!r}.",
-                    remedy=f"Its free values are: {there}. Title it {_MARK}NAME@VALUE.",
-                )
-            if name in found:
-                raise InvalidRequest(
-                    f"Nodes {found[name].node_id} and {node.id} both offer {name!r}.", remedy="Rename one of them."
-                )
-            found[name] = MarkedInput(name, node.id, port, node.inputs.get(port.name), choices_of(port, files))
-    return tuple(found.values())
+        spec = specs.get(node.class_type)
+        for mark in marks_of(node.title):
+            if mark.kind == "input":
+                port = _port(node, spec, mark)
+                found.append(MarkedInput(mark.name, node.id, port, node.inputs.get(port.name), choices_of(port, files)))
+    names = distinct_names([(each.name, each.node_id) for each in found])
+    return tuple(replace(each, name=name) for name, each in zip(names, found, strict=True))
 
 
 def inputs_schema(marked: Iterable[MarkedInput]) -> dict[str, Any]:
@@ -116,18 +104,18 @@ def with_inputs(prompt: Prompt, marked: Sequence[MarkedInput], values: Mapping[s
     return Prompt(nodes)
 
 
-def _marks(title: str) -> list[tuple[str, str]]:
-    """(name, widget or "") of each mark in a title."""
-    head, rest = title[: len(_MARK)].lower(), title[len(_MARK) :]
-    if head != _MARK:
-        return []
-    marks: list[tuple[str, str]] = []
-    for part in rest.split(","):
-        name, _, widget = part.strip().partition("@")
-        if not _NAME.fullmatch(name):
-            raise InvalidRequest(f"{title[:80]!r} offers no name.", remedy="Title the node input:NAME.")
-        marks.append((name, widget.strip()))
-    return marks
+def _port(node: PromptNode, spec: NodeSpec | None, mark: Mark) -> InputSpec:
+    """The value that a mark means."""
+    ports = [port for port in spec.inputs if has_widget(port)] if spec else []
+    free = [port for port in ports if not isinstance(node.inputs.get(port.name), Link | NoLink)]
+    port = next((port for port in free if mark.widget in ("", port.name)), None)
+    if port is None:
+        there = ", ".join(port.name for port in free) or "none"
+        raise InvalidRequest(
+            f"Node {node.id} ({node.class_type}) is to offer {mark.name!r}, but has no free value {mark.widget!r}.",
+            remedy=f"Its free values are: {there}. Title it input:NAME@VALUE.",
+        )
+    return port
 
 
 def _wrong(schema: Mapping[str, Any], value: object) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from app.errors import InvalidPrompt
+from app.errors import InvalidPrompt, InvalidRequest
 from app.graph.document import (
     BYPASSED,
     MUTED,
@@ -22,6 +23,7 @@ from app.graph.document import (
     parse_document,
 )
 from app.graph.group_nodes import group_graph
+from app.graph.marks import Mark, marks_of
 from app.graph.patterns import fill_patterns
 from app.graph.prompt import MAX_NODES, Link, Prompt, PromptNode
 from app.graph.replacements import RENAMED
@@ -39,9 +41,13 @@ MAX_NESTING = 32
 
 @dataclass(frozen=True, slots=True)
 class _Literal:
-    """A socket that a value feeds instead of a node."""
+    """A socket that a value feeds instead of a node, None for the one that the node itself holds.
+
+    `marks` are those of the subgraph's instance whose widget it is.
+    """
 
     value: Any
+    marks: Sequence[Mark] = ()
 
 
 @dataclass(slots=True)
@@ -52,7 +58,8 @@ class _Scope:
     prefix: str = ""
     parent: _Scope | None = None
     instance: UiNode | None = None
-    promoted: dict[str, Any] = field(default_factory=dict[str, Any])  # definition input → value of the widget
+    widgets: list[str] = field(default_factory=list[str])  # definition inputs that lead to a widget inside
+    promoted: dict[str, Any] = field(default_factory=dict[str, Any])  # of these the values that the instance holds
     results: dict[int, str] = field(default_factory=dict[int, str])  # output → link that leads to it inside
     children: dict[str, _Scope] = field(default_factory=dict[str, "_Scope"])
     depth: int = 0
@@ -115,6 +122,31 @@ def _title(node: UiNode, spec: NodeSpec | None) -> str:
     return node.title or (spec.display_name if spec else "") or (spec.id if spec else node.type)
 
 
+def _marks_of_instances(scope: _Scope) -> list[Mark]:
+    """The outputs that the titles of the subgraphs around a node mark."""
+    marks: list[Mark] = []
+    around: _Scope | None = scope
+    while around is not None:
+        marks += [mark for mark in _marks(around.instance) if mark.kind == "output"]
+        around = around.parent
+    return marks
+
+
+def _marks(instance: UiNode | None) -> list[Mark]:
+    """The marks in the title of a subgraph's instance. One that offers no name is just a title."""
+    with suppress(InvalidRequest):
+        return marks_of(instance.title if instance is not None else "")
+    return []
+
+
+def _with_marks(title: str, marks: Sequence[Mark]) -> str:
+    """A node's title with the marks that it takes over from the subgraphs around it, which vanish."""
+    if not marks:
+        return title
+    own = [title] if title.lower().startswith(("input:", "output:")) else []
+    return "; ".join([*own, *map(str, marks)])
+
+
 def _unfold(document: Document, specs: Mapping[str, NodeSpec], files: Files) -> list[_Scope]:
     """The root's scope and those of all instances in it, outer ones first."""
     scopes = [_Scope(document.graph)]
@@ -134,7 +166,8 @@ def _unfold(document: Document, specs: Mapping[str, NodeSpec], files: Files) -> 
                         remedy="Open it in the editor and take the inner copy out.",
                     )
                 inner = _Scope(definition, f"{scope.prefix}{node.id}:", scope, instance, depth=scope.depth + 1)
-                inner.promoted = _promoted(definition, instance)
+                inner.widgets = _widgets(definition)
+                inner.promoted = _promoted(inner.widgets, instance)
                 outward = (link for link in definition.links.values() if link.target == OUTSIDE_OUT)
                 for link in outward:
                     inner.results.setdefault(link.target_slot, link.id)
@@ -143,15 +176,19 @@ def _unfold(document: Document, specs: Mapping[str, NodeSpec], files: Files) -> 
     return scopes
 
 
-def _promoted(definition: UiGraph, instance: UiNode) -> dict[str, Any]:
-    """The values of those definition inputs that lead to a widget inside; they are the instance's widgets, in order."""
+def _widgets(definition: UiGraph) -> list[str]:
+    """Those inputs of a definition that lead to a widget inside; they are the widgets of its instances, in order."""
     inward: set[int] = set()
     for link in definition.links.values():
         target = definition.nodes.get(link.target)
         reached = target.inputs[link.target_slot : link.target_slot + 1] if target else ()
         if link.origin == OUTSIDE_IN and any(socket.widget for socket in reached):
             inward.add(link.origin_slot)
-    widgets = [name for index, name in enumerate(definition.inputs) if index in inward]
+    return [name for index, name in enumerate(definition.inputs) if index in inward]
+
+
+def _promoted(widgets: Sequence[str], instance: UiNode) -> dict[str, Any]:
+    """The values of an instance's widgets."""
     values = instance.values
     given = values if isinstance(values, dict) else dict(zip(widgets, values, strict=False))
     named = {**(instance.named_values or {}), **{name: value for name, value in given.items() if value is not None}}
@@ -170,15 +207,20 @@ class _Compiler:
         """One node with widget values, overruled by what its sockets are fed with."""
         spec = self.specs.get(node.type)
         inputs = widget_values(node, spec, self.files)
+        marks = _marks_of_instances(scope) if spec is not None and spec.output_node else []
         for socket in node.inputs:
             fed = self.resolve(scope, socket)
+            if isinstance(fed, _Literal):
+                marks += [replace(mark, widget=socket.name) for mark in fed.marks]
+                fed = fed.value
             if fed is not None:
-                inputs[socket.name] = fed.value if isinstance(fed, _Literal) else fed
+                inputs[socket.name] = fed
         for port in spec.inputs if spec else ():
             value = inputs.get(port.name)
             if port.type == "STRING" and has_widget(port) and isinstance(value, str):
                 inputs[port.name] = self.fill(value)
-        return PromptNode(scope.prefix + node.id, spec.id if spec else node.type, inputs, _title(node, spec))
+        title = _with_marks(_title(node, spec), marks)
+        return PromptNode(scope.prefix + node.id, spec.id if spec else node.type, inputs, title)
 
     def resolve(self, scope: _Scope, socket: Socket) -> Link | _Literal | None:
         """What feeds a socket in the end: a node that runs (or a muted one), a value, or nothing."""
@@ -231,7 +273,11 @@ def _outward(scope: _Scope, link: UiLink) -> tuple[_Scope, Socket] | _Literal | 
     socket = next((socket for socket in scope.instance.inputs if socket.name == name), None)
     if socket is not None and socket.link is not None:
         return scope.parent, socket
-    return _Literal(scope.promoted[name]) if name in scope.promoted else None
+    if name not in scope.widgets:
+        return None
+    meant = ("", name) if name == scope.widgets[0] else (name,)
+    marks = [mark for mark in _marks(scope.instance) if mark.kind == "input" and mark.widget in meant]
+    return _Literal(scope.promoted.get(name), marks)
 
 
 def _inward(inner: _Scope, slot: int, kind: str) -> tuple[_Scope, Socket] | None:

@@ -290,3 +290,38 @@ def test_saved_workflows_are_told_from_prompts() -> None:
     assert is_workflow(workflow([], []))
     assert not is_workflow({"1": {"class_type": "A", "inputs": {}}})
     assert not is_workflow([])
+
+
+# Marks
+
+
+def titles(nodes: list[Node], links: list[Any], *definitions: Node) -> dict[str, str]:
+    prompt = workflow_to_prompt(workflow(nodes, links, *definitions), SPECS, {"input": ("cat.png",)})
+    return {node.id: node.title for node in prompt.nodes.values()}
+
+
+@pytest.mark.parametrize("title", ["input:blur", "input:blur@strength"])
+def test_what_an_instance_offers_is_offered_by_the_node_inside(title: str) -> None:
+    nodes, links = with_instance(title=title)
+    assert titles(nodes, links, blur_twice())["2:1"] == "input:blur@radius"
+    assert titles(nodes, links, blur_twice())["2:2"] == "ImageBlur"
+    inner = blur_twice()
+    inner["nodes"][0]["title"] = "input:inner@radius"
+    assert titles(nodes, links, inner)["2:1"] == "input:inner@radius; input:blur@radius"
+
+
+@pytest.mark.parametrize("title", ["input:blur@other", "Input: (what is blurred)"])
+def test_a_title_that_means_no_widget_of_the_instance_is_just_a_title(title: str) -> None:
+    assert titles(*with_instance(title=title), blur_twice())["2:1"] == "ImageBlur"
+
+
+def test_outputs_inside_a_marked_subgraph_are_marked() -> None:
+    saving = {
+        "id": "saving",
+        "inputs": [{"name": "in"}],
+        "nodes": [ui(5, "SaveImage", [("images", "IMAGE", 1)], (), widgets_values=["x"])],
+        "links": [{"id": 1, "origin_id": -10, "origin_slot": 0, "target_id": 5, "target_slot": 0}],
+    }
+    nodes, links = line()
+    nodes[2] = ui(3, "saving", [("in", "IMAGE", 11)], (), title="output:picture")
+    assert titles(nodes, links, saving) == {"1": "LoadImage", "2": "ImageBlur", "3:5": "output:picture"}

@@ -1,0 +1,83 @@
+"""Marks in titles of nodes, by which a saved graph says what programs may set and what they are given.
+
+`input:prompt` and `output:picture` are marks; `input:seed@seed, steps@steps; output:picture` is three of them. Titles
+survive in every editor and in both kinds of file, and everybody sees what is offered.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from app.errors import InvalidRequest
+
+MarkKind = Literal["input", "output"]
+
+_KINDS: tuple[MarkKind, ...] = ("input", "output")
+_NAME = re.compile(r"[\w .-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A name under which something of a node is offered; `widget` says which of its values, "" for the first."""
+
+    kind: MarkKind
+    name: str
+    widget: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.name}" + (f"@{self.widget}" if self.widget else "")
+
+
+def marks_of(title: str) -> list[Mark]:
+    """The marks in a title; none where it does not begin with one.
+
+    Raises:
+        InvalidRequest: a mark without a name, or with one that cannot be used.
+    """
+    found: list[Mark] = []
+    for section in title.split(";"):
+        kind, rest = _begun(section.strip())
+        if kind is None:
+            if not found:
+                return []
+            raise _nameless(title, found[0].kind)
+        for part in rest.split(","):
+            name, _, widget = part.strip().partition("@")
+            if not _NAME.fullmatch(name):
+                raise _nameless(title, kind)
+            found.append(Mark(kind, name, widget.strip()))
+    return found
+
+
+def distinct_names(offers: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """A name for each (name, node id), in their order.
+
+    Where copies of a subgraph offer the same, each name begins with its copy's place: `5.prompt` and `6.prompt`.
+
+    Raises:
+        InvalidRequest: a name is given twice in the same place.
+    """
+    times = Counter(name for name, _ in offers)
+    taken: dict[str, str] = {}
+    for name, node_id in offers:
+        place = node_id.rpartition(":")[0].replace(":", ".")
+        full = f"{place}.{name}" if times[name] > 1 and place else name
+        if full in taken:
+            raise InvalidRequest(
+                f"Nodes {taken[full]} and {node_id} both offer {name!r}.", remedy="Rename one of them."
+            )
+        taken[full] = node_id
+        yield full
+
+
+def _begun(section: str) -> tuple[MarkKind | None, str]:
+    kind = next((kind for kind in _KINDS if section.lower().startswith(f"{kind}:")), None)
+    return (None, "") if kind is None else (kind, section[len(kind) + 1 :])
+
+
+def _nameless(title: str, kind: MarkKind) -> InvalidRequest:
+    return InvalidRequest(f"{title[:80]!r} offers no name.", remedy=f"Title the node {kind}:NAME.")
