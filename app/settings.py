@@ -22,7 +22,6 @@ CacheMode = Literal["ram", "classic", "lru", "none"]
 Command = Literal["serve", "run", "worker", "train", "test", "export"]
 
 _CACHE_MODES = {
-    "ram": "keep as many results as --cache-gib holds (default)",
     "classic": "keep the results of the latest graph only",
     "none": "keep no results",
 }
@@ -53,7 +52,8 @@ class EngineSettings:
     """What evaluates graphs: used by `run` and `worker`, and handed on to workers by `serve`.
 
     `cache` says which results are kept: "ram" as many as fit into `cache_gib` (a quarter of the memory), "classic"
-    those of the latest graph, "lru" the latest `cache_entries`, "none" none.
+    those of the latest graph, "lru" those and the latest `cache_entries`, "none" none. `cache_free` are the GiB of main
+    memory that results leave to others: all of them, and those that the latest graph does not use; None for a tenth.
     """
 
     device: str = "auto"
@@ -63,6 +63,7 @@ class EngineSettings:
     cache_gib: float | None = None
     cache: CacheMode = "ram"
     cache_entries: int = 0
+    cache_free: tuple[float, float] | None = None
     load_custom_nodes: bool = True
 
     def arguments(self) -> list[str]:
@@ -71,6 +72,7 @@ class EngineSettings:
         said += ["--preview-size", str(self.preview_size)]
         said += [] if self.cache_gib is None else ["--cache-gib", str(self.cache_gib)]
         said += ["--cache-lru", str(self.cache_entries)] if self.cache == "lru" else [f"--cache-{self.cache}"]
+        said += [str(each) for each in self.cache_free or ()] if self.cache == "ram" else []
         return said if self.load_custom_nodes else [*said, "--no-custom-nodes"]
 
 
@@ -250,6 +252,14 @@ def _shared_options() -> argparse.ArgumentParser:
     shared.add_argument("--preview-size", type=int, default=512, metavar="PIXELS", help="longest side of a preview")
     shared.add_argument("--cache-gib", type=float, metavar="GIB", help="memory for results of nodes")
     kept = shared.add_mutually_exclusive_group()
+    kept.add_argument(
+        "--cache-ram",
+        type=float,
+        nargs="*",
+        metavar="GIB",
+        help="keep as many results as --cache-gib holds (default), and leave that much memory free for others; "
+        "a second number is for results that the latest graph does not use",
+    )
     for mode, told in _CACHE_MODES.items():
         kept.add_argument(f"--cache-{mode}", action="store_const", const=mode, dest="cache", default="ram", help=told)
     kept.add_argument("--cache-lru", type=int, metavar="N", help="keep the results of the latest N nodes")
@@ -297,6 +307,10 @@ def _engine(said: argparse.Namespace) -> EngineSettings:
         raise InvalidRequest(f"A preview of {said.preview_size} pixels is not possible.", remedy="Use 16 to 4096.")
     if said.cache_lru is not None and said.cache_lru < 1:
         raise InvalidRequest(f"--cache-lru {said.cache_lru} keeps nothing.", remedy="Use 1 or more, or --cache-none.")
+    free: list[float] = said.cache_ram or []
+    if len(free) > 2 or any(not 0 <= each < 1 << 20 for each in free):
+        told = " ".join(f"{each:g}" for each in free)
+        raise InvalidRequest(f"--cache-ram {told} says nothing.", remedy="Give one or two numbers of GiB, from 0.")
     return EngineSettings(
         cache="lru" if said.cache_lru is not None else said.cache,
         cache_entries=said.cache_lru or 0,
@@ -305,6 +319,7 @@ def _engine(said: argparse.Namespace) -> EngineSettings:
         preview_method=said.preview_method,
         preview_size=said.preview_size,
         cache_gib=said.cache_gib,
+        cache_free=(free[0], free[-1]) if free else None,
         load_custom_nodes=not said.no_custom_nodes,
     )
 

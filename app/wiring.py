@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from app.context.context import NodeContext, PreviewPace
     from app.context.files import NodeFiles
     from app.context.models import LoadedModels
-    from app.engine.cache import Cache
+    from app.engine.cache import Cache, Headroom
     from app.engine.events import Event
     from app.engine.node import Node
     from app.engine.site import CallSite
@@ -50,6 +50,8 @@ Interrupted = Callable[[], bool]
 log = logging.getLogger(__name__)
 
 CACHE_SHARE = 0.25  # of main memory, for results of nodes
+FREE_SHARE = 0.1  # of main memory, that results leave to others
+MOST_FREE = 10 << 30
 
 
 def dispatch(settings: Settings) -> int:
@@ -396,8 +398,21 @@ def _cache(engine: EngineSettings, size_of: Callable[[object], int]) -> Cache:
         max_bytes=_cache_bytes(engine.cache_gib),
         max_entries=most[engine.cache],
         latest_only=engine.cache == "classic",
+        headroom=_headroom(engine.cache_free) if engine.cache == "ram" else None,
         size_of=size_of,
     )
+
+
+def _headroom(gib: tuple[float, float] | None) -> Headroom | None:
+    from app.engine.cache import Headroom
+    from app.memory.devices import main_memory
+
+    total, free = main_memory()
+    if not free:  # the system does not tell
+        return None
+    usual = min(int(total * FREE_SHARE), MOST_FREE)
+    active, idle = (usual, usual) if gib is None else (int(each * (1 << 30)) for each in gib)
+    return Headroom(lambda: main_memory()[1], active, idle)
 
 
 def _cache_bytes(gib: float | None) -> int:

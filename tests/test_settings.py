@@ -142,6 +142,30 @@ def test_which_results_are_kept_is_handed_on_to_workers(words: list[str], mode: 
     assert worker.engine == said.engine
 
 
+@pytest.mark.parametrize(
+    ("words", "free"),
+    [
+        (["--cache-ram"], None),
+        (["--cache-ram", "4"], (4, 4)),
+        (["--cache-ram", "2.5", "16"], (2.5, 16)),
+        (["--cache-ram", "0"], (0, 0)),
+    ],
+)
+def test_how_much_memory_results_leave_is_handed_on_to_workers(
+    words: list[str], free: tuple[float, float] | None
+) -> None:
+    said = Settings.from_arguments(words, {})
+    assert (said.engine.cache, said.engine.cache_free) == ("ram", free)
+    worker = Settings.from_arguments(said.worker_arguments("ws://x/link"), {SECRET_VARIABLE: "s"})
+    assert worker.engine == said.engine
+
+
+@pytest.mark.parametrize("words", [["1", "2", "3"], ["-1"], ["nan"], ["inf"]])
+def test_memory_that_cannot_be_left_is_told(words: list[str]) -> None:
+    with pytest.raises(InvalidRequest, match="one or two numbers"):
+        Settings.from_arguments(["--cache-ram", *words])
+
+
 def test_an_empty_cache_is_asked_for_by_its_name() -> None:
     with pytest.raises(InvalidRequest, match="keeps nothing"):
         Settings.from_arguments(["--cache-lru", "0"], {})

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.engine.cache import MOST_PREVIOUS, Cache, Entry
+from app.engine.cache import LOOK_AFTER_BYTES, MOST_PREVIOUS, WORTH_DROPPING, Cache, Entry, Headroom
 from app.graph.fingerprint import NodeKey
 
 
@@ -36,6 +36,7 @@ def test_the_least_recently_used_leaves_first() -> None:
     cache.put("a", entry())
     cache.put("b", entry())
     cache.get("a")
+    cache.begin(())
     cache.put("c", entry())
     assert "b" not in cache
     assert "a" in cache and "c" in cache
@@ -48,6 +49,64 @@ def test_a_new_prompt_freshens_what_it_shares() -> None:
     cache.begin({"a"})
     cache.put("c", entry())
     assert "a" in cache and "b" not in cache
+
+
+def test_the_results_of_the_latest_prompt_stay_together_however_many_they_are() -> None:
+    cache = Cache(max_entries=2)
+    for key in "abcd":
+        cache.put(key, entry())
+    assert len(cache) == 4
+    cache.begin("abcd")
+    assert len(cache) == 4, "the same prompt again is served whole"
+    cache.begin("d")
+    assert [key for key in "abcd" if key in cache] == ["c", "d"]
+    cache.clear()
+    cache.put("x", entry())
+    assert len(cache) == 1
+
+
+class Machine:
+    """Memory that results of a cache take from; they leave 100 at first."""
+
+    def __init__(self, total: int):
+        self.total = total
+        self.looks = 0
+        self.cache = sized(headroom=Headroom(self.free, active=100, idle=300))
+
+    def free(self) -> int:
+        self.looks += 1
+        return self.total - self.cache.bytes // WORTH_DROPPING
+
+    def put(self, key: str, size: int = 1) -> None:
+        self.cache.put(key, entry(size * WORTH_DROPPING))
+
+
+def test_results_of_earlier_prompts_go_first_where_the_machine_lacks_memory() -> None:
+    machine = Machine(total=305)
+    for key in "abcdef":
+        machine.put(key)
+    assert len(machine.cache) == 6, "all of one prompt"
+    machine.cache.begin("f")
+    assert [key for key in "abcdef" if key in machine.cache] == ["b", "c", "d", "e", "f"], "one is enough"
+
+
+def test_results_of_the_latest_prompt_go_where_it_lacks_more() -> None:
+    machine = Machine(total=112)
+    for key in "abcdefgh":
+        machine.put(key, 1 + LOOK_AFTER_BYTES // WORTH_DROPPING)
+    assert [key for key in "abcdefgh" if key in machine.cache] == ["g", "h"]
+    assert machine.free() >= 100
+
+
+def test_small_results_give_nothing_back_and_a_machine_is_not_asked_all_the_time() -> None:
+    machine = Machine(total=0)
+    for number in range(1000):
+        machine.cache.put(str(number), entry(WORTH_DROPPING // 1000))
+    assert len(machine.cache) == 1000
+    assert machine.looks == 0
+    machine.put("large", 10)
+    assert "large" not in machine.cache
+    assert machine.looks == 1
 
 
 def test_bytes_are_counted_and_limited() -> None:
@@ -106,6 +165,7 @@ def test_the_limits_always_hold_and_the_count_is_right(puts: list[tuple[str, int
     cache = sized(max_bytes=limit, max_entries=3)
     latest: dict[str, int] = {}
     for key, size in puts:
+        cache.begin(())
         cache.put(key, entry(size))
         latest[key] = size
         assert cache.bytes <= limit and len(cache) <= 3
