@@ -21,7 +21,7 @@ def model_merge_simple(*, model1: Model, model2: Model, ratio: Ratio = 1.0) -> M
     Args:
         ratio: How much of the first model there is in the mixture; the rest is the second.
     """
-    return _merged_models(model1, model2, lambda _: (ratio, 1.0 - ratio))
+    return merged_models(model1, model2, lambda _: (ratio, 1.0 - ratio))
 
 
 @node("ModelMergeBlocks", category=CATEGORY, id="ModelMergeBlocks", aliases=("mix", "block weights"))
@@ -36,13 +36,13 @@ def model_merge_blocks(
         out: How much of the first model there is on the way up.
     """
     share = by_beginning({"input": input, "middle": middle, "out": out})
-    return _merged_models(model1, model2, _mixture(share))
+    return merged_models(model1, model2, mixture(share))
 
 
 @node("ModelMergeAdd", category=CATEGORY, id="ModelMergeAdd", aliases=("sum",))
 def model_merge_add(*, model1: Model, model2: Model) -> Model:
     """Adds the weights of one model to another's, such as what Subtract has found."""
-    return _merged_models(model1, model2, lambda _: (1.0, 1.0))
+    return merged_models(model1, model2, lambda _: (1.0, 1.0))
 
 
 @node("ModelMergeSubtract", category=CATEGORY, id="ModelMergeSubtract", aliases=("difference",))
@@ -52,7 +52,7 @@ def model_merge_subtract(*, model1: Model, model2: Model, multiplier: Multiplier
     Args:
         multiplier: What the difference is multiplied with.
     """
-    return _merged_models(model1, model2, lambda _: (multiplier, -multiplier))
+    return merged_models(model1, model2, lambda _: (multiplier, -multiplier))
 
 
 @node("CLIPMergeSimple", category=CATEGORY, id="CLIPMergeSimple", aliases=("mix", "text encoder"))
@@ -81,11 +81,13 @@ def clip_merge_subtract(*, clip1: Clip, clip2: Clip, multiplier: Multiplier = 1.
     return _merged_towers(clip1, clip2, lambda _: (multiplier, -multiplier))
 
 
-def _mixture(share: Callable[[str], float]) -> Shares:
+def mixture(share: Callable[[str], float]) -> Shares:
+    """Shares that add up to 1, from the first network's share of each parameter."""
     return lambda name: (share(name), 1.0 - share(name))
 
 
-def _merged_models(first: Any, second: Any, shares: Shares) -> Any:
+def merged_models(first: Any, second: Any, shares: Shares) -> Any:
+    """The first model with the sum of both networks."""
     return replace(first, network=merged(first.network, second.network, shares))
 
 

@@ -145,19 +145,21 @@ def node(
     not_idempotent: bool = False,
     deprecated: bool = False,
     experimental: bool = False,
+    further: Sequence[str] = (),
     loop: Literal["", "begin", "end"] = "",
 ) -> Callable[[Body], FunctionNode]:
     """Declares the decorated function as a node.
 
     `id` is the stable class name, by default the function's name; `outputs` names the outputs, by default after their
-    types; `aliases` are further words to find the node by; `loop` makes it one side of a loop (see `graph.loops`).
+    types; `aliases` are further words to find the node by; `further` are inputs that the body takes by its **
+    parameter, for names that are none of Python's; `loop` makes it one side of a loop (see `graph.loops`).
 
     Raises:
         TypeError: a parameter or the return without a hint, or a hint that says no port.
     """
 
     def declare(body: Body) -> FunctionNode:
-        ports = read_ports(body)
+        ports = read_ports(body, further)
         summary, _ = read_docstring(body)
         spec = NodeSpec(
             id=id or body.__name__,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -113,8 +113,8 @@ class FunctionPorts:
     returns_tuple: bool
 
 
-def read_ports(body: Callable[..., Any]) -> FunctionPorts:
-    """The ports of a function.
+def read_ports(body: Callable[..., Any], further: Sequence[str] = ()) -> FunctionPorts:
+    """The ports of a function; its ** parameter stands for the inputs named in `further`, all of its hint.
 
     Raises:
         TypeError: a missing hint, or a hint that says no port; the message names the parameter and the way out.
@@ -128,6 +128,10 @@ def read_ports(body: Callable[..., Any]) -> FunctionPorts:
     hidden: dict[str, str] = {}
     contexts: list[str] = []
     for parameter in inspect.signature(body).parameters.values():
+        if parameter.kind is parameter.VAR_KEYWORD and further:
+            kind, markers = _split(hints[parameter.name])
+            inputs += [_input(where, parameter, kind, markers, "", name) for name in further]
+            continue
         if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL, parameter.POSITIONAL_ONLY):
             raise TypeError(f"{where}: {parameter} cannot be a port; use named parameters.")
         if parameter.name not in hints:
@@ -183,7 +187,9 @@ def _split(hint: Any) -> tuple[Any, tuple[Any, ...]]:
     return hint, ()
 
 
-def _input(where: str, parameter: inspect.Parameter, kind: Any, markers: tuple[Any, ...], tip: str) -> InputSpec:
+def _input(
+    where: str, parameter: inspect.Parameter, kind: Any, markers: tuple[Any, ...], tip: str, name: str = ""
+) -> InputSpec:
     options: dict[str, Any] = {"tooltip": tip} if tip else {}
     has_default = parameter.default is not parameter.empty
     port_type, folder = _port_type(kind, markers)
@@ -198,7 +204,7 @@ def _input(where: str, parameter: inspect.Parameter, kind: Any, markers: tuple[A
     if has_default and parameter.default is not None:
         options["default"] = parameter.default
     optional = has_default and (parameter.default is None or any(isinstance(m, Optionally) for m in markers))
-    return InputSpec(parameter.name, port_type, "optional" if optional else "required", options, folder)
+    return InputSpec(name or parameter.name, port_type, "optional" if optional else "required", options, folder)
 
 
 def _port_type(kind: Any, markers: tuple[Any, ...]) -> tuple[str | tuple[Any, ...] | None, str | None]:

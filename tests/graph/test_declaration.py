@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import pytest
 
-from app.graph.declaration import FunctionNode, Hidden, Lazy, Port, Range, Receives, node
+from app.graph.declaration import FunctionNode, Hidden, Lazy, Options, Port, Range, Receives, node
 from app.graph.returned import Blocker, Returned
 
 Image = Annotated[Any, Port("IMAGE")]
@@ -184,3 +184,19 @@ def test_a_hook_may_take_everything() -> None:
         return sorted(inputs)
 
     assert pick.fingerprint({"which": 1, "a": None}) == ["a", "which"]
+
+
+def test_inputs_whose_names_are_none_of_pythons() -> None:
+    @node("Mix", category="test", further=("block.0.", "block.1."))
+    def mix(*, first: int, **shares: Annotated[float, Range(0.0, 1.0), Options(default=0.5)]) -> float:
+        """Adds up."""
+        return first + sum(share * (1 if name == "block.0." else 10) for name, share in shares.items())
+
+    assert [(port.name, port.type, port.section) for port in mix.spec.inputs] == [
+        ("first", "INT", "required"),
+        ("block.0.", "FLOAT", "required"),
+        ("block.1.", "FLOAT", "required"),
+    ]
+    assert mix.spec.inputs[2].options == {"min": 0.0, "max": 1.0, "default": 0.5}
+    given = {"first": 100, "block.0.": 0.25, "block.1.": 0.5, "other": 7}
+    assert mix.call(None, given).values == (105.25,)  # pyright: ignore[reportAttributeAccessIssue]
