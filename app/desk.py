@@ -11,7 +11,7 @@ from typing import Any
 from app.errors import InvalidRequest, Missing
 from app.graph.json_values import is_dict
 from app.graph.prompt import Prompt, parse_prompt
-from app.graph.replacements import by_old_class, renamed, with_replacements
+from app.graph.replacements import Replacements, by_old_class, renamed, with_replacements
 from app.graph.script_reader import read_script
 from app.graph.spec import NodeSpec
 from app.graph.workflow import is_workflow, workflow_to_prompt
@@ -53,10 +53,20 @@ def read_json(path: Path) -> Any:
         raise InvalidRequest(f"{path.name} is no JSON: {error}", remedy="Save the file again.") from error
 
 
-def prompt_of(data: Any, specs: Mapping[str, NodeSpec], files: Mapping[str, Sequence[Any]]) -> Prompt:
-    """The prompt of JSON data, whether it is a saved workflow or a prompt. Raises InvalidPrompt."""
-    prompt = workflow_to_prompt(data, specs, files) if is_workflow(data) else parse_prompt(data)
-    return with_replacements(prompt, by_old_class(renamed()), specs)
+def prompt_of(
+    data: Any,
+    specs: Mapping[str, NodeSpec],
+    files: Mapping[str, Sequence[Any]],
+    replacements: Replacements | None = None,
+) -> Prompt:
+    """The prompt of JSON data, whether it is a saved workflow or a prompt.
+
+    `replacements` are what stands in for classes of before, only new names by default. Raises InvalidPrompt.
+    """
+    replacements = by_old_class(renamed()) if replacements is None else replacements
+    if is_workflow(data):
+        return workflow_to_prompt(data, specs, files, replacements=replacements)
+    return with_replacements(parse_prompt(data), replacements, specs)
 
 
 def changed(prompt: Prompt, changes: Mapping[tuple[str, str], Any], seed: int | None = None) -> Prompt:

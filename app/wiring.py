@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from app.extend.facade.host import Launch
     from app.extend.registry import Registry
     from app.graph.prompt import Prompt
+    from app.graph.replacements import Replacements
     from app.link.messages import Job
     from app.memory.meter import Meter
     from app.memory.residency import Residency
@@ -130,7 +131,7 @@ def export(settings: Settings) -> int:
     if is_workflow(data):
         workshop = Workshop.build(settings)
         specs = {name: node.spec for name, node in workshop.nodes.items()}
-        data = prompt_to_json(prompt_of(data, specs, workshop.file_names()))
+        data = prompt_to_json(prompt_of(data, specs, workshop.file_names(), workshop.replacements()))
     if asked.workflow is not None and layout is None:
         raise InvalidRequest(f"{asked.source.name} holds no layout.", remedy="Export it with --json.")
     if asked.python is not None:
@@ -302,6 +303,13 @@ class Workshop:
 
         return FileNames(self.folders)
 
+    def replacements(self) -> Replacements:
+        """What stands in for classes of before, by name: what was renamed here, and what packs registered."""
+        from app.graph.replacements import by_old_class, renamed, replacement_from_json
+
+        of_packs = self.packs.hello().get("replacements") or ()
+        return by_old_class([*renamed(), *map(replacement_from_json, of_packs)])
+
     def asked(self, about: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
         """The answer to a question of the server, beside a run and from another thread.
 
@@ -429,7 +437,7 @@ def _asked(settings: Settings, workshop: Workshop) -> tuple[Prompt, list[str]]:
 
     specs = {name: node.spec for name, node in workshop.nodes.items()}
     files = workshop.file_names()
-    prompt = prompt_of(read_graph(settings.run.workflow), specs, files)
+    prompt = prompt_of(read_graph(settings.run.workflow), specs, files, workshop.replacements())
     validated = validate(changed(prompt, settings.run.changes, settings.run.seed), specs, files)
     if validated.node_errors:
         partial = InvalidPrompt("Some outputs cannot run.", node_errors=validated.node_errors)

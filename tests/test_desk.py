@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
-from app.desk import changed, graph_file, layout_of, read_graph
+from app.desk import changed, graph_file, layout_of, prompt_of, read_graph
 from app.errors import InvalidRequest, Missing
 from app.graph.prompt import parse_prompt
+from app.graph.replacements import Replacement, by_old_class
 from app.graph.script import write_script
+from app.graph.spec import InputSpec, NodeSpec
 from app.settings import Settings
 from app.wiring import dispatch
 
@@ -36,6 +38,17 @@ def test_what_is_none_is_refused(tmp_path: Path) -> None:
         read_graph(tmp_path / "a.json")
     with pytest.raises(Missing, match="no file"):
         graph_file(tmp_path / "none.json")
+
+
+def test_classes_of_before_become_what_stands_in_for_them() -> None:
+    specs = {"Say": NodeSpec("Say", (InputSpec("text", "STRING"),), output_node=True)}
+    offered = by_old_class([Replacement("Tell", "Say", ("message",), ({"new_id": "text", "old_id": "message"},))])
+    node = {"id": 1, "type": "Tell", "widgets_values": ["hello"], "inputs": [], "outputs": []}
+    plain = {"1": {"class_type": "Tell", "inputs": {"message": "hello"}}}
+    for data in ({"nodes": [node], "links": []}, plain):
+        (found,) = prompt_of(data, specs, {}, offered).nodes.values()
+        assert (found.class_type, found.inputs) == ("Say", {"text": "hello"})
+        assert prompt_of(data, specs, {}).nodes["1"].class_type == "Tell"
 
 
 def test_changes_and_seeds() -> None:

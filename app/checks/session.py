@@ -19,6 +19,7 @@ from app.engine.events import Event, NodeFinished
 from app.engine.node import Node
 from app.errors import AppError, InvalidPrompt
 from app.graph.prompt import Prompt
+from app.graph.replacements import Replacements
 from app.graph.spec import NodeSpec
 from app.graph.validate import Validated, validate
 from app.terminal import error_text
@@ -55,6 +56,10 @@ class Bench(Protocol):
 
     def file_names(self) -> Mapping[str, Sequence[Any]]:
         """The names of files by folder."""
+        ...
+
+    def replacements(self) -> Replacements:
+        """What stands in for classes of before."""
         ...
 
     def evaluate(
@@ -139,7 +144,8 @@ class Session:
         specs: dict[str, NodeSpec] = {name: node.spec for name, node in self.bench.nodes.items()}
         data = read_graph(graph_file(case.source)) if isinstance(case.source, Path) else case.source
         files = self.bench.file_names()
-        valid = validate(changed(prompt_of(data, specs, files), case.changes, case.seed), specs, files)
+        prompt = prompt_of(data, specs, files, self.bench.replacements())
+        valid = validate(changed(prompt, case.changes, case.seed), specs, files)
         if valid.node_errors:  # a server would run the rest of the graph; a test is about all of it
             raise InvalidPrompt("Some outputs cannot run.", node_errors=valid.node_errors)
         return valid

@@ -75,8 +75,10 @@ def distinct_names(offers: Sequence[tuple[str, str]]) -> Iterator[str]:
 
 
 def _begun(section: str) -> tuple[MarkKind | None, str]:
-    kind = next((kind for kind in _KINDS if section.lower().startswith(f"{kind}:")), None)
-    return (None, "") if kind is None else (kind, section[len(kind) + 1 :])
+    for kind in _KINDS:
+        if section.lower().startswith(f"{kind}:"):
+            return kind, section[len(kind) + 1 :]
+    return None, ""
 
 
 def _nameless(title: str, kind: MarkKind) -> InvalidRequest:

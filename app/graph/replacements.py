@@ -68,6 +68,12 @@ def by_old_class(replacements: Iterable[Replacement]) -> dict[str, list[Replacem
     return found
 
 
+def old_widgets(class_type: str, replacements: Replacements, known: Container[str]) -> tuple[str, ...]:
+    """The names of the widgets of a class that is not `known` any more, in the order of their saved values."""
+    found = None if class_type in known else _standing_in(class_type, replacements, known)
+    return (found.old_widget_ids or ()) if found is not None else ()
+
+
 def replacement_from_json(data: object) -> Replacement:
     """The replacement that JSON data says.
 
@@ -118,10 +124,13 @@ def _chosen(
 ) -> Iterator[tuple[str, Replacement]]:
     for node in nodes:
         if node.class_type not in known:
-            offered = replacements.get(node.class_type, ())
-            found = next((each for each in offered if each.new_node_id in known), None)
+            found = _standing_in(node.class_type, replacements, known)
             if found is not None:
                 yield node.id, found
+
+
+def _standing_in(class_type: str, replacements: Replacements, known: Container[str]) -> Replacement | None:
+    return next((each for each in replacements.get(class_type, ()) if each.new_node_id in known), None)
 
 
 def _relinked(node: PromptNode, name: str, value: Any, chosen: Mapping[str, Replacement]) -> Any:

@@ -26,7 +26,7 @@ from app.graph.group_nodes import group_graph
 from app.graph.marks import Mark, marks_of
 from app.graph.patterns import fill_patterns
 from app.graph.prompt import MAX_NODES, Link, Prompt, PromptNode
-from app.graph.replacements import RENAMED
+from app.graph.replacements import RENAMED, Replacements, old_widgets, with_replacements
 from app.graph.spec import NodeSpec
 from app.graph.types import ANYTHING, compatible
 from app.graph.widgets import Files, has_widget, widget_values
@@ -66,27 +66,33 @@ class _Scope:
 
 
 def workflow_to_prompt(
-    data: object, specs: Mapping[str, NodeSpec], files: Files | None = None, now: datetime | None = None
+    data: object,
+    specs: Mapping[str, NodeSpec],
+    files: Files | None = None,
+    now: datetime | None = None,
+    replacements: Replacements | None = None,
 ) -> Prompt:
     """The prompt of a saved workflow (version 0.4 or 1).
 
     Muted nodes are left out, bypassed ones hand their input on, reroutes and primitives are looked through, and the
     nodes inside a subgraph get ids such as "5:12". `files` are the options of combos that list a folder. Texts such as
-    %date:yyyy% and %KSampler.seed% are filled where the moment `now` is given.
+    %date:yyyy% and %KSampler.seed% are filled where the moment `now` is given. Nodes of classes of before become nodes
+    of what stands in for them by `replacements`.
 
     Raises:
         InvalidPrompt: no workflow, links that go round in a circle, subgraphs that contain themselves.
     """
     document = parse_document(data)
     known = {**{old: specs[new] for old, new in RENAMED.items() if new in specs}, **specs}
-    compiler = _Compiler(known, files or {}, _filler(document, known, files or {}, now))
+    compiler = _Compiler(known, files or {}, _filler(document, known, files or {}, now), replacements or {})
     nodes: dict[str, PromptNode] = {}
     for scope in _unfold(document, known, files or {}):
         for node in scope.graph.nodes.values():
             if node.type not in FRONTEND_ONLY and node.id not in scope.children and _runs(node):
                 built = compiler.node(scope, node)
                 nodes[built.id] = built
-    return Prompt({node_id: _without_dangling(node, nodes) for node_id, node in nodes.items()})
+    prompt = Prompt({node_id: _without_dangling(node, nodes) for node_id, node in nodes.items()})
+    return with_replacements(prompt, replacements or {}, specs)
 
 
 def _runs(node: UiNode) -> bool:
@@ -198,15 +204,20 @@ def _promoted(widgets: Sequence[str], instance: UiNode) -> dict[str, Any]:
 class _Compiler:
     """Makes prompt nodes of canvas nodes."""
 
-    def __init__(self, specs: Mapping[str, NodeSpec], files: Files, fill: Callable[[str], str]):
+    def __init__(
+        self, specs: Mapping[str, NodeSpec], files: Files, fill: Callable[[str], str], replacements: Replacements
+    ):
         self.specs = specs
         self.files = files
         self.fill = fill
+        self.replacements = replacements
 
     def node(self, scope: _Scope, node: UiNode) -> PromptNode:
         """One node with widget values, overruled by what its sockets are fed with."""
         spec = self.specs.get(node.type)
         inputs = widget_values(node, spec, self.files)
+        if isinstance(node.values, list):
+            inputs |= zip(old_widgets(node.type, self.replacements, self.specs), node.values, strict=False)
         marks = _marks_of_instances(scope) if spec is not None and spec.output_node else []
         for socket in node.inputs:
             fed = self.resolve(scope, socket)

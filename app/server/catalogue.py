@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import InvalidRequest, Missing, Unavailable
-from app.graph.json_values import is_sequence
+from app.graph.json_values import is_dict, is_sequence
 from app.graph.replacements import Replacements, by_old_class, renamed, replacement_from_json
 from app.graph.spec import NodeSpec, object_info, spec_from_json
 from app.server.replies import to_json
@@ -60,20 +60,28 @@ class Catalogue:
         self._known.set()
         return changed
 
-    def learn_replacements(self, said: object) -> None:
-        """Take over what packs have registered, in JSON data; what cannot be read is reported and left out."""
+    def learn_replacements(self, said: object) -> bool:
+        """Take over what packs have registered, in JSON data; what cannot be read is reported and left out.
+
+        Returns:
+            Whether that differs from before.
+        """
         found = list(renamed())
         for each in said if is_sequence(said) else ():
             try:
                 found.append(replacement_from_json(each))
             except InvalidRequest as refused:
                 log.warning("%s", refused)
-        self.replacements = by_old_class(found)
+        before, self.replacements = self.replacements, by_old_class(found)
+        return before != self.replacements
 
     def recall(self, path: Path) -> None:
         """Take over what `keep` wrote, if it did and this program can read it."""
         try:
-            self.learn(tuple(json.loads(path.read_bytes())))
+            kept: Any = json.loads(path.read_bytes())
+            specs = kept["specs"] if is_dict(kept) else kept  # a list of them, as it was once
+            self.learn(tuple(specs))
+            self.learn_replacements(kept.get("replacements") if is_dict(kept) else None)
         except FileNotFoundError:
             return
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as broken:
@@ -81,7 +89,9 @@ class Catalogue:
 
     def keep(self, path: Path) -> None:
         """Write down what is known, for the next start."""
-        write_atomically(path, to_json(self._said).encode())
+        mine = renamed()
+        told = [each.to_json() for found in self.replacements.values() for each in found if each not in mine]
+        write_atomically(path, to_json({"specs": self._said, "replacements": told}).encode())
 
     async def ready(self, seconds: float) -> Mapping[str, NodeSpec]:
         """The specs, waiting for the first worker if need be.

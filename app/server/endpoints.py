@@ -1,10 +1,10 @@
-"""Saved workflows as functions: each has its inputs, a schema of them, and a path that runs it."""
+"""Saved workflows as functions: each has inputs and outputs by name, a schema of them, and a path that runs it."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -14,7 +14,9 @@ from aiohttp import web
 from app.errors import AppError, InvalidRequest, Missing, UnusableFile
 from app.graph.json_values import is_dict, is_list
 from app.graph.marked_inputs import MarkedInput, inputs_schema, marked_inputs, with_inputs
+from app.graph.marked_outputs import MarkedOutput, marked_outputs
 from app.graph.prompt import Prompt, parse_prompt, prompt_to_json
+from app.graph.replacements import with_replacements
 from app.graph.workflow import is_workflow, workflow_to_prompt
 from app.server import shapes
 from app.server.jobs import STATUS
@@ -41,10 +43,15 @@ class Endpoint:
     name: str
     prompt: Prompt
     inputs: tuple[MarkedInput, ...]
+    outputs: tuple[MarkedOutput, ...]
 
     def told(self) -> dict[str, Any]:
         """As the API tells it."""
-        return {"name": self.name, "inputs": inputs_schema(self.inputs), "error": None}
+        outputs = {
+            each.name: {"node_id": each.node_id, "class_type": each.class_type, "description": each.description}
+            for each in self.outputs
+        }
+        return {"name": self.name, "inputs": inputs_schema(self.inputs), "outputs": outputs, "error": None}
 
 
 def routes() -> list[web.RouteDef]:
@@ -78,8 +85,8 @@ async def get_workflow(request: web.Request) -> web.Response:
 async def run_workflow(request: web.Request) -> web.Response:
     """Run a saved workflow with these inputs. With `wait` the answer comes when it is done, or after so many seconds.
 
-    Inputs that are left out keep the value that was saved. `status` says how far the job is, `files` what it made;
-    GET /jobs/{id} tells the rest.
+    Inputs that are left out keep the value that was saved. `status` says how far the job is, `results` what the outputs
+    with names gave, `files` all that was made; GET /jobs/{id} tells the rest.
     """
     services = services_of(request)
     seconds = _seconds(request.query.get("wait"))
@@ -91,7 +98,7 @@ async def run_workflow(request: web.Request) -> web.Response:
         body["client_id"] = request.query["client_id"]
     answer = await queue_prompt(request, body)
     job = await _ended(services, answer["prompt_id"], seconds)
-    return reply({**_told(job), "node_errors": answer["node_errors"]})
+    return reply({**_told(job, endpoint.outputs), "node_errors": answer["node_errors"]})
 
 
 async def described(request: web.Request) -> dict[str, Any]:
@@ -102,11 +109,21 @@ async def described(request: web.Request) -> dict[str, Any]:
     for each in await _all(request):
         if each["error"] is None:
             path = f"/api/workflows/{quote(each['name'], safe='')}/run"
-            paths[path] = {"post": _operation(each["name"], each["inputs"])}
+            paths[path] = {"post": _operation(each["name"], each["inputs"], each["outputs"])}
     return paths
 
 
-def _operation(name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+def _operation(name: str, schema: Mapping[str, Any], outputs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    result = {"$ref": "#/components/schemas/RunResult"}
+    named = {
+        "type": "object",
+        "properties": {
+            name: {"allOf": [result], "description": f"{told['description']} (node {told['node_id']})".strip()}
+            for name, told in outputs.items()
+        },
+        "required": list(outputs),
+    }
+    answer = {"allOf": [{"$ref": "#/components/schemas/Ran"}, {"type": "object", "properties": {"results": named}}]}
     refusal = {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}}
     return {
         "operationId": f"run {name}",
@@ -117,7 +134,7 @@ def _operation(name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
         "responses": {
             "200": {
                 "description": "Queued, or with `wait` done.",
-                "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Ran"}}},
+                "content": {"application/json": {"schema": answer}},
             },
             "4XX": {"description": "Refused, and why.", "content": refusal},
             "503": {"description": "Not now.", "content": refusal},
@@ -136,7 +153,7 @@ async def _all(request: web.Request) -> list[dict[str, Any]]:
         try:
             told.append((await _endpoint(request, name)).told())
         except AppError as broken:
-            told.append({"name": name, "inputs": {}, "error": str(broken)})
+            told.append({"name": name, "inputs": {}, "outputs": {}, "error": str(broken)})
     return [each for each in told if not each["name"].startswith(".")]
 
 
@@ -146,9 +163,12 @@ async def _endpoint(request: web.Request, name: str) -> Endpoint:
 
     def read() -> Endpoint:
         data = _document(services, name)
-        files = services.catalogue.files
-        prompt = workflow_to_prompt(data, specs, files) if is_workflow(data) else parse_prompt(data)
-        return Endpoint(name, prompt, marked_inputs(prompt, specs, files))
+        files, replacements = services.catalogue.files, services.catalogue.replacements
+        if is_workflow(data):
+            prompt = workflow_to_prompt(data, specs, files, replacements=replacements)
+        else:
+            prompt = with_replacements(parse_prompt(data), replacements, specs)
+        return Endpoint(name, prompt, marked_inputs(prompt, specs, files), marked_outputs(prompt, specs))
 
     return await asyncio.to_thread(read)
 
@@ -193,20 +213,38 @@ async def _ended(services: Services, job_id: str, seconds: float) -> JobRecord:
             continue
 
 
-def _told(job: JobRecord) -> dict[str, Any]:
+def _told(job: JobRecord, outputs: Sequence[MarkedOutput]) -> dict[str, Any]:
+    files = {node_id: list(_files(node_id, shown)) for node_id, shown in job.results.items()}
     return {
         "prompt_id": job.id,
         "status": STATUS[job.state],
         "error": job.error,
         "outputs": job.results,
-        "files": [
-            {**entry, "node_id": node_id, "url": f"/api/view?{urlencode(_reference(entry))}"}
-            for node_id, shown in job.results.items()
-            for entries in (shown.values() if is_dict(shown) else ())
-            for entry in (entries if is_list(entries) else ())
-            if is_dict(entry) and "filename" in entry
-        ],
+        "results": {
+            each.name: {
+                "node_id": each.node_id,
+                "files": files.get(each.node_id, []),
+                "text": _texts(job.results.get(each.node_id)),
+                "shown": job.results.get(each.node_id) or {},
+            }
+            for each in outputs
+        },
+        "files": [file for of_node in files.values() for file in of_node],
     }
+
+
+def _files(node_id: str, shown: object) -> Iterator[dict[str, Any]]:
+    """The files that a node shows, each with the address that gives it."""
+    for entries in shown.values() if is_dict(shown) else ():
+        for entry in entries if is_list(entries) else ():
+            if is_dict(entry) and "filename" in entry:
+                yield {**entry, "node_id": node_id, "url": f"/api/view?{urlencode(_reference(entry))}"}
+
+
+def _texts(shown: object) -> list[str]:
+    """The texts that a node shows."""
+    entries = shown.get("text") if is_dict(shown) else None
+    return [entry for entry in entries if isinstance(entry, str)] if is_list(entries) else []
 
 
 def _reference(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -81,11 +81,12 @@ async def _welcome(services: Services, packs: PackCatalogue, channel: SocketChan
         log.error("a worker speaks version %s of the protocol, this server %s", hello.protocol, PROTOCOL)
         return None
     changed = services.catalogue.learn(hello.specs, hello.failures)
-    services.catalogue.learn_replacements(hello.packs.get("replacements"))
+    replaced = services.catalogue.learn_replacements(hello.packs.get("replacements"))
     packs.learn(hello.packs)
     worker = services.dispatcher.joined(channel, hello)
     await channel.send(Welcome(worker.id, services.dispatcher.lease_seconds))
-    if changed:
+    if changed or replaced:
         await asyncio.to_thread(services.catalogue.keep, services.folders.user / "nodes.json")
+    if changed:
         services.hub.send("nodes_changed", {"count": len(hello.specs)})
     return worker

@@ -341,11 +341,20 @@ class Estimate(TypedDict):
     nodes: dict[str, Any]
 
 
+class WorkflowOutput(TypedDict):
+    """A node of a saved workflow whose title names what it gives."""
+
+    node_id: str
+    class_type: str
+    description: str
+
+
 class Workflow(TypedDict):
-    """A saved workflow and the JSON schema of its inputs; `error` says why it cannot run."""
+    """A saved workflow, the JSON schema of its inputs, and its named outputs; `error` says why it cannot run."""
 
     name: str
     inputs: dict[str, Any]
+    outputs: dict[str, WorkflowOutput]
     error: str | None
 
 
@@ -355,12 +364,32 @@ class Workflows(TypedDict):
     workflows: list[Workflow]
 
 
+class RunFile(TypedDict):
+    """A file that a node made; GET `url` gives it."""
+
+    filename: str
+    node_id: str
+    url: str
+    subfolder: NotRequired[str]
+    type: NotRequired[str]
+
+
+class RunResult(TypedDict):
+    """What an output gave: files, texts, and everything that its node showed. Empty until it has run."""
+
+    node_id: str
+    files: list[RunFile]
+    text: list[str]
+    shown: dict[str, Any]
+
+
 class Ran(TypedDict):
-    """A run of a saved workflow; each of `files` has a `url`."""
+    """A run of a saved workflow: `results` by the names of outputs, `outputs` by the ids of nodes, all `files`."""
 
     prompt_id: str
     status: JobStatus
     error: dict[str, Any] | None
     outputs: dict[str, Any]
-    files: list[dict[str, Any]]
+    results: dict[str, RunResult]
+    files: list[RunFile]
     node_errors: dict[str, Any]

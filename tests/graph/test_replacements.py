@@ -12,6 +12,7 @@ from app.graph.replacements import (
     RENAMED,
     Replacement,
     by_old_class,
+    old_widgets,
     renamed,
     replacement_from_json,
     with_replacements,
@@ -89,6 +90,13 @@ def test_renamed_classes_keep_everything_else() -> None:
         prompt = parse_prompt({"1": {"class_type": old, "inputs": {"x": 1}}})
         found = with_replacements(prompt, by_old_class(renamed()), {new})
         assert (found.nodes["1"].class_type, found.nodes["1"].inputs) == (new, {"x": 1})
+
+
+def test_the_widgets_of_a_class_that_has_gone() -> None:
+    offered = by_old_class([Replacement("A", "Gone", ("x",)), Replacement("A", "B", ("a", "b"))])
+    assert old_widgets("A", offered, {"B"}) == ("a", "b")
+    assert old_widgets("A", offered, {"A", "B"}) == ()
+    assert old_widgets("C", offered, {"B"}) == ()
 
 
 @pytest.mark.parametrize("each", [SWAP, Replacement("A", "B"), Replacement("A", "B", (), (), ())])

@@ -65,6 +65,61 @@ async def test_without_waiting_the_answer_comes_at_once(site: Site) -> None:
     assert (await site.get(f"/api/jobs/{ran['prompt_id']}"))["workflow"]["extra_data"]["client_id"] == "me"
 
 
+async def test_outputs_with_names(site: Site) -> None:
+    named = {**GRAPH, "2": {**GRAPH["2"], "_meta": {"title": "input:words; output:card"}}}
+    named["3"] = {"class_type": "Say", "inputs": {"text": "done"}, "_meta": {"title": "output:note"}}
+    await save(site, "greet", named)
+    told = await site.get("/api/workflows/greet")
+    assert told["outputs"]["card"] == {"node_id": "2", "class_type": "Show", "description": ""}
+    ran = await site.post("/api/workflows/greet/run?wait=30", {"words": "good morning"})
+    assert set(ran["results"]) == {"card", "note"}
+    (file,) = ran["results"]["card"]["files"]
+    async with site.session.get(site.running.url + file["url"]) as answer:
+        assert await answer.read() == b"picture good morning"
+    assert ran["results"]["note"] == {"node_id": "3", "files": [], "text": ["done"], "shown": {"text": ["done"]}}
+    described = (await site.get("/openapi.json"))["paths"]["/api/workflows/greet/run"]["post"]["responses"]["200"]
+    schema = described["content"]["application/json"]["schema"]["allOf"][1]["properties"]["results"]
+    assert schema["required"] == ["card", "note"]
+
+
+async def test_what_has_not_run_yet_has_given_nothing(quiet_site: Site) -> None:
+    from app.graph.spec import spec_to_json
+    from tests.server.fake_worker import SPECS
+
+    quiet_site.running.services.catalogue.learn(tuple(spec_to_json(spec) for spec in SPECS))
+    await save(quiet_site, "say", {"1": {**show("x"), "_meta": {"title": "output:a"}}})
+    ran = await quiet_site.post("/api/workflows/say/run", {})
+    assert ran["results"] == {"a": {"node_id": "1", "files": [], "text": [], "shown": {}}}
+
+
+async def test_workflows_of_before_run_with_what_stands_in(quiet_site: Site) -> None:
+    """Both kinds of file, before any worker has come: what packs registered is kept with the nodes."""
+    from app.graph.spec import spec_to_json
+    from tests.server.fake_worker import SPECS
+
+    catalogue = quiet_site.running.services.catalogue
+    catalogue.learn(tuple(spec_to_json(spec) for spec in SPECS))
+    old = {
+        "old_node_id": "Tell",
+        "new_node_id": "Say",
+        "old_widget_ids": ["volume", "message"],
+        "input_mapping": [{"new_id": "text", "old_id": "message"}],
+    }
+    catalogue.learn_replacements([old])
+    catalogue.keep(quiet_site.base / "kept.json")
+    catalogue.learn_replacements(None)
+    catalogue.recall(quiet_site.base / "kept.json")
+    drawn = {"id": 5, "type": "Tell", "title": "input:text", "widgets_values": [3, "hello"], "inputs": []}
+    await save(quiet_site, "drawn", {"nodes": [{**drawn, "outputs": []}], "links": []})
+    inputs = {"volume": 3, "message": "hello"}
+    await save(quiet_site, "plain", {"5": {"class_type": "Tell", "inputs": inputs, "_meta": {"title": "input:text"}}})
+    for name in ("drawn", "plain"):
+        ran = await quiet_site.post(f"/api/workflows/{name}/run", {"text": "bye"})
+        job = await quiet_site.get(f"/api/jobs/{ran['prompt_id']}")
+        assert job["workflow"]["prompt"]["5"]["class_type"] == "Say"
+        assert job["workflow"]["prompt"]["5"]["inputs"] == {"text": "bye"}
+
+
 async def test_the_same_key_gives_the_same_job(site: Site) -> None:
     await save(site, "greet", GRAPH)
     key = {"Idempotency-Key": "k"}
