@@ -184,7 +184,7 @@ def sampler_custom_advanced(
 def finished(context: Context, drawing: Drawing) -> tuple[Latent, Latent]:
     """(what came out, the model's last answer) once all steps are made; every step is told and shown."""
     model = drawing.model
-    with context.models.on_device(model.network):
+    with context.models.on_device(*drawing.networks):
         for step in drawing:
             context.progress(step.index + 1, drawing.total, lambda step=step: model.preview(step.denoised[:1]))
     return drawing.result, drawing.denoised

@@ -95,7 +95,7 @@ def _drawn(
     context: Context, model: Any, positive: Any, negative: Any, latent: dict[str, Any], recipe: Recipe
 ) -> dict[str, Any]:
     drawing = draw(model, positive, negative, latent, recipe)
-    with context.models.on_device(model.network):
+    with context.models.on_device(*drawing.networks):
         for step in drawing:
             context.progress(step.index + 1, drawing.total, lambda step=step: model.preview(step.denoised[:1]))
     return drawing.result

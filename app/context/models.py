@@ -14,6 +14,7 @@ from torch import nn
 
 from app.context.text import TextFiles
 from app.diffusion.conditioning.text_encoder import PromptEncoder
+from app.diffusion.control import ControlModel
 from app.diffusion.first_stage import FirstStage
 from app.diffusion.layout import prepare
 from app.diffusion.model import DiffusionModel
@@ -25,6 +26,7 @@ from app.memory.sizes import size_of
 from app.store.folders import Folders
 from app.weights.adapters.adapter import Adapter, load_adapter
 from app.weights.checkpoint import Checkpoint, load_checkpoint
+from app.weights.controlnet import load_control
 from app.weights.precision import Precision
 from app.weights.separate import load_first_stage, load_folder, load_network
 from app.weights.text_files import check_towers
@@ -62,7 +64,7 @@ class LoadedModels:
         self._folders = folders
         self._residency = residency
         self._max_bytes = max_bytes
-        held = precision or Precision()
+        self._held = held = precision or Precision()
         self._texts = TextFiles(folders, held)
         self._loaders = loaders or Loaders(
             self._texts.checkpoint,
@@ -108,6 +110,16 @@ class LoadedModels:
     def adapter(self, name: str) -> Adapter:
         """See `protocol.Models`."""
         return self.loaded("loras", name, load_adapter, "lora_name")
+
+    def control(self, name: str, base: DiffusionModel | None = None) -> ControlModel:
+        """See `protocol.Models`."""
+        dtype = self._held.network
+        if base is None:
+            return self.loaded("controlnet", name, lambda path: load_control(path, dtype), "control_net_name")
+        # What is made for one model is kept with it alone.
+        path = self._path("controlnet", name, "control_net_name")
+        with torch.inference_mode(False):
+            return load_control(path, dtype, base)
 
     def loaded(self, kind: str, name: str, load: Callable[[Path], T], input_name: str, *, variant: str = "") -> T:
         """What `load` makes of a file of that kind, kept and given again while the file stays as it is.
@@ -157,7 +169,7 @@ class LoadedModels:
 def networks_in(loaded: object) -> list[nn.Module]:
     """The networks of a model, or of the parts of a checkpoint, that compute on pictures."""
     parts = (loaded.model, loaded.vae) if isinstance(loaded, Checkpoint) else (loaded,)
-    networks = [part.network for part in parts if isinstance(part, DiffusionModel)]
+    networks = [part.network for part in parts if isinstance(part, DiffusionModel | ControlModel)]
     return [*networks, *(part.model for part in parts if isinstance(part, FirstStage))]
 
 

@@ -10,7 +10,9 @@ from typing import Any, ClassVar, Literal, Protocol
 from torch import Tensor, nn
 
 from app.diffusion.conditioning.text_encoder import PromptEncoder
+from app.diffusion.control import ControlModel
 from app.diffusion.first_stage import FirstStage
+from app.diffusion.guidance.hypernetworks import Hypernetwork
 from app.diffusion.model import DiffusionModel
 from app.diffusion.models.clip_vision import ClipVision
 from app.images.decoding import Decoded
@@ -68,6 +70,19 @@ class Models(Protocol):
         Raises:
             Missing, UnusableFile, UnknownFamily: no such file, a damaged or a foreign one.
         """
+        ...
+
+    def control(self, name: str, base: DiffusionModel | None = None) -> ControlModel:
+        """A ControlNet or T2I-Adapter from the folder of ControlNets; `base` is what a file of differences is added to.
+
+        Raises:
+            Missing, UnusableFile, UnknownFamily: no such file, a damaged or a foreign one.
+            InvalidRequest: a file of differences without a model, or with one of another family.
+        """
+        ...
+
+    def hypernetwork(self, name: str) -> Hypernetwork:
+        """As `adapter`, from the folder of hypernetworks."""
         ...
 
     def on_device(self, *modules: nn.Module, working_bytes: int = 0) -> AbstractContextManager[None]:

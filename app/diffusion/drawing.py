@@ -12,8 +12,9 @@ from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from app.diffusion.control import Steers, both_sides, controls_of, with_controls
 from app.diffusion.denoiser import Denoiser, Step
 from app.diffusion.guidance.compose import guided_denoiser, sided_denoiser
 from app.diffusion.guidance.conditions import Condition, Entry, conditions_of
@@ -79,10 +80,11 @@ class Following(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Guider:
-    """A model and what it follows."""
+    """A model and what it follows; `controls` steer it besides the prompt."""
 
     model: DiffusionModel
     denoiser: Following
+    controls: tuple[Steers, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,14 +132,14 @@ def guider(
         return guided_denoiser(
             model.denoiser(),
             resolve(positive),
-            resolve(negative, negative=True),
+            resolve(both_sides(positive, negative), negative=True),
             cfg,
             hooks=model.guidance,
             keep_unconditional=keep_unconditional and bool(negative),
             resolve=resolve,
         )
 
-    return Guider(model, denoiser)
+    return Guider(model, denoiser, tuple(controls_of([positive, negative])))
 
 
 def guider_of_sides(
@@ -156,7 +158,7 @@ def guider_of_sides(
             resolve=resolve,
         )
 
-    return Guider(model, denoiser)
+    return Guider(model, denoiser, tuple(controls_of(sides)))
 
 
 def _without_hooks(entries: Sequence[Entry]) -> None:
@@ -184,7 +186,8 @@ def conditions_for(
     def arguments(features: Tensor, said: Mapping[str, Any]) -> Mapping[str, Any]:
         return model.inputs(features, said, like, negative=negative)
 
-    return conditions_of(_telling(entries, told), model.sampling, like, arguments, networks.of)
+    steered = with_controls(model, _telling(entries, told), like, negative=negative)
+    return conditions_of(steered, model.sampling, like, arguments, networks.of)
 
 
 def _telling(entries: Sequence[Entry], told: Told) -> list[Entry]:
@@ -270,6 +273,11 @@ class Drawing:
         self._last: Step | None = None
 
     @property
+    def networks(self) -> list[nn.Module]:
+        """The networks that must be where they are computed: the model's, and those that steer it."""
+        return [self.model.network, *(net for each in self._follows.controls for net in each.networks(self.model))]
+
+    @property
     def total(self) -> int:
         """How many steps there will be; samplers with a step control of their own may make others."""
         return max(0, len(self.levels) - 1)
@@ -296,11 +304,15 @@ class Drawing:
             seed=seeds,
             options=self.sampler.options,
         )
-        for step in steps:
-            if not bool(torch.isfinite(step.x).all()):
-                raise self._not_numbers(step)
-            self._last = step
-            yield step
+        try:
+            for step in steps:
+                if not bool(torch.isfinite(step.x).all()):
+                    raise self._not_numbers(step)
+                self._last = step
+                yield step
+        finally:
+            for control in self._follows.controls:
+                control.finished()
 
     @property
     def result(self) -> dict[str, Any]:

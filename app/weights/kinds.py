@@ -43,6 +43,11 @@ KINDS = (
         "Put it into models/controlnet and load it with Load ControlNet Model.",
     ),
     Kind(
+        "a T2I-Adapter",
+        lambda name: name.removeprefix("adapter.").startswith(("body.0.block1.", "body.0.in_conv.", "body.0.resnets.")),
+        "Put it into models/controlnet and load it with Load ControlNet Model.",
+    ),
+    Kind(
         "a textual inversion embedding",
         _begins("string_to_param", "emb_params", "bundle_emb"),
         "Put it into models/embeddings and write embedding:name in the prompt.",

@@ -57,6 +57,33 @@ def _unet(shapes: Shapes) -> UNetConfig:
     )
 
 
+def control_unet_of(shapes: Shapes) -> UNetConfig | None:
+    """The configuration of the U-Net whose way down a ControlNet has (original names, no prefix); None if it is none.
+
+    What its way up would be is taken to mirror the way down.
+    """
+    try:
+        width, in_channels = shapes["input_blocks.0.0.weight"][:2]
+        stages = range(_count(shapes, "input_blocks."))
+        halving = [index for index in stages if f"input_blocks.{index}.0.op.weight" in shapes]
+        blocks = (halving[0] if halving else len(stages)) - 1
+        starts = [1, *(index + 1 for index in halving)]
+        return UNetConfig(
+            in_channels=in_channels,
+            model_channels=width,
+            channel_mult=tuple(shapes[f"input_blocks.{start}.0.in_layers.2.weight"][0] // width for start in starts),
+            num_res_blocks=blocks,
+            transformer_depth=tuple(_depth(shapes, f"input_blocks.{start}.1.") for start in starts),
+            transformer_depth_middle=_middle(shapes),
+            heads=None,
+            context_width=_context(shapes),
+            linear_projection=_projects_linearly(shapes),
+            vector_width=shapes.get("label_emb.0.0.weight", (0, 0))[1],
+        )
+    except (KeyError, IndexError, ValueError, ZeroDivisionError):
+        return None
+
+
 def _count(shapes: Shapes, prefix: str) -> int:
     """How many numbered parts follow a prefix."""
     return 1 + max(int(name[len(prefix) :].split(".")[0]) for name in shapes if name.startswith(prefix))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -79,8 +78,15 @@ class _Sides:
     ) -> list[Tensor]:
         for spread in self._hooks.spread:
             sides = [spread(side, x) for side in sides]
-        denoise = partial(self._denoise, hooks=network) if network else self._denoise
+        denoise = _with_hooks(self._denoise, network) if network else self._denoise
         return weighted_answers(denoise, sides, x, sigma, self._prepared)
+
+
+def _with_hooks(denoise: ConditionedDenoiser, network: NetworkHooks) -> ConditionedDenoiser:
+    def hooked(x: Tensor, sigma: Tensor, hooks: NetworkHooks | None = None, **arguments: Any) -> Tensor:
+        return denoise(x, sigma, hooks=network if hooks is None else network | hooks, **arguments)
+
+    return hooked
 
 
 def guided_denoiser(
@@ -288,7 +294,7 @@ def _lengthened(key: str, value: Any, length: int | None) -> Any:
 
 def _together(first: _Job, second: _Job) -> bool:
     a, b = first.condition, second.condition
-    if first.x.shape != second.x.shape or a.adjust is not b.adjust or a.variant is not b.variant:
+    if first.x.shape != second.x.shape or a.adjust != b.adjust or a.variant is not b.variant:
         return False
     if a.arguments.keys() != b.arguments.keys():
         return False

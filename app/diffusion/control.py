@@ -1,0 +1,406 @@
+"""What steers a U-Net besides the prompt: ControlNets and adapters that follow a picture, one after the other.
+
+Conditioning carries it under "control". B latents, C channels, h × w latent pixels, H × W pixels
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, runtime_checkable
+from weakref import WeakKeyDictionary
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from app.diffusion.guidance.conditions import Adjust
+from app.diffusion.model import DiffusionModel
+from app.diffusion.models.controlnet import ControlNet
+from app.diffusion.models.controlnet_adapter import T2IAdapter
+from app.diffusion.models.controlnet_lora import ControlLora
+from app.diffusion.models.hooks import NetworkHooks, Place
+from app.diffusion.models.unet import UNet, UNetConfig
+from app.errors import InvalidRequest
+
+PIXELS = 8  # of a picture along a side of a latent pixel
+TASKS = {
+    "openpose": 0,
+    "depth": 1,
+    "hed/pidi/scribble/ted": 2,
+    "canny/lineart/anime_lineart/mlsd": 3,
+    "normal": 4,
+    "segment": 5,
+    "tile": 6,
+    "repaint": 7,
+}
+FAMILIES = {768: "Stable Diffusion 1", 1024: "Stable Diffusion 2", 2048: "SDXL", 1280: "the SDXL refiner"}
+
+
+@runtime_checkable
+class Steers(Protocol):
+    """Whatever conditioning may carry under "control"."""
+
+    def adjusting(self, model: DiffusionModel, like: Tensor, *, negative: bool = False) -> Adjust:
+        """What adds to the network's arguments at each call of a run, for latents shaped as `like`.
+
+        Those of one control are equal, so that both prompts share calls. Raises InvalidRequest for a model that
+        cannot be steered by it.
+        """
+        ...
+
+    def networks(self, model: DiffusionModel) -> list[nn.Module]:
+        """The networks that must be where the model is."""
+        ...
+
+    def finished(self) -> None:
+        """A run has ended."""
+        ...
+
+
+class Steering(Protocol):
+    """Whatever a CONTROL_NET link carries."""
+
+    def following(
+        self,
+        hint: Tensor,
+        strength: float,
+        span: tuple[float, float],
+        previous: Steers | None,
+        *,
+        vae: Any = None,
+        mask: Tensor | None = None,
+    ) -> Steers:
+        """Follow a picture (B, H, W, 3) in 0..1, so strongly, between two parts 0..1 of the way; `previous` as well."""
+        ...
+
+    def of_task(self, task: int | None) -> Steering:
+        """The same, told what kind of picture it will be shown; None for not told. Raises InvalidRequest."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Residuals:
+    """What is added inside a U-Net, in the order in which its blocks run; None for nothing.
+
+    `inputs` after each block of the way down, `middle` after the middle, `skips` to what each block of the way up is
+    handed.
+    """
+
+    inputs: Sequence[Tensor | None] = ()
+    middle: Tensor | None = None
+    skips: Sequence[Tensor | None] = ()
+
+    def hooks(self) -> NetworkHooks:
+        """As hooks of a network, for one call."""
+
+        def entering(place: Place, x: Tensor, skip: Tensor | None) -> tuple[Tensor, Tensor | None]:
+            if place.part == "output" and skip is not None and place.block < len(self.skips):
+                skip = _added(skip, self.skips[place.block], place)
+            return x, skip
+
+        def leaving(place: Place, x: Tensor) -> Tensor:
+            if place.part == "middle":
+                return _added(x, self.middle, place)
+            if place.part == "input" and place.block < len(self.inputs):
+                return _added(x, self.inputs[place.block], place)
+            return x
+
+        return NetworkHooks(entering=(entering,), leaving=(leaving,))
+
+
+def _added(x: Tensor, residual: Tensor | None, place: Place) -> Tensor:
+    if residual is None:
+        return x
+    if residual.shape[1:] != x.shape[1:]:
+        raise InvalidRequest(
+            f"A ControlNet gives {list(residual.shape)} to block {place.part} {place.block}, {list(x.shape)}.",
+            remedy="Use a ControlNet that was made for this model's family.",
+        )
+    return x + residual.to(x)
+
+
+@dataclass(frozen=True, eq=False)
+class ControlModel:
+    """A network that steers, as it was loaded. `name` is the file's.
+
+    `pooled` residuals are the same all over the picture, and steer the positive side alone. `task` is the kind of
+    picture that a union is shown, None where it is not told.
+    """
+
+    network: ControlNet | T2IAdapter | ControlLora
+    name: str
+    pooled: bool = False
+    task: int | None = None
+    made: WeakKeyDictionary[UNet, ControlNet] = field(default_factory=WeakKeyDictionary[UNet, ControlNet])
+
+    def following(
+        self,
+        hint: Tensor,
+        strength: float,
+        span: tuple[float, float],
+        previous: Steers | None,
+        *,
+        vae: Any = None,
+        mask: Tensor | None = None,
+    ) -> Control:
+        """See `Steering`. Neither a VAE nor a mask is needed: U-Nets are steered by the picture itself."""
+        return Control(self, hint.movedim(-1, 1), strength, span, previous)
+
+    def of_task(self, task: int | None) -> ControlModel:
+        """See `Steering`."""
+        known = self.network.config.tasks if isinstance(self.network, ControlNet) else 0
+        if task is not None and task >= known:
+            told = f"is told {known} kinds of pictures" if known else "is for one kind of picture"
+            raise InvalidRequest(
+                f"The ControlNet {self.name!r} {told}; this one is number {task + 1}.",
+                remedy='Choose "auto", or load a union ControlNet.',
+            )
+        return replace(self, task=task)
+
+    def network_for(self, model: DiffusionModel) -> ControlNet | T2IAdapter:
+        """The network that steers this model.
+
+        Raises:
+            InvalidRequest: the model is no U-Net, or of another family.
+        """
+        base = model.network
+        if not isinstance(base, UNet):
+            raise InvalidRequest(
+                f"The ControlNet {self.name!r} steers U-Nets; this model ({model.family}) is a transformer.",
+                remedy="Use a model of the Stable Diffusion 1, 2 or XL family with it.",
+            )
+        if isinstance(self.network, ControlLora):
+            return self._made_for(self.network, base)
+        self._check(base.config, model.family)
+        return self.network
+
+    def _made_for(self, lora: ControlLora, base: UNet) -> ControlNet:
+        if base not in self.made:
+            self.made.clear()  # one at a time: each is as large as half a U-Net
+            self.made[base] = lora.made_for(base)
+        return self.made[base]
+
+    def _check(self, base: UNetConfig, family: str) -> None:
+        network = self.network
+        if isinstance(network, T2IAdapter):
+            widths = tuple(base.model_channels * factor for factor in base.channel_mult)
+            expected = network.config.widths[: len(widths)] if network.config.xl else network.config.widths
+            if widths != expected or network.config.xl != (len(base.channel_mult) == 3):
+                raise self._refused(f"levels of {list(network.config.widths)} channels", f"{list(widths)}", family)
+            return
+        assert isinstance(network, ControlNet)
+        mine = network.config.unet
+        for what in ("context_width", "model_channels", "channel_mult", "num_res_blocks", "vector_width"):
+            ours, theirs = getattr(mine, what), getattr(base, what)
+            if ours != theirs:
+                raise self._refused(f"{what} {ours}", f"{theirs}", family)
+
+    def _refused(self, mine: str, its: str, family: str) -> InvalidRequest:
+        unet = self.network.config.unet if isinstance(self.network, ControlNet) else None
+        made_for = FAMILIES.get((unet and unet.context_width) or 0)
+        remedy = f"It was made for {made_for}: load" if made_for else "Load"
+        return InvalidRequest(
+            f"The ControlNet {self.name!r} does not fit this model ({family}): it has {mine}, the model {its}.",
+            remedy=f"{remedy} a model of the same family, or choose another ControlNet.",
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Control:
+    """A network that steers, the picture (B, C, H, W) that it follows, and how; `previous` steers as well."""
+
+    model: ControlModel
+    hint: Tensor
+    strength: float = 1.0
+    span: tuple[float, float] = (0.0, 1.0)
+    previous: Steers | None = None
+
+    def adjusting(self, model: DiffusionModel, like: Tensor, *, negative: bool = False) -> Adjust:
+        """See `Steers`."""
+        before = None if self.previous is None else self.previous.adjusting(model, like, negative=negative)
+        if negative and self.model.pooled:
+            return before or _nothing
+        return _Adjusting(self, model, len(like), before)
+
+    def networks(self, model: DiffusionModel) -> list[nn.Module]:
+        """See `Steers`."""
+        before = [] if self.previous is None else self.previous.networks(model)
+        return [*before, self.model.network_for(model)]
+
+    def finished(self) -> None:
+        """See `Steers`."""
+        if self.previous is not None:
+            self.previous.finished()
+
+
+def _nothing(x: Tensor, sigma: Tensor, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {}
+
+
+class _Adjusting:
+    """A control at work in one run: the residuals of each call as hooks."""
+
+    def __init__(self, control: Control, model: DiffusionModel, count: int, before: Adjust | None) -> None:
+        self.control, self._model, self._count, self.before = control, model, count, before
+        self._network = control.model.network_for(model)
+        start, end = (model.sampling.percent_to_sigma(part) for part in control.span)
+        self._start, self._end = start, end
+        self._seen: dict[tuple[int, ...], Any] = {}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Adjusting) and self.control is other.control and self.before == other.before
+
+    def __hash__(self) -> int:
+        return id(self.control)
+
+    def __call__(self, x: Tensor, sigma: Tensor, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        before: Mapping[str, Any] = {} if self.before is None else self.before(x, sigma, arguments)
+        if not self._end <= float(sigma) <= self._start:
+            return before
+        hooks = self.residuals(x, sigma, arguments).hooks()
+        return {**before, "hooks": before["hooks"] | hooks if "hooks" in before else hooks}
+
+    def residuals(self, x: Tensor, sigma: Tensor, arguments: Mapping[str, Any]) -> Residuals:
+        """What is added inside the U-Net, for x (B, C, h, w) at a level."""
+        key = tuple(x.shape)
+        if key not in self._seen:
+            parts = max(1, len(x) // self._count)
+            self._seen[key] = shown(self._network, self.control.hint, x, parts)
+        levels = sigma.to(x.device).expand(len(x))
+        answer = answered(self._network, self._seen[key], x, levels, self._model, arguments, self.control.model.task)
+        return weighted(answer, self.control.strength, pooled=self.control.model.pooled)
+
+
+def shown(network: ControlNet | T2IAdapter, hint: Tensor, x: Tensor, parts: int) -> Any:
+    """What a network sees in a picture (B, C, H, W), as it stays for a run on latents shaped as x.
+
+    A batch of x consists of so many `parts`, each of which follows the same pictures in their order.
+    """
+    weight = next(network.parameters())
+    if isinstance(network, T2IAdapter):
+        side = network.config.side
+        height, width = (-(-length * PIXELS // side) * side for length in x.shape[-2:])
+        hint = hint.mean(dim=1, keepdim=True) if network.config.channels == 1 else hint[:, : network.config.channels]
+        inputs, middle = network.placed(network(_sized(hint, height, width).to(weight)))
+        return Residuals([None if r is None else _rows(r, len(x), parts) for r in inputs], _row(middle, len(x), parts))
+    height, width = (length * PIXELS for length in x.shape[-2:])
+    fitting = _sized(hint[:, : network.config.hint_channels], height, width).to(weight)
+    return _rows(network.seen(fitting), len(x), parts)
+
+
+def answered(
+    network: ControlNet | T2IAdapter,
+    seen: Any,
+    x: Tensor,
+    levels: Tensor,
+    model: DiffusionModel,
+    arguments: Mapping[str, Any],
+    task: int | None = None,
+) -> Residuals:
+    """The residuals of one call, without strength; `seen` is what `shown` gave, `levels` (B,) are those of x."""
+    if isinstance(network, T2IAdapter):
+        return seen
+    dtype = next(network.parameters()).dtype
+    scaled = model.sampling.scaled_input(x, levels).to(dtype)
+    said = {name: arguments[name].to(x.device, dtype) for name in ("context", "vector") if name in arguments}
+    *skips, middle = network(scaled, model.sampling.timestep(levels), seen, **said, task=task)
+    return Residuals((), middle, skips[::-1])
+
+
+def weighted(residuals: Residuals, strength: float, *, pooled: bool = False) -> Residuals:
+    """Residuals times a strength; `pooled` ones have their mean everywhere."""
+
+    def of(part: Tensor | None) -> Tensor | None:
+        if part is None:
+            return None
+        return (part.mean(dim=(2, 3), keepdim=True).expand_as(part) if pooled else part) * strength
+
+    return Residuals([of(r) for r in residuals.inputs], of(residuals.middle), [of(r) for r in residuals.skips])
+
+
+def _row(value: Tensor | None, count: int, parts: int) -> Tensor | None:
+    return None if value is None else _rows(value, count, parts)
+
+
+def _rows(value: Tensor, count: int, parts: int) -> Tensor:
+    """Each of the parts of a batch gets the entries in turn, and again from the first."""
+    if len(value) == 1:
+        return value.expand(count, *value.shape[1:])
+    each = count // parts
+    return value.repeat(-(-each // len(value)), 1, 1, 1)[:each].repeat(parts, 1, 1, 1)
+
+
+def _sized(hint: Tensor, height: int, width: int) -> Tensor:
+    """The middle of a picture in another shape, scaled to the nearest pixels."""
+    old_height, old_width = hint.shape[-2:]
+    top = left = 0
+    if old_width * height > old_height * width:
+        left = round((old_width - old_height * width / height) / 2)
+    else:
+        top = round((old_height - old_width * height / width) / 2)
+    middle = hint[..., top : old_height - top, left : old_width - left]
+    return F.interpolate(middle.float(), size=(height, width), mode="nearest-exact")
+
+
+def controls_of(conditionings: Sequence[Sequence[Any]]) -> Iterator[Steers]:
+    """What steers in conditionings, each once."""
+    seen: set[int] = set()
+    for entries in conditionings:
+        for _, said in entries:
+            control = said.get("control")
+            if control is not None and id(control) not in seen:
+                seen.add(id(control))
+                yield control
+
+
+def shared_with_negative(
+    positive: Sequence[Mapping[str, Any]], negative: Sequence[Mapping[str, Any]]
+) -> Iterator[tuple[int, Any]]:
+    """Controls of the positive side that the negative one takes too: (index of the negative entry, control).
+
+    They say so by "control_apply_to_uncond", and only if no negative entry has one of its own. More of them than
+    negative entries begin again with the first.
+    """
+    given = [
+        said["control"]
+        for said in positive
+        if said.get("control_apply_to_uncond") and said.get("control") is not None and "area" not in said
+    ]
+    takers = [index for index, said in enumerate(negative) if "area" not in said]
+    if not takers or any(negative[index].get("control") is not None for index in takers):
+        return
+    for number, control in enumerate(given):
+        yield takers[number % len(takers)], control
+
+
+def with_controls(
+    model: DiffusionModel, entries: Sequence[Any], like: Tensor, *, negative: bool = False
+) -> list[list[Any]]:
+    """Conditioning whose controls are ready for a run; see `conditions.Condition.adjust`."""
+    made: list[list[Any]] = []
+    for features, said in entries:
+        control: Any = said.get("control")
+        if control is None:
+            made.append([features, said])
+        elif isinstance(control, Steers):
+            made.append([features, {**said, "adjust": control.adjusting(model, like, negative=negative)}])
+        else:
+            raise InvalidRequest(
+                f"The conditioning carries a control of an unknown kind ({type(control).__name__}).",
+                remedy="Apply it with Apply ControlNet.",
+            )
+    return made
+
+
+def both_sides(positive: Sequence[Any], negative: Sequence[Any]) -> list[list[Any]]:
+    """The negative conditioning, steered by those controls of the positive one that are for both."""
+    taken = [list(entry) for entry in negative]
+    first = len(taken)
+    for index, control in shared_with_negative([said for _, said in positive], [said for _, said in negative]):
+        features, said = negative[index]
+        entry = [features, {**said, "control": control}]
+        if taken[index][1].get("control") is None and index < first:
+            taken[index] = entry
+        else:
+            taken.append(entry)
+    return taken
