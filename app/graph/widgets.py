@@ -5,11 +5,13 @@ The editor reads files by the same rules (web/core/nodes/values.js), and both pa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from app.graph.document import UiNode
+from app.graph.drawn_inputs import drawn_spec
+from app.graph.dynamic_inputs import CHOOSING, OPENING, REPEATING
 from app.graph.spec import InputSpec, NodeSpec
 from app.graph.types import COMBO
 
@@ -39,11 +41,12 @@ def widget_values(node: UiNode, spec: NodeSpec | None, files: Files | None = Non
     if spec is None:
         return stated_values(node)
     values: dict[str, Any] = {}
-    for port, given in own_values(node, spec, files or {}):
+    drawn = drawn_spec(spec, node, lambda port: len(_widgets_of_input(port)))
+    for port, given in own_values(node, drawn, files or {}):
         value = default_of(port, files or {}) if given is None else _mended(port, given)
-        if value is not None:
+        if value is not None and port.type != REPEATING:
             values[port.name] = value
-    return values | _grown(node, spec)
+    return values | _grown(node, spec, {port.name for port in drawn.inputs})
 
 
 def own_values(node: UiNode, spec: NodeSpec, files: Files) -> list[tuple[InputSpec, Any]]:
@@ -62,12 +65,8 @@ def own_values(node: UiNode, spec: NodeSpec, files: Files) -> list[tuple[InputSp
 
 def widgets_of(spec: NodeSpec) -> list[Widget]:
     """The widgets of a class in the order of their values: required inputs first, extra ones behind their owner."""
-    made = [port for port in spec.inputs if has_widget(port)]
-    return [
-        widget
-        for port in sorted(made, key=lambda port: port.section != "required")
-        for widget in (Widget(port.name, port), *_extras(port))
-    ]
+    ordered = sorted(spec.inputs, key=lambda port: port.section != "required")
+    return [widget for port in ordered for widget in _widgets_of_input(port)]
 
 
 def value_places(node: UiNode, widgets: Sequence[Widget], files: Files) -> list[int]:
@@ -154,15 +153,15 @@ def _names(node: UiNode) -> list[str] | None:
     return None if any(name.isdecimal() for name in node.named_values) else list(node.named_values)
 
 
-def _grown(node: UiNode, spec: NodeSpec) -> dict[str, Any]:
-    """The values of inputs that a class grows while it is edited, such as "size.width" under "size"."""
+def _grown(node: UiNode, spec: NodeSpec, known: Collection[str]) -> dict[str, Any]:
+    """The named values of inputs that grow under others, beside those that are `known`, such as "values.value0"."""
     if node.named_values is None:
         return {}
-    declared = {port.name for port in spec.inputs}
+    owners = {port.name for port in spec.inputs if port.type not in (CHOOSING, OPENING, REPEATING)}
     return {
         name: value
         for name, value in stated_values(node).items()
-        if "." in name and name not in declared and name.partition(".")[0] in declared
+        if "." in name and name not in known and name.partition(".")[0] in owners
     }
 
 
@@ -171,6 +170,11 @@ def has_widget(port: InputSpec) -> bool:
     if port.options.get("forceInput") or port.options.get("rawLink"):
         return False
     return port.folder is not None or not isinstance(port.type, str) or port.type in WIDGET_TYPES
+
+
+def _widgets_of_input(port: InputSpec) -> list[Widget]:
+    """The widget of an input and those behind it, none for a socket; rows have one for their number."""
+    return [Widget(port.name, port), *_extras(port)] if has_widget(port) or port.type == REPEATING else []
 
 
 def _extras(port: InputSpec) -> list[Widget]:
