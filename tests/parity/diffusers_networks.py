@@ -69,7 +69,6 @@ def unets(config: UNetConfig, seed: int = 3, **more: Any) -> tuple[UNet, Any]:
         "cross_attention_dim": config.context_width,
         "use_linear_projection": config.linear_projection,
         "norm_num_groups": config.groups,
-        **more,
     }
     if config.vector_width:
         shape |= {"class_embed_type": "projection", "projection_class_embeddings_input_dim": config.vector_width}
@@ -79,7 +78,7 @@ def unets(config: UNetConfig, seed: int = 3, **more: Any) -> tuple[UNet, Any]:
         shape |= {"only_cross_attention": list(config.cross_only)}
     if config.transformer_depth_middle < 0:
         shape |= {"mid_block_type": None if config.transformer_depth_middle == -2 else "UNetMidBlock2D"}
-    theirs = filled(lambda: UNet2DConditionModel(**shape), seed)
+    theirs = filled(lambda: UNet2DConditionModel(**{**shape, **more}), seed)
     with blank():
         ours = UNet(config)
     fill(ours, unet_names(held(theirs.state_dict())), "theirs")

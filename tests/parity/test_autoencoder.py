@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from app.diffusion.models.autoencoder_kl import AutoencoderConfig
-from app.diffusion.published import FIRST_STAGES
+from app.diffusion.published import FIRST_STAGES, PUBLISHED
 from tests.parity.diffusers_networks import TOLERANCE, first_stages, relative_error
 
 
@@ -18,15 +18,17 @@ def image(config: AutoencoderConfig) -> torch.Tensor:
     return torch.rand(size, generator=torch.Generator().manual_seed(6)) * 2 - 1
 
 
-def narrow(name: str) -> AutoencoderConfig:
-    """A quarter of the published width, everything else as it is."""
-    config = FIRST_STAGES[name]
-    return replace(config, channels=32, codes=min(config.codes, 512))
+def shallow(name: str) -> AutoencoderConfig:
+    """The published width, levels and codebook, with one block where there are two."""
+    return replace(UPSCALER if name == "x4-upscaler" else FIRST_STAGES[name], num_res_blocks=1)
 
 
-@pytest.mark.parametrize("name", ["kl-f4", "kl-f16", "kl-f32", "kl-f8-16"])
+UPSCALER = PUBLISHED["sd2-x4-upscaler"].first_stage
+
+
+@pytest.mark.parametrize("name", ["kl-f4", "kl-f16", "kl-f32", "kl-f8-16", "x4-upscaler"])
 def test_gaussian_first_stages(name: str) -> None:
-    check_gaussian(narrow(name))
+    check_gaussian(shallow(name))
 
 
 def test_stable_diffusion_s_first_stage_at_full_size() -> None:
@@ -43,9 +45,9 @@ def check_gaussian(config: AutoencoderConfig) -> None:
         assert relative_error(ours.decode(expected.mean), theirs.decode(expected.mean).sample) < TOLERANCE
 
 
-@pytest.mark.parametrize("name", ["vq-f4", "vq-f4-noattn", "vq-f8", "vq-f16"])
+@pytest.mark.parametrize("name", ["vq-f4", "vq-f4-noattn", "vq-f8", "vq-f8-n256", "vq-f16"])
 def test_first_stages_with_a_codebook(name: str) -> None:
-    config = narrow(name)
+    config = shallow(name)
     ours, theirs = first_stages(config)
     with torch.inference_mode():
         latent, expected = ours.encode(image(config)), theirs.encode(image(config)).latents

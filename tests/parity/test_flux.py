@@ -14,8 +14,10 @@ from tests.parity.full_width import TOLERANCE, built, normal, relative_error
 
 CONFIGS = {
     "dev": replace(FLUX_DEV, double=1, single=1),
+    "schnell": replace(FLUX_SCHNELL, double=0, single=1),
     "schnell, narrow, deeper": replace(FLUX_SCHNELL, width=384, heads=3, double=3, single=4),
-    "fill, narrow": replace(FLUX_FILL, width=384, heads=3, double=2, single=2),
+    "fill": replace(FLUX_FILL, double=1, single=0),
+    "fill, narrow, deeper": replace(FLUX_FILL, width=384, heads=3, double=2, single=2),
 }
 
 

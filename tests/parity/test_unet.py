@@ -32,15 +32,22 @@ CASES = {
     "sd1-instruct-pix2pix": shallow("sd1-instruct-pix2pix", (1,), (1,), 1),
     "sd2": shallow("sd2", (1, 2), (1, 1), 1),
     "sd2-depth": shallow("sd2-depth", (1,), (1,), 1),
+    "sd2-inpaint": shallow("sd2-inpaint", (1,), (1,), 1),
     "sd2-unclip-l": shallow("sd2-unclip-l", (1,), (1,), 1),
+    "sd2-unclip-h": shallow("sd2-unclip-h", (1,), (1,), 1),
     "sd2-x4-upscaler": shallow("sd2-x4-upscaler", (1, 2), (0, 1), 1),
     "sdxl": shallow("sdxl", (1, 2), (0, 2), 2),
     "sdxl-inpaint": shallow("sdxl-inpaint", (1,), (1,), 1),
+    "sdxl-instruct-pix2pix": shallow("sdxl-instruct-pix2pix", (1,), (1,), 1),
     "sdxl-refiner": shallow("sdxl-refiner", (1, 2), (0, 1), 1),
+    "segmind-vega": shallow("segmind-vega", (1, 2), (0, 1), -1),
     "koala-700m": shallow("koala-700m", (1, 2), (0, 2), -2),
+    "koala-1b": shallow("koala-1b", (1, 2), (0, 2), 2),
     "ldm-text2img-large": shallow("ldm-text2img-large", (1, 2), (1, 0), 1),
     "ldm-text2img256": shallow("ldm-text2img256", (1, 2), (0, 1), 1),
     "ldm-cin256-v2": shallow("ldm-cin256-v2", (1, 2), (0, 1), 1),
+    "ldm-cin256": shallow("ldm-cin256", (1, 2), (1, 1), 1),
+    "ldm-rdm768": shallow("ldm-rdm768", (1,), (1,), 1),
     "ldm-layout2img": shallow("ldm-layout2img", (1, 2), (0, 3), 3),
 }
 
@@ -89,13 +96,10 @@ def test_distilled_depths_equal_diffusers() -> None:
     """SSD-1B: other depths on the way up than down, and half a middle."""
     config = replace(
         U_NETS["ssd-1b"],
-        model_channels=64,
         channel_mult=(1, 2),
         num_res_blocks=1,
         transformer_depth=(0, 2),
         output_depth=(3, 1, 0, 0),
-        heads=None,
-        head_width=32,
     )
     ours, theirs = unets(
         config,
