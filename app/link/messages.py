@@ -3,13 +3,17 @@
     worker                                    server
     Hello ───────────────────────────────────▶
           ◀─────────────────────────────────── Welcome
-    Ready ───────────────────────────────────▶            asks for one job
+    Ready ───────────────────────────────────▶            has nothing to do
           ◀─────────────────────────────────── Job        under a lease, with a fencing token
     RunEvent*, Heartbeat* ───────────────────▶            previews as binary frames
           ◀─────────────────────────────────── Cancel     perhaps
     Done ────────────────────────────────────▶            and Ready again
           ◀─────────────────────────────────── Free, Ask, Stop at any time
     Answer ──────────────────────────────────▶            to an Ask
+
+A worker whose jobs are over in no time is given the next ones ahead, as many as its Hello says that it holds. It
+begins with them by itself. The server may ask for them back (Return); what has not been begun is then Returned, and so
+is a job that is cancelled before it was begun.
 
 A lost connection is a lost job: the server queues it again, the worker stops working on it and dials again. Whatever
 a worker says of a job carries the token of its claim, and the server ignores words under an outdated one.
@@ -47,6 +51,7 @@ class Hello(Message):
     `failures` tells which node packs could not be loaded: {"name", "message", "traceback"?}. `packs` tells of all of
     them: {"packs": reports, "routes": [[method, path]], "address": where those are served, "handlers": how many see
     posted prompts, "folders": model folders by kind that they have added, "replacements": of their old classes}.
+    `ahead` is how many jobs it can hold beside the one it works on.
     """
 
     kind = "hello"
@@ -58,6 +63,7 @@ class Hello(Message):
     process_id: int = 0
     protocol: int = PROTOCOL
     packs: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    ahead: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +77,7 @@ class Welcome(Message):
 
 @dataclass(frozen=True, slots=True)
 class Ready(Message):
-    """The worker asks for one job."""
+    """The worker has nothing to do."""
 
     kind = "ready"
 
@@ -104,6 +110,24 @@ class Done(Message):
     """The worker has ended its work on the job; the terminal event was sent before."""
 
     kind = "done"
+    job_id: str
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Return(Message):
+    """The server wants a job back that the worker was given ahead. Nothing happens if the worker has begun it."""
+
+    kind = "return"
+    job_id: str
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Returned(Message):
+    """The worker has not begun the job and will not."""
+
+    kind = "returned"
     job_id: str
     token: int
 
@@ -273,5 +297,21 @@ def _open_frame(frame: bytes) -> tuple[str, int, dict[str, Any], bytes]:
 _TUPLES = {"specs", "devices", "failures", "outputs"}
 _MESSAGES: Mapping[str, type[Message]] = {
     kind.kind: kind
-    for kind in (Hello, Welcome, Ready, Job, RunEvent, Done, Heartbeat, Tell, Cancel, Free, Ask, Answer, Stop)
+    for kind in (
+        Hello,
+        Welcome,
+        Ready,
+        Job,
+        RunEvent,
+        Done,
+        Return,
+        Returned,
+        Heartbeat,
+        Tell,
+        Cancel,
+        Free,
+        Ask,
+        Answer,
+        Stop,
+    )
 }

@@ -15,7 +15,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
@@ -44,6 +44,8 @@ from app.link.messages import (
     Job,
     Message,
     Ready,
+    Return,
+    Returned,
     Stop,
     Welcome,
     bundle,
@@ -63,6 +65,7 @@ Devices = Callable[[], Sequence[Mapping[str, Any]]]
 _TERMINAL = (RunSucceeded, RunFailed, RunInterrupted)
 _LARGEST_MESSAGE = 256 << 20
 _QUICK_SECONDS = 0.02
+_AHEAD = 3  # jobs that wait here, so that none of a row of quick ones waits for the way to the server and back
 _WAITS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
@@ -75,14 +78,16 @@ class _Outbox:
     _put: int = 0
     _sent: int = 0
 
-    def put(self, content: str | bytes, replaces: object = None) -> int:
-        """Add a message and say its number. One that waits with an equal, not None `replaces` goes."""
+    def put(self, content: str | bytes, replaces: object = None) -> tuple[int, bool]:
+        """Add a message; its number, and whether nothing waited before. One that waits with an equal, not None
+        `replaces` goes."""
         with self._changed:
-            if replaces is not None and self._items:
+            first = not self._items
+            if replaces is not None and not first:
                 self._items = deque(item for item in self._items if item[0] != replaces)
             self._items.append((replaces, content))
             self._put += 1
-            return self._put
+            return self._put, first
 
     def take(self) -> tuple[list[str | bytes], int]:
         """All that waits, oldest first, and the number of the last."""
@@ -144,14 +149,15 @@ class WorkerLoop:
     ) -> None:
         self._url = url
         self._secret = secret
-        self._hello = hello
+        self._hello = replace(hello, ahead=_AHEAD)
         self._evaluate = evaluate
         self._free = free
         self._devices = devices
         self._asked = asked
         self._answering: set[asyncio.Task[None]] = set()
         self._outbox = _Outbox()
-        self._inbox: queue.Queue[Job | Free | Stop] = queue.Queue()
+        self._inbox: queue.SimpleQueue[_Current | Free | Stop] = queue.SimpleQueue()
+        self._held: dict[tuple[str, int], _Current] = {}
         self._current: _Current | None = None
         self._took: dict[str, float] = {}
         self._lease_seconds = 30.0
@@ -177,6 +183,7 @@ class WorkerLoop:
     def stop(self) -> None:
         """End `run` as soon as the job at hand yields. May be called from any thread."""
         self._stopping.set()
+        self._held.clear()  # what has not been begun is somebody else's
         self._inbox.put(Stop())
         if (current := self._current) is not None:
             current.stop.set()
@@ -189,10 +196,12 @@ class WorkerLoop:
 
     # ------------------------------------------------------------ the thread of `run`
 
-    def _work(self, job: Job) -> None:
-        current = self._current
-        if current is None or current.job is not job:
-            return  # the connection that brought it was lost meanwhile, so it is somebody else's by now
+    def _work(self, current: _Current) -> None:
+        job = current.job
+        self._current = current  # first, so that a cancel finds the job here or among those that are held
+        if self._held.pop((job.job_id, job.token), None) is not current:
+            self._current = None
+            return  # it was given back, or the connection that brought it was lost
         sys.audit("loom.worker.received", job.job_id)
         try:
             self._evaluate(job, lambda event: self._emit(current, event), current.stop.is_set)
@@ -238,9 +247,10 @@ class WorkerLoop:
             log.exception("memory could not be given back")
 
     def _send(self, content: str | bytes, replaces: object = None) -> int:
-        number = self._outbox.put(content, replaces)
-        with suppress(RuntimeError):  # the loop has ended: so has the need to say anything
-            self._loop.call_soon_threadsafe(self._wake.set)
+        number, first = self._outbox.put(content, replaces)
+        if first:  # else the talking thread has been woken for those that wait
+            with suppress(RuntimeError):  # the loop has ended: so has the need to say anything
+                self._loop.call_soon_threadsafe(self._wake.set)
         return number
 
     # ------------------------------------------------------------ the talking thread
@@ -304,12 +314,10 @@ class WorkerLoop:
             self._welcomed.set()
             self._send(encode(Ready()))
         elif isinstance(message, Job):
-            self._current = _Current(message)
-            self._inbox.put(message)
-        elif isinstance(message, Cancel):
-            current = self._current
-            if current is not None and (current.job.job_id, current.job.token) == (message.job_id, message.token):
-                current.stop.set()
+            current = self._held[message.job_id, message.token] = _Current(message)
+            self._inbox.put(current)
+        elif isinstance(message, Cancel | Return):
+            self._let_go(message)
         elif isinstance(message, Free):
             self._inbox.put(message)
         elif isinstance(message, Ask):
@@ -318,6 +326,17 @@ class WorkerLoop:
             task.add_done_callback(self._answering.discard)
         elif isinstance(message, Stop):
             self.stop()
+
+    def _let_go(self, order: Cancel | Return) -> None:
+        """Hand a job back that has not been begun; one that has been is stopped if it is cancelled."""
+        if self._held.pop((order.job_id, order.token), None) is not None:
+            self._send(encode(Returned(order.job_id, order.token)))
+            return
+        current = self._current
+        if current is None or isinstance(order, Return):
+            return
+        if (current.job.job_id, current.job.token) == (order.job_id, order.token):
+            current.stop.set()
 
     async def _answer(self, question: Ask) -> None:
         """Answers in another thread: what is asked may take its time, and heartbeats must go on."""
@@ -350,7 +369,8 @@ class WorkerLoop:
             await connection.send(encode(Heartbeat(name, token, tuple(self._devices()))))
 
     def _abandon(self) -> None:
-        """The connection is lost, and with it the claim on the job at hand."""
+        """The connection is lost, and with it the claim on the jobs."""
+        self._held.clear()
         current, self._current = self._current, None
         if current is not None:
             current.stop.set()

@@ -9,11 +9,12 @@ import sqlite3
 import sys
 import time
 import uuid
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections import deque
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
-from app.engine.events import Event, RunFailed, RunInterrupted, RunSucceeded
+from app.engine.events import Event, NodesCached, NodeStarted, RunFailed, RunInterrupted, RunSucceeded
 from app.errors import AppError, Unavailable
 from app.link.messages import (
     Answer,
@@ -25,12 +26,16 @@ from app.link.messages import (
     Job,
     Message,
     Ready,
+    Return,
+    Returned,
     RunEvent,
     Tell,
     decode_event,
 )
-from app.server.questions import Questions
-from app.server.runs import ActiveRun, RunServices, open_run, status_data, worker_lost
+from app.server.queue_news import QueueNews
+from app.server.runs import ActiveRun, Also, RunServices, open_run, worker_lost
+from app.server.teller import Teller
+from app.server.workers import QUICK_SECONDS, Channel, Worker, WorkerProcesses
 from app.store import events as stored_events
 from app.store import job_queries, jobs, queue_order
 from app.store.database import Work
@@ -44,52 +49,8 @@ _SWEEP_SECONDS = 1.0
 _FORGET_SECONDS = 600.0
 _SILENT_BEATS = 3
 _LONGEST_STEP = 60.0
+_RETURN_SECONDS = 0.5  # a worker that is too busy to hand jobs back keeps them
 _SERVER_ENDED = "ended together with the server"
-
-
-class Channel(Protocol):
-    """A connection to a worker."""
-
-    async def send(self, message: Message) -> None:
-        """Say something; raises ConnectionError when the worker is gone."""
-
-    async def close(self) -> None:
-        """Hang up."""
-
-
-class WorkerProcesses(Protocol):
-    """The worker processes that this server may end. `link.launcher.LocalLauncher` is one."""
-
-    def kill(self, process_id: int) -> bool:
-        """End a process at once; False when it is none of these."""
-        ...
-
-    def joined(self, process_id: int) -> None:
-        """A process has introduced itself as a worker, so its start went well."""
-        ...
-
-    async def ending(self, process_id: int) -> str:
-        """In words how a process ended, "" if unknown."""
-        ...
-
-
-@dataclass(eq=False, slots=True)
-class Worker:
-    """A connected worker. `run` is the job it has; `ready` when it asked for one and got none yet.
-
-    `concluding` writes the end of the job before, `beginning` waits for that to tell of the one at hand.
-    """
-
-    id: str
-    channel: Channel
-    hello: Hello
-    ready: bool = False
-    run: ActiveRun | None = None
-    concluding: asyncio.Task[None] | None = None
-    beginning: asyncio.Task[None] | None = None
-    devices: tuple[Mapping[str, Any], ...] = ()
-    heard_at: float = field(default_factory=time.monotonic)
-    questions: Questions = field(default_factory=Questions)
 
 
 @dataclass(slots=True)
@@ -103,16 +64,18 @@ class Dispatcher:
     workers: dict[str, Worker] = field(default_factory=dict[str, Worker])
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
-    _queue: QueueState = field(default_factory=lambda: QueueState(0, False))
+    _endings: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
     _unannounced: set[str] = field(default_factory=set[str])
-    _announcement: asyncio.Event = field(default_factory=asyncio.Event)
-    _pumping: asyncio.Event = field(default_factory=asyncio.Event)
+    _pumping: bool = False
     _closing: bool = False
 
     async def start(self) -> None:
         """Take every job that ran when an earlier server ended for lost, and begin to look after leases."""
         await self.services.log.open()
-        for record, loss, losses in await self.services.database.write(jobs.recover):
+        now = time.time()
+        lost = await self.services.database.write(lambda connection: jobs.recover(connection, now))
+        self.news.correct(await self.services.database.read(queue_order.state))
+        for record, loss, losses in lost:
             await self._settle(record, loss, losses, _SERVER_ENDED)
         await self._forget()
         self._spawn(self._sweep())
@@ -121,9 +84,8 @@ class Dispatcher:
     async def close(self) -> None:
         """Stop: jobs that run are queued again and wait for the next server."""
         self._closing = True
+        await asyncio.gather(*self._endings, return_exceptions=True)
         for worker in list(self.workers.values()):
-            if worker.concluding is not None:
-                await asyncio.gather(worker.concluding, return_exceptions=True)
             await self.left(worker, "was stopped with the server")
             await worker.channel.close()
         for task in list(self._tasks):
@@ -133,8 +95,13 @@ class Dispatcher:
 
     @property
     def runs(self) -> list[ActiveRun]:
-        """The jobs that workers have now."""
+        """The jobs that workers work on now."""
         return [worker.run for worker in self.workers.values() if worker.run is not None]
+
+    @property
+    def news(self) -> QueueNews:
+        """How long the queue is."""
+        return self.services.news
 
     # ------------------------------------------------------------ jobs
 
@@ -142,25 +109,24 @@ class Dispatcher:
         self, submission: Submission, *, keys: Iterable[str], digest: str, node_errors: Mapping[str, Any]
     ) -> Accepted:
         """Queue a job; it is durable when this returns. See `store.jobs.submit`."""
-        keys = tuple(keys)
-
-        def write(connection: sqlite3.Connection) -> tuple[Accepted, QueueState]:
-            accepted = jobs.submit(
-                connection, submission, keys=keys, digest=digest, node_errors=node_errors, now=time.time()
-            )
-            return accepted, queue_order.state(connection)
-
+        keys, now = tuple(keys), time.time()
         self._unannounced.add(submission.id)
         try:
-            accepted, queue = await self.services.database.write(write)
+            accepted = await self.services.database.write(
+                lambda connection: jobs.submit(
+                    connection, submission, keys=keys, digest=digest, node_errors=node_errors, now=now
+                )
+            )
         finally:
             announced = submission.id not in self._unannounced
             self._unannounced.discard(submission.id)
         sys.audit("loom.job.accepted", submission.id)
         if not accepted.repeated and not announced:
-            self._queue = queue
-            self._soon(self._announcement, self._announce_last)
-            self._soon(self._pumping, self._pump)
+            self.news.count(1)
+            self.news.tell_soon()
+            if submission.front or submission.urgency or submission.number is not None:
+                self._recall_soon()
+            self._pump_soon()
         return accepted
 
     async def cancel(self, job_id: str) -> bool:
@@ -169,22 +135,34 @@ class Dispatcher:
         Returns:
             False when there is nothing to cancel.
         """
-        async with self._lock:
-            found = await self.services.database.write(
-                lambda connection: jobs.request_cancel(connection, job_id, time.time())
-            )
+        found = await self.services.database.write(
+            lambda connection: jobs.request_cancel(connection, job_id, time.time())
+        )
         if found is None:
             return False
         state, token = found
         if state == "queued":
-            await self.announce()
-            return True
+            self.news.count(-1)
+            self.news.tell_soon()
+        elif not await self._tell_cancelled(job_id, token):
+            self._spawn(self._cancel_when_given(job_id, token))
+        return True
+
+    async def _tell_cancelled(self, job_id: str, token: int) -> bool:
+        """Tell the worker that has a job that it is cancelled; False when none has it."""
         for worker in list(self.workers.values()):
-            if worker.run is not None and worker.run.record.id == job_id:
-                self._spawn(self._press(worker, worker.run))
+            run = worker.find(job_id, token)
+            if run is not None:
+                self._spawn(self._press(worker, run))
                 with contextlib.suppress(ConnectionError):
                     await worker.channel.send(Cancel(job_id, token))
-        return True
+                return True
+        return False
+
+    async def _cancel_when_given(self, job_id: str, token: int) -> None:
+        """It was claimed a moment ago and is on its way to its worker."""
+        async with self._lock:
+            await self._tell_cancelled(job_id, token)
 
     async def cancel_all(self) -> None:
         """Cancel what runs; what waits stays."""
@@ -194,38 +172,43 @@ class Dispatcher:
     async def remove_queued(self, job_ids: Iterable[str] | None) -> int:
         """Cancel those of the jobs that wait, all for None."""
         wanted = None if job_ids is None else tuple(job_ids)
-        removed = await self.services.database.write(
-            lambda connection: jobs.cancel_queued(connection, wanted, time.time())
-        )
-        await self.announce()
+        async with self._lock:
+            kept = await self._recall()
+            removed = await self.services.database.write(
+                lambda connection: jobs.cancel_queued(connection, wanted, time.time())
+            )
+        self.news.count(-removed)
+        for run in kept:
+            if wanted is None or run.record.id in wanted:
+                removed += await self.cancel(run.record.id)
+        self.news.tell_soon()
         return removed
 
     async def change_order(self, change: Work[bool]) -> bool:
         """Move or urge waiting jobs by a function of `store.queue_order`; says what that said."""
-        moved = await self.services.database.write(change)
+        async with self._lock:
+            await self._recall()
+            moved = await self.services.database.write(change)
         if moved:
-            await self.announce()
+            self.news.tell_soon()
+        self._pump_soon()
         return moved
 
     async def pause(self, held: bool) -> None:
         """Give out no more jobs until told otherwise, also by later servers. What runs goes on."""
-        if await self.services.database.write(lambda connection: queue_order.pause(connection, held)):
-            await self.announce()
-            await self._pump()
+        async with self._lock:
+            changed = await self.services.database.write(lambda connection: queue_order.pause(connection, held))
+            self.news.paused = held
+            await self._recall()
+        if changed:
+            self.news.tell_soon()
+        self._pump_soon()
 
     async def free(self, order: Free) -> None:
         """Pass it on to all workers."""
         for worker in list(self.workers.values()):
             with contextlib.suppress(ConnectionError):
                 await worker.channel.send(order)
-
-    async def announce(self) -> None:
-        """Tell all clients that the queue is another, so that each window shows the same."""
-        self._queue = await self.services.database.read(queue_order.state)
-        self.services.hub.send("status", status_data(self._queue))
-
-    async def _announce_last(self) -> None:
-        self.services.hub.send("status", status_data(self._queue))
 
     async def ask(self, about: str, data: Mapping[str, Any], seconds: float) -> Mapping[str, Any]:
         """Ask a worker, one without a job if there is one, and give its answer. Raises Unavailable."""
@@ -238,7 +221,7 @@ class Dispatcher:
 
     def joined(self, channel: Channel, hello: Hello) -> Worker:
         """A worker has introduced itself."""
-        worker = Worker(uuid.uuid4().hex, channel, hello, devices=hello.devices)
+        worker = Worker(uuid.uuid4().hex, channel, hello, Teller(), devices=hello.devices)
         self.workers[worker.id] = worker
         if self.processes is not None:
             self.processes.joined(hello.process_id)
@@ -252,115 +235,213 @@ class Dispatcher:
             await self._event(worker, *decode_event(said))
         elif isinstance(said, Ready):
             worker.ready = True
-            await self._pump()
+            self._pump_soon()
         elif isinstance(said, Heartbeat):
             worker.devices = said.devices or worker.devices
             if said.job_id is not None:
-                await self._renew(said.job_id, said.token)
+                await self._renew([(said.job_id, said.token), *(_claim_of(run) for run in worker.ahead)])
         elif isinstance(said, Tell):
             self.services.hub.tell(said.event, said.data, said.to)
         elif isinstance(said, Answer):
             worker.questions.take(said)
-        elif isinstance(said, Done):
-            run = worker.run
-            if run is not None and (run.record.id, run.record.token) == (said.job_id, said.token):
-                worker.run = None
-                await run.lost("ended its work without a result")
+        elif isinstance(said, Returned | Done):
+            await self._let_go(worker, said)
 
     async def left(self, worker: Worker, reason: str = "") -> None:
-        """A worker's connection is gone, and with it the claim on its job."""
+        """A worker's connection is gone, and with it the claims on its jobs."""
         if self.workers.pop(worker.id, None) is None:
             return
         worker.questions.fail()
-        run, worker.run = worker.run, None
-        if run is not None and not run.ended:
-            await run.lost(reason or await self._ending(worker), counts=not self._closing)
-            await self.announce()
-            await self._pump()
+        held = list(worker.runs)
+        for run in held:
+            worker.drop(run)
+        if not held:
+            return
+        reason = reason or await self._ending(worker)
+        for run in held:
+            try:
+                if run.begun:
+                    await run.lost(reason, counts=not self._closing)
+                else:
+                    await run.given_back()
+            except Unavailable as broken:  # its lease will run out, and then it is tried again
+                log.error("job %s cannot be queued again yet: %s", run.record.id, broken)
+        self.news.tell_soon()
+        self._pump_soon()
 
     async def _event(self, worker: Worker, job_id: str, token: int, event: Event) -> None:
-        run = worker.run
-        if run is None or (run.record.id, run.record.token) != (job_id, token):
-            return  # words about a claim that is over
-        if worker.beginning is not None:
-            await worker.beginning
-            if worker.run is not run:
-                return  # lost meanwhile
+        run = worker.find(job_id, token)
+        if run is None:  # words about a claim that is over
+            if isinstance(event, NodesCached | NodeStarted):
+                with contextlib.suppress(ConnectionError):
+                    await worker.channel.send(Cancel(job_id, token))
+            return
+        while run in worker.ahead:  # jobs before it have never been said to end
+            await self._let_go(worker, Done(*_claim_of(worker.runs[0])))
+        if worker.run is not run:
+            return  # lost meanwhile
         if isinstance(event, RunSucceeded | RunFailed | RunInterrupted):
-            # The worker takes its next job while the end of this one is on its way to the disk.
-            worker.run = None
-            worker.concluding = self._spawn(self._conclude(worker, run, event))
+            self._conclude(worker, run, event)
             return
         await run.hear(event)
-        if run.ended:
-            worker.run = None
+        if run.ended and worker.run is run:
+            worker.drop(run)
+            await self._begin_first(worker)
             # The job was ended here, say for want of disk space, which the worker does not know yet.
             with contextlib.suppress(ConnectionError):
                 await worker.channel.send(Cancel(job_id, token))
 
-    async def _conclude(self, worker: Worker, run: ActiveRun, event: Event) -> None:
-        try:
-            await run.hear(event)
-        except AppError as broken:  # the lease will run out, and then the job is tried again
-            log.error("the end of job %s could not be written: %s", run.record.id, broken)
-            await worker.channel.close()
+    def _conclude(self, worker: Worker, run: ActiveRun, event: RunSucceeded | RunFailed | RunInterrupted) -> None:
+        """A worker has ended its job. It goes on with the next one while this end is on its way to the disk."""
+        worker.quick = time.monotonic() - run.begun_at < QUICK_SECONDS
+        following = worker.runs[1] if len(worker.runs) > 1 else None
+        writing = run.conclude(event, None if following is None else _beginning(following))
+        worker.drop(run)
+        worker.begin_first()
 
-    async def _begin(self, worker: Worker, run: ActiveRun, queues: Iterable[QueueState]) -> None:
-        """Tell of a job that has been given, once the end of the worker's last one has been told."""
-        if worker.concluding is not None:
-            await worker.concluding
-            worker.concluding = None
-        for queue in queues:
-            self.services.hub.send("status", status_data(queue))
-        if not run.ended:  # the worker may have been lost meanwhile
-            run.begin()
-        worker.beginning = None
+        async def write() -> None:
+            try:
+                await writing
+            except AppError as broken:  # the lease will run out, and then the job is tried again
+                log.error("the end of job %s could not be written: %s", run.record.id, broken)
+                await worker.channel.close()
 
-    async def _renew(self, job_id: str, token: int) -> None:
+        ending = self._spawn(write())
+        self._endings.add(ending)
+        ending.add_done_callback(self._endings.discard)
+        self._pump_soon()
+
+    async def _let_go(self, worker: Worker, said: Returned | Done) -> None:
+        """A worker has a job no more although it has not said how it ended."""
+        run = worker.find(said.job_id, said.token)
+        if run is None:
+            return
+        worker.drop(run)
+        if isinstance(said, Done):
+            await run.lost("ended its work without a result")
+        elif run.begun:  # it became the first while the worker was asked for it, or it was cancelled at once
+            await run.lost("had not begun with it", counts=False)
+        else:
+            await run.given_back()
+        worker.ready = worker.ready or isinstance(said, Returned)
+        await self._begin_first(worker)
+        self._pump_soon()
+
+    async def _renew(self, claims: Sequence[tuple[str, int]]) -> None:
         until = time.monotonic() + self.lease_seconds
-        await self.services.database.write(
-            lambda connection: jobs.renew(connection, job_id, token, until), lasting=False
-        )
+
+        def renew(connection: sqlite3.Connection) -> None:
+            for job_id, token in claims:
+                jobs.renew(connection, job_id, token, until)
+
+        await self.services.database.write(renew, lasting=False)
+
+    def _pump_soon(self) -> None:
+        """Give out jobs in a moment, once for all who ask until then."""
+        if not self._pumping and not self._closing and any(worker.room for worker in self.workers.values()):
+            self._pumping = True
+            self._spawn(self._pump())
 
     async def _pump(self) -> None:
         """Give jobs to workers for as long as there are both."""
-        if self._closing:
-            return
         async with self._lock:
-            for worker in [worker for worker in self.workers.values() if worker.ready]:
-                if not await self._give(worker):
-                    return
+            self._pumping = False
+            rooms = [(worker, worker.room) for worker in self.workers.values() if worker.room]
+            if not rooms or self._closing:
+                return
+            until, now = time.monotonic() + self.lease_seconds, time.time()
 
-    async def _give(self, worker: Worker) -> bool:
-        until = time.monotonic() + self.lease_seconds
+            def write(connection: sqlite3.Connection) -> list[tuple[Worker, JobRecord]]:
+                return list(_claims(connection, rooms, until, now))
 
-        def write(connection: sqlite3.Connection) -> tuple[JobRecord | None, QueueState]:
-            record = jobs.claim(connection, worker.id, lease_until=until, now=time.time())
-            return record, queue_order.state(connection)
+            # Not lasting: a machine without power has forgotten the worker as well.
+            try:
+                claims = await self.services.database.write(write, lasting=False)
+            except Unavailable as broken:  # say for want of disk space; it is tried again
+                log.error("no job can be given out: %s", broken)
+                return
+            for worker, record in claims:
+                await self._give(worker, record)
 
-        # Not lasting: a machine without power has forgotten the worker as well.
-        record, self._queue = await self.services.database.write(write, lasting=False)
-        if record is None:
-            return False
+    async def _give(self, worker: Worker, record: JobRecord) -> None:
         sys.audit("loom.job.claimed", record.id)
-        run = open_run(record, self.services)
+        run = open_run(record, self.services, worker.teller)
         if worker.id not in self.workers:
-            await run.lost("left before it got the job", counts=False)
-            return True
-        worker.ready, worker.run = False, run
-        queues = [self._queue]
+            await run.given_back()
+            return
         if record.id in self._unannounced:  # taken while its submission still waits for the disk
             self._unannounced.discard(record.id)
-            queues.append(self._queue)
-        if worker.concluding is None:
-            await self._begin(worker, run, queues)
-        else:
-            worker.beginning = self._spawn(self._begin(worker, run, queues))
+            self.news.count(1)
+            worker.teller.tell(self.news.tell)
+        worker.runs.append(run)
+        if worker.run is run:
+            worker.ready = False
+            await self._begin_first(worker)
+        elif worker.watch is None:
+            self._watch(worker)
         order = Job(record.id, record.token, record.prompt, record.outputs, record.extra_data, record.client_id)
         with contextlib.suppress(ConnectionError):  # then its connection ends, and `left` queues the job again
             await worker.channel.send(order)
         sys.audit("loom.job.sent", record.id)
-        return True
+
+    async def _begin_first(self, worker: Worker) -> None:
+        """A worker begins with the first job that it has, if any, and not because another one has ended."""
+        first = worker.run
+        if first is None or first.begun:
+            return
+        worker.begin_first()
+        if first.record.started is None:
+            await self.services.database.write(_beginning(first), lasting=False)
+
+    # ------------------------------------------------------------ jobs given ahead
+
+    def _watch(self, worker: Worker) -> None:
+        """Let no job wait behind one that is not over in no time after all."""
+        run = worker.run
+        worker.watch = None
+        if run is None or not worker.ahead:
+            return
+        left = run.begun_at + QUICK_SECONDS - time.monotonic()
+        if left <= 0:
+            worker.quick = False
+            self._recall_soon()
+        else:
+            worker.watch = asyncio.get_running_loop().call_later(left, self._watch, worker)
+
+    def _recall_soon(self) -> None:
+        """Get back in a moment what workers have not begun."""
+
+        async def recall() -> None:
+            async with self._lock:
+                await self._recall()
+            self._pump_soon()
+
+        if any(worker.ahead for worker in self.workers.values()):
+            self._spawn(recall())
+
+    async def _recall(self) -> list[ActiveRun]:
+        """Get back what workers have not begun; to be called under the lock, so that nothing is given out meanwhile.
+
+        Returns:
+            what they keep, because they are too busy to answer.
+        """
+        asked: list[asyncio.Event] = []
+        for worker in list(self.workers.values()):
+            for run in reversed(worker.ahead):
+                worker.quick = False
+                if run not in worker.asked_back:
+                    worker.asked_back[run] = asyncio.Event()
+                    with contextlib.suppress(ConnectionError):
+                        await worker.channel.send(Return(*_claim_of(run)))
+            asked += worker.asked_back.values()
+        if asked:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_RETURN_SECONDS):
+                    for known in asked:
+                        await known.wait()
+        return [run for worker in self.workers.values() for run in worker.ahead]
+
+    # ------------------------------------------------------------ what goes wrong
 
     async def _press(self, worker: Worker, run: ActiveRun) -> None:
         """Give a cancelled job's worker its time to yield, which it can after each step, then end the worker."""
@@ -368,6 +449,9 @@ class Dispatcher:
         if worker.run is run and not run.ended:
             log.warning("job %s did not yield; its worker is ended", run.record.id)
             await self._end(worker, "was ended because it did not yield")
+        elif run in worker.runs:  # it was not begun, and the worker is too busy to say so
+            worker.drop(run)
+            await run.given_back()
 
     async def _end(self, worker: Worker, reason: str) -> None:
         if self.processes is not None:
@@ -393,16 +477,20 @@ class Dispatcher:
 
     async def _sweep_once(self) -> None:
         """Take workers whose lease has run out, or that are silent, for lost, and jobs that nobody works on."""
-        over = set(await self.services.database.read(_expired_by_now))
-        now = time.monotonic()
+        before = self.news.changes
+        expired, queue = await self.services.database.read(_look_around)
+        over, now = set(expired), time.monotonic()
         for worker in list(self.workers.values()):
-            held = worker.run and (worker.run.record.id, worker.run.record.token)
-            if held in over or now - worker.heard_at > _SILENT_BEATS * self.lease_seconds:
+            held = {_claim_of(run) for run in worker.runs}
+            if held & over or now - worker.heard_at > _SILENT_BEATS * self.lease_seconds:
                 await self._end(worker, f"did not answer for {self.lease_seconds:.0f} s")
-            over.discard(held or ("", 0))
+            over -= held
         for job_id, token in over:
             await self._reclaim(job_id, token)
-        await self._pump()  # a claim may have failed, say for want of disk space
+        idle = not (self.runs or self._endings or self._unannounced)
+        if idle and self.news.changes == before:
+            self.news.correct(queue)  # after a write of which nobody knew whether it reached the disk
+        self._pump_soon()  # a claim may have failed, say for want of disk space
 
     async def _forget(self) -> None:
         """Keep history and events within their limits."""
@@ -419,8 +507,8 @@ class Dispatcher:
         loss, losses = await self.services.database.write(lambda connection: jobs.lose(connection, job_id, token))
         if record is not None:
             await self._settle(record, loss, losses, "was lost before its end could be written")
-            await self.announce()
-            await self._pump()
+            self.news.tell_soon()
+            self._pump_soon()
 
     async def _settle(self, record: JobRecord, loss: Loss, losses: int, reason: str) -> None:
         """Take note of a job that was lost; write its end if that was once too often, or if it was cancelled."""
@@ -428,20 +516,9 @@ class Dispatcher:
         if loss == "queued":
             await run.told_lost(reason, losses)
         elif loss == "poisoned":
-            await run.hear(worker_lost(("", ""), losses, reason))
+            await run.conclude(worker_lost(("", ""), losses, reason))
         elif loss == "cancelled":
-            await run.hear(RunInterrupted("", ""))
-
-    def _soon(self, due: asyncio.Event, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Do the work in a moment, once for all who ask until then."""
-
-        async def do() -> None:
-            due.clear()
-            await work()
-
-        if not due.is_set():
-            due.set()
-            self._spawn(do())
+            await run.conclude(RunInterrupted("", ""))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
@@ -455,5 +532,32 @@ class Dispatcher:
             log.error("a task of the dispatcher failed", exc_info=error)
 
 
-def _expired_by_now(connection: sqlite3.Connection) -> list[tuple[str, int]]:
-    return jobs.expired(connection, time.monotonic())
+def _claim_of(run: ActiveRun) -> tuple[str, int]:
+    return run.record.id, run.record.token
+
+
+def _beginning(run: ActiveRun) -> Also:
+    """Writes down that a worker begins with a job that it was given ahead."""
+    (job_id, token), now = _claim_of(run), time.time()
+    return lambda connection: jobs.begin(connection, job_id, token, now)
+
+
+def _claims(
+    connection: sqlite3.Connection, rooms: Iterable[tuple[Worker, int]], until: float, now: float
+) -> Iterator[tuple[Worker, JobRecord]]:
+    """A job for each worker that has room, then another for each that still has."""
+    waiting = deque(rooms)
+    first = {worker for worker, _ in waiting if not worker.runs}
+    while waiting:
+        worker, room = waiting.popleft()
+        record = jobs.claim(connection, worker.id, lease_until=until, now=now, begins=worker in first)
+        if record is None:
+            return
+        first.discard(worker)
+        yield worker, record
+        if room > 1:
+            waiting.append((worker, room - 1))
+
+
+def _look_around(connection: sqlite3.Connection) -> tuple[list[tuple[str, int]], QueueState]:
+    return jobs.expired(connection, time.monotonic()), queue_order.state(connection)

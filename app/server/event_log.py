@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from app.errors import Unavailable
+from app.server.replies import to_json
 from app.store import events
 from app.store.database import Database
 from app.store.events import StoredEvent
@@ -32,18 +33,19 @@ class EventLog:
     closed: bool = False
     _last: int = 0
     _unsaved: list[StoredEvent] = field(default_factory=list[StoredEvent])
-    _saving: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _saving: int = 0
     _stored: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def open(self) -> None:
         """Take a block of numbers."""
         self._last = await self.database.write(events.reserve)
 
-    def add(self, job_id: str, kind: str, data: Mapping[str, Any]) -> int:
+    def add(self, job_id: str, kind: str, data: Mapping[str, Any]) -> StoredEvent:
         """Number a message; it is stored soon, at the latest by `save`."""
         self._last += 1
-        self._unsaved.append(StoredEvent(self._last, job_id, kind, data))
-        return self._last
+        event = StoredEvent(self._last, job_id, kind, to_json(data))
+        self._unsaved.append(event)
+        return event
 
     async def save(self) -> None:
         """Store what is not stored yet.
@@ -51,24 +53,26 @@ class EventLog:
         Raises:
             Unavailable: it cannot be written now; it is kept and tried again.
         """
-        if self._unsaved:
+        if self._unsaved or self._saving:  # writes keep their order: after this one, those on their way are over
             await self.save_with(lambda connection: None, lasting=False)
 
     async def save_with(self, work: Callable[[sqlite3.Connection], T], *, lasting: bool = True) -> T:
         """`work` and all messages so far, in one transaction. Raises as `save` does; `lasting` as in `Database`."""
-        async with self._saving:
-            unsaved, self._unsaved = self._unsaved, []
-            now = time.time()
+        unsaved, self._unsaved = self._unsaved, []
+        now = time.time()
 
-            def write(connection: sqlite3.Connection) -> T:
-                events.append(connection, unsaved, now)
-                return work(connection)
+        def write(connection: sqlite3.Connection) -> T:
+            events.append(connection, unsaved, now)
+            return work(connection)
 
-            try:
-                result = await self.database.write(write, lasting=lasting)
-            except Exception:
-                self._unsaved = unsaved + self._unsaved
-                raise
+        self._saving += 1
+        try:
+            result = await self.database.write(write, lasting=lasting)
+        except BaseException:
+            self._unsaved = sorted([*unsaved, *self._unsaved], key=lambda event: event.seq)
+            raise
+        finally:
+            self._saving -= 1
         sys.audit("loom.events.stored")
         self._wake()
         return result

@@ -14,7 +14,7 @@ from aiohttp import web
 from app.server import shapes
 from app.server.jobs import STATUS, job_of
 from app.server.operation import operation
-from app.server.replies import reply, to_json, whole_number
+from app.server.replies import reply, whole_number
 from app.server.services import Services, services_of
 from app.store import events, job_queries
 from app.store.events import Scope, StoredEvent
@@ -96,7 +96,7 @@ async def _is_over(services: Services, scope: Scope) -> bool:
 
 
 def _lines(found: Iterable[StoredEvent]) -> bytes:
-    texts = [f"id: {event.seq}\nevent: {event.type}\ndata: {to_json(event.data)}\n\n" for event in found]
+    texts = [f"id: {event.seq}\nevent: {event.type}\ndata: {event.text}\n\n" for event in found]
     return "".join(texts).encode()
 
 

@@ -7,7 +7,7 @@ import base64
 import json
 import struct
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -106,11 +106,16 @@ class Hub:
 
     def send(self, kind: str, data: Mapping[str, Any], to: str | None = None, seq: int | None = None) -> None:
         """Send a message to one client, or for None to all. A client that is not there misses it."""
-        clients = list(self._recipients(to))
+        if self._anybody(to):
+            self.send_text(kind, to_json(data), to, seq)
+
+    def send_text(self, kind: str, text: str, to: str | None = None, seq: int | None = None) -> None:
+        """`send` for data that is JSON text already."""
+        clients = self._recipients(to)
         if clients:
-            text = message_text(kind, data, seq)
+            message = message_text(kind, text, seq)
             for client in clients:
-                client.put(text, seq=seq, dispensable=kind in _DISPENSABLE)
+                client.put(message, seq=seq, dispensable=kind in _DISPENSABLE)
 
     def send_preview(self, metadata: Mapping[str, Any], image: bytes, to: str | None = None) -> None:
         """Send a picture in the form that each client takes. `metadata` holds image_type and the node's ids."""
@@ -133,16 +138,20 @@ class Hub:
         for client in list(self._clients.values()):
             await client.socket.close(code=1001, message=b"the server ends")
 
-    def _recipients(self, to: str | None) -> Iterable[Client]:
+    def _anybody(self, to: str | None) -> bool:
+        return bool(self._clients) if to is None else to in self._clients
+
+    def _recipients(self, to: str | None) -> Collection[Client]:
         if to is None:
             return self._clients.values()
         client = self._clients.get(to)
         return () if client is None else (client,)
 
 
-def message_text(kind: str, data: Mapping[str, Any], seq: int | None = None) -> str:
-    """A message as it goes over the socket."""
-    return to_json({"type": kind, "data": data} if seq is None else {"type": kind, "data": data, "seq": seq})
+def message_text(kind: str, data: str, seq: int | None = None) -> str:
+    """A message as it goes over the socket, its data given as JSON text."""
+    number = "" if seq is None else f', "seq": {seq}'
+    return f'{{"type": {to_json(kind)}, "data": {data}{number}}}'
 
 
 def preview_frame(metadata: Mapping[str, Any], image: bytes, *, with_metadata: bool) -> bytes:

@@ -22,8 +22,8 @@ from app.graph.validate import Validated, validate
 from app.server import shapes
 from app.server.operation import operation
 from app.server.pack_proxy import seen_by_packs
+from app.server.queue_news import exec_info
 from app.server.replies import flag, read_object, reply, shorten, text_list
-from app.server.runs import exec_info
 from app.server.services import Services, services_of
 from app.server.validators import ask_validators
 from app.store import jobs, queue_order

@@ -7,9 +7,15 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from app.graph.json_values import is_object
 from app.store.outputs import OutputFolders
 
 T = TypeVar("T")
+
+
+def has_staged(ui: Mapping[str, list[Any]]) -> bool:
+    """Whether there is a file in it to be published."""
+    return any(is_object(entry) and "staged" in entry for entries in ui.values() for entry in entries)
 
 
 class Publisher:

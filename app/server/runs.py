@@ -5,19 +5,23 @@ from __future__ import annotations
 import sqlite3
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
-from app.engine.events import Event, NodeFinished, NodeStarted, Progress, RunFailed, RunInterrupted
+from app.engine.events import Event, NodeFinished, NodeStarted, Progress, RunFailed, RunInterrupted, RunSucceeded
 from app.errors import AppError
 from app.server.event_log import EventLog
 from app.server.hub import Hub
-from app.server.publisher import Publisher
+from app.server.publisher import Publisher, has_staged
+from app.server.queue_news import QueueNews
+from app.server.teller import Held, Teller, Telling
 from app.server.wire import Picture, RunTranslator, Said
-from app.store import jobs, queue_order, records
+from app.store import jobs, records
 from app.store.database import Database
 from app.store.job_records import JobRecord, Outcome
-from app.store.queue_order import QueueState
+
+Also = Callable[[sqlite3.Connection], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +32,24 @@ class RunServices:
     publisher: Publisher
     hub: Hub
     log: EventLog
+    news: QueueNews
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
 class ActiveRun:
-    """A claimed job. Make it with `open_run`. `step_seconds` is how long the last step of the node that runs took."""
+    """A claimed job. Make it with `open_run`.
+
+    `begun_at`, in the monotonic clock, is when its worker began with it, `step_seconds` is how long the last step of
+    the node that runs took. `ended` is set as soon as no word about it counts any more.
+    """
 
     record: JobRecord
     services: RunServices
     translator: RunTranslator
+    teller: Teller
+    begun: bool = False
     ended: bool = False
+    begun_at: float = 0.0
     step_seconds: float = 0.0
     _stepped_at: float = field(default_factory=time.monotonic)
 
@@ -47,7 +59,10 @@ class ActiveRun:
         return self.record.client_id
 
     def begin(self) -> None:
-        """Say that a worker has taken the job."""
+        """Say that a worker has begun with the job."""
+        self.begun = True
+        self.begun_at = self._stepped_at = time.monotonic()
+        self.teller.tell(self.services.news.tell)
         self._say(self.translator.begin())
 
     async def hear(self, event: Event) -> None:
@@ -59,16 +74,27 @@ class ActiveRun:
             now = time.monotonic()
             self.step_seconds = now - self._stepped_at if isinstance(event, Progress) else 0.0
             self._stepped_at = now
-        if isinstance(event, NodeFinished) and event.ui:
+        if isinstance(event, NodeFinished) and event.ui and has_staged(event.ui):
             try:
                 event = replace(event, ui=await self.services.publisher.publish_ui(event.ui, *self._place(event)))
             except (AppError, OSError) as broken:
-                event = _unpublished(event, broken)
-        said = self.translator.translate(event)
-        if self.translator.outcome is None:
-            self._say(said)
+                await self.conclude(_unpublished(event, broken))
+                return
+        if isinstance(event, RunSucceeded | RunFailed | RunInterrupted):
+            await self.conclude(event)
         else:
-            await self._finish(self.translator.outcome, said)
+            self._say(self.translator.translate(event))
+
+    def conclude(self, last: RunSucceeded | RunFailed | RunInterrupted, also: Also | None = None) -> Awaitable[None]:
+        """End the job: from now on nothing more is heard of it, and what is awaited makes its history entry durable and
+        only then tells that the run is over. `also` is written in the same transaction."""
+        self.ended = True
+        said = self.translator.translate(last)
+        outcome = self.translator.outcome
+        assert outcome is not None
+        over = Said("executing", {"node": None, "prompt_id": self.record.id})
+        tellings = [*map(self._telling, said), self.services.news.tell, self._telling(over)]
+        return self._write_end(outcome, self.teller.hold(), tellings, also)
 
     async def lost(self, reason: str, *, counts: bool = True) -> None:
         """The worker is gone: queue the job again, or end it when it was cancelled or lost too often."""
@@ -81,11 +107,9 @@ class ActiveRun:
         if loss == "queued":
             await self.told_lost(reason, losses)
         elif loss == "poisoned":
-            self.ended = False
-            await self.hear(worker_lost(self.translator.last_node, losses, reason))
+            await self.conclude(worker_lost(self.translator.last_node, losses, reason))
         elif loss == "cancelled":
-            self.ended = False
-            await self.hear(RunInterrupted("", ""))
+            await self.conclude(RunInterrupted("", ""))
 
     async def told_lost(self, reason: str, losses: int) -> None:
         """Tell that the job is queued again, and why."""
@@ -93,51 +117,68 @@ class ActiveRun:
         self._say([Said("job_requeued", data, to_all=True)])
         await self.services.log.save()
 
-    async def _finish(self, outcome: Outcome, said: Iterable[Said | Picture]) -> None:
-        """Make the history entry durable, and only then tell that the run is over."""
+    async def given_back(self) -> None:
+        """The worker has not begun with the job and hands it back: it waits again, as if nothing had been, or has ended
+        if it was cancelled meanwhile."""
+        if self.ended:
+            return
         self.ended = True
-        numbered = [(item, self._number(item)) for item in said]
-        last = Said("executing", {"node": None, "prompt_id": self.record.id})
-        seq = self._number(last)
+        record, now = self.record, time.time()
+        # Not lasting: a machine without power has forgotten the worker as well, and a cancel is written down already.
+        cancelled = await self.services.database.write(
+            lambda connection: jobs.give_back(connection, record.id, record.token, now), lasting=False
+        )
+        if cancelled:
+            self.services.news.count(-1)
+        self.services.news.tell_soon()
+
+    async def _write_end(self, outcome: Outcome, place: Held, tellings: list[Telling], also: Also | None) -> None:
         record, now = self.record, time.time()
 
-        def write(connection: sqlite3.Connection) -> QueueState | None:
+        def write(connection: sqlite3.Connection) -> bool:
             ended = jobs.finish(connection, record.id, record.token, outcome, now)
             if ended:
                 records.write(connection, record.id, self.translator.nodes.values(), now)
-            return queue_order.state(connection) if ended else None
+            if also is not None:
+                also(connection)
+            return ended
 
-        queue = await self.services.log.save_with(write)
-        sys.audit("loom.job.ended")
-        if queue is not None:
-            for item, number in numbered:
-                self._send(item, number)
-            self.services.hub.send("status", status_data(queue))
-            self._send(last, seq)
+        told: list[Telling] = []
+        try:
+            if await self.services.log.save_with(write):
+                self.services.news.count(-1)
+                told = tellings
+            sys.audit("loom.job.ended")
+        finally:
+            self.teller.release(place, told)
 
     def _say(self, said: Iterable[Said | Picture]) -> None:
         for item in said:
-            self._send(item, self._number(item))
+            self.teller.tell(self._telling(item))
 
-    def _number(self, item: Said | Picture) -> int | None:
-        if isinstance(item, Picture) or not item.stored:
-            return None
-        return self.services.log.add(self.record.id, item.type, item.data)
-
-    def _send(self, item: Said | Picture, seq: int | None) -> None:
-        hub = self.services.hub
+    def _telling(self, item: Said | Picture) -> Telling:
+        """How a message is sent to those whom it concerns. One to be stored gets its number here."""
+        hub, client = self.services.hub, self.client
         if isinstance(item, Picture):
-            hub.send_preview(item.metadata, item.image, self.client)
-        elif item.to_all or self.client is not None:
-            hub.send(item.type, item.data, self.client, seq)
+            return partial(hub.send_preview, item.metadata, item.image, client)
+        stored = self.services.log.add(self.record.id, item.type, item.data) if item.stored else None
+        if not item.to_all and client is None:
+            return _nothing
+        if stored is not None:
+            return partial(hub.send_text, item.type, stored.text, client, stored.seq)
+        return partial(hub.send, item.type, item.data, client)
 
     def _place(self, event: NodeFinished) -> tuple[str, str]:
         return self.record.id, event.node_id
 
 
-def open_run(record: JobRecord, services: RunServices) -> ActiveRun:
-    """The run of a job that was just claimed."""
-    return ActiveRun(record, services, translator_for(record))
+def _nothing() -> None:
+    """What a job without a client has to tell of most things."""
+
+
+def open_run(record: JobRecord, services: RunServices, teller: Teller | None = None) -> ActiveRun:
+    """The run of a job that was just claimed. `teller` is that of its worker."""
+    return ActiveRun(record, services, translator_for(record), teller or Teller())
 
 
 def translator_for(record: JobRecord) -> RunTranslator:
@@ -157,16 +198,6 @@ def worker_lost(last_node: tuple[str, str], losses: int, reason: str) -> RunFail
         traceback=(),
         remedy="Use less memory (smaller or fewer pictures), or remove the node that crashes; then queue it again.",
     )
-
-
-def status_data(queue: QueueState) -> dict[str, object]:
-    """The data of a `status` message."""
-    return {"status": {"exec_info": exec_info(queue)}}
-
-
-def exec_info(queue: QueueState) -> dict[str, object]:
-    """The queue in a few words."""
-    return {"queue_remaining": queue.remaining, "paused": queue.paused}
 
 
 def _unpublished(event: NodeFinished, broken: Exception) -> RunFailed:

@@ -25,6 +25,7 @@ from app.server.dispatch import Dispatcher
 from app.server.event_log import EventLog
 from app.server.hub import Hub
 from app.server.publisher import Publisher
+from app.server.queue_news import QueueNews
 from app.server.runs import RunServices
 from app.server.services import LogLines, LogLinesHandler, Services
 from app.settings import PROGRAM_DIRECTORY, SECRET_VARIABLE, Settings
@@ -140,7 +141,7 @@ def _services(settings: Settings, folders: Folders, database: Database, publishe
         hub=hub,
         catalogue=catalogue,
         dispatcher=Dispatcher(
-            RunServices(database, publisher, hub, EventLog(database)),
+            RunServices(database, publisher, hub, EventLog(database), QueueNews(hub)),
             settings.serve.lease_seconds,
             settings.serve.cancel_grace_seconds,
         ),

@@ -14,8 +14,8 @@ from aiohttp import WSMsgType, web
 from app.graph.json_values import is_dict
 from app.server.features import features
 from app.server.hub import Client, message_text
+from app.server.queue_news import status_data
 from app.server.replies import to_json, whole_number
-from app.server.runs import status_data
 from app.server.services import Services, services_of
 from app.store import events, queue_order
 from app.store.events import Scope
@@ -64,7 +64,7 @@ async def _greeting(services: Services, client: Client) -> list[tuple[None, str]
         if run.client == client.sid and run.translator.running is not None:
             state = run.translator.progress_state()
             said += [("executing", {"node": run.translator.running}), (state.type, dict(state.data))]
-    return [(None, message_text(kind, data)) for kind, data in said]
+    return [(None, message_text(kind, to_json(data))) for kind, data in said]
 
 
 async def _missed(services: Services, client: Client, since: int | None) -> list[tuple[int, str]]:
@@ -74,7 +74,7 @@ async def _missed(services: Services, client: Client, since: int | None) -> list
     await services.log.save()
     scope = Scope(client_id=client.sid)
     found = await services.database.read(lambda connection: events.since(connection, scope, since, _MOST_MISSED))
-    return [(event.seq, message_text(event.type, event.data, event.seq)) for event in found]
+    return [(event.seq, message_text(event.type, event.text, event.seq)) for event in found]
 
 
 async def _listen(services: Services, client: Client) -> None:

@@ -54,7 +54,7 @@ class Database:
         Raises:
             Unavailable: no space, no permission, or another process holds the file.
         """
-        return await asyncio.shield(asyncio.wrap_future(self._writer.submit(work, lasting=lasting)))
+        return await self._writer.submit_from_loop(work, lasting=lasting)
 
     async def read(self, work: Work[T]) -> T:
         """Run `work`, which only reads."""

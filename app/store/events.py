@@ -12,20 +12,23 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from app.store.job_records import to_text
-
 _LAST_SECONDS = 7 * 24 * 3600.0
 _BLOCK = 1 << 32  # numbers of one server's life; JavaScript counts exactly up to two million such blocks
 
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
-    """One message of a job as clients got it."""
+    """One message of a job as clients got it. `text` is its data as JSON, written once for all who want it."""
 
     seq: int
     job_id: str
     type: str
-    data: Mapping[str, Any]
+    text: str
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """Its data."""
+        return json.loads(self.text)
 
     def to_json(self) -> dict[str, Any]:
         """As the API tells it."""
@@ -54,7 +57,7 @@ def append(connection: sqlite3.Connection, events: Iterable[StoredEvent], now: f
     """Store events. A number that is there already is left as it is, and a job that is gone has no events."""
     connection.executemany(
         "INSERT OR IGNORE INTO events (seq, job_id, type, data, at) SELECT ?, id, ?, ?, ? FROM jobs WHERE id = ?",
-        [(event.seq, event.type, to_text(event.data), now, event.job_id) for event in events],
+        [(event.seq, event.type, event.text, now, event.job_id) for event in events],
     )
 
 
@@ -72,7 +75,7 @@ def since(connection: sqlite3.Connection, scope: Scope, seq: int, limit: int = 1
         f"SELECT seq, job_id, type, data FROM events WHERE {' AND '.join(conditions)} ORDER BY seq LIMIT ?",
         (*values, limit),
     )
-    return [StoredEvent(row["seq"], row["job_id"], row["type"], json.loads(row["data"])) for row in rows]
+    return [StoredEvent(row["seq"], row["job_id"], row["type"], row["data"]) for row in rows]
 
 
 def prune(connection: sqlite3.Connection, now: float, seconds: float = _LAST_SECONDS) -> int:

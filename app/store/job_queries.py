@@ -40,13 +40,16 @@ def get(connection: sqlite3.Connection, job_id: str) -> JobRecord | None:
 
 
 def queued(connection: sqlite3.Connection) -> list[JobRecord]:
-    """The jobs that wait, in the order in which they will run."""
-    return [record_of(row) for row in connection.execute(f"SELECT * FROM jobs WHERE state = 'queued' ORDER BY {ORDER}")]
+    """The jobs that wait, in the order in which they will run: first those that workers were given ahead."""
+    wait = ("state = 'running' AND started IS NULL", "state = 'queued'")
+    found = (connection.execute(f"SELECT * FROM jobs WHERE {condition} ORDER BY {ORDER}") for condition in wait)
+    return [record_of(row) for rows in found for row in rows]
 
 
 def running(connection: sqlite3.Connection) -> list[JobRecord]:
     """The jobs that run, the longest running first."""
-    return [record_of(row) for row in connection.execute("SELECT * FROM jobs WHERE state = 'running' ORDER BY started")]
+    begun = "SELECT * FROM jobs WHERE state = 'running' AND started IS NOT NULL ORDER BY started"
+    return [record_of(row) for row in connection.execute(begun)]
 
 
 def history(connection: sqlite3.Connection, max_items: int | None = None, offset: int = -1) -> list[JobRecord]:

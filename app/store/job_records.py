@@ -84,12 +84,13 @@ def to_text(data: object) -> str:
 
 
 def record_of(row: sqlite3.Row) -> JobRecord:
-    """The record that a row holds."""
+    """The record that a row holds. A job that a worker was given ahead still waits."""
+    given_ahead = row["state"] == "running" and row["started"] is None
     return JobRecord(
         id=row["id"],
         urgency=row["urgency"],
         number=row["number"],
-        state=row["state"],
+        state="queued" if given_ahead else row["state"],
         prompt=json.loads(row["prompt"]),
         outputs=tuple(json.loads(row["outputs"])),
         extra_data=json.loads(row["extra_data"]),

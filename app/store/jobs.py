@@ -105,8 +105,13 @@ def submit(
     return Accepted(answer, repeated=False)
 
 
-def claim(connection: sqlite3.Connection, worker: str, *, lease_until: float, now: float) -> JobRecord | None:
-    """Give the first queued job to a worker; None when none waits or the queue is paused."""
+def claim(
+    connection: sqlite3.Connection, worker: str, *, lease_until: float, now: float, begins: bool = True
+) -> JobRecord | None:
+    """Give the first queued job to a worker; None when none waits or the queue is paused.
+
+    Without `begins` it is given ahead: it counts as waiting until the worker begins with it (`begin`).
+    """
     if queue_order.paused(connection):
         return None
     row = connection.execute(
@@ -114,10 +119,27 @@ def claim(connection: sqlite3.Connection, worker: str, *, lease_until: float, no
         " cancel_requested = 0"
         f" WHERE position = (SELECT position FROM jobs WHERE state = 'queued' ORDER BY {ORDER} LIMIT 1)"
         " RETURNING *",
-        (worker, lease_until, now),
+        (worker, lease_until, now if begins else None),
     ).fetchone()
     sys.audit("loom.job.claiming")
     return None if row is None else record_of(row)
+
+
+def begin(connection: sqlite3.Connection, job_id: str, token: int, now: float) -> bool:
+    """A worker begins with a job that it was given ahead; False when it is not held under that token any more."""
+    return _change(connection, "started = ?", (now,), job_id, token)
+
+
+def give_back(connection: sqlite3.Connection, job_id: str, token: int, now: float) -> bool:
+    """A worker hands a job back that it has not begun: it waits again in its old place. True if it has ended instead,
+    because somebody has cancelled it."""
+    row = connection.execute(
+        "UPDATE jobs SET state = CASE WHEN cancel_requested THEN 'cancelled' ELSE 'queued' END,"
+        " finished = CASE WHEN cancel_requested THEN ? END, worker = NULL, lease_until = NULL, started = NULL"
+        " WHERE id = ? AND token = ? AND state = 'running' RETURNING state",
+        (now, job_id, token),
+    ).fetchone()
+    return row is not None and row["state"] == "cancelled"
 
 
 def renew(connection: sqlite3.Connection, job_id: str, token: int, lease_until: float) -> bool:
@@ -148,17 +170,19 @@ def finish(connection: sqlite3.Connection, job_id: str, token: int, outcome: Out
 
 
 def lose(connection: sqlite3.Connection, job_id: str, token: int, *, counts: bool = True) -> tuple[Loss, int]:
-    """A worker was lost with a job: queue it again, and say how that went and how often it was lost.
+    """A worker was lost with a job: queue it again, and say how that went and how often it was lost. One that was not
+    begun is not to blame, so that does not count.
 
     "poisoned" after `MOST_LOSSES` and "cancelled" when that was wanted anyway: then the job is left for the caller to
     `finish`, who knows what to say. "stale" when it is not held under that token any more.
     """
     row = connection.execute(
-        "SELECT losses, cancel_requested FROM jobs WHERE id = ? AND token = ? AND state = 'running'", (job_id, token)
+        "SELECT losses, cancel_requested, started FROM jobs WHERE id = ? AND token = ? AND state = 'running'",
+        (job_id, token),
     ).fetchone()
     if row is None:
         return "stale", 0
-    losses = row["losses"] + counts
+    losses = row["losses"] + (counts and row["started"] is not None)
     if row["cancel_requested"] or losses >= MOST_LOSSES:
         _change(connection, "losses = ?", (losses,), job_id, token)
         return ("cancelled" if row["cancel_requested"] else "poisoned"), losses
@@ -168,11 +192,15 @@ def lose(connection: sqlite3.Connection, job_id: str, token: int, *, counts: boo
     return "queued", losses
 
 
-def recover(connection: sqlite3.Connection) -> list[tuple[JobRecord, Loss, int]]:
-    """What `lose` makes of every job that ran when an earlier server ended."""
+def recover(connection: sqlite3.Connection, now: float) -> list[tuple[JobRecord, Loss, int]]:
+    """What `lose` makes of every job that ran when an earlier server ended. One that was given ahead and not begun just
+    waits again."""
     rows = connection.execute(f"SELECT * FROM jobs WHERE state = 'running' ORDER BY {ORDER}").fetchall()
     records = [record_of(row) for row in rows]
-    return [(record, *lose(connection, record.id, record.token)) for record in records]
+    for record in records:
+        if record.started is None:
+            give_back(connection, record.id, record.token, now)
+    return [(record, *lose(connection, record.id, record.token)) for record in records if record.started is not None]
 
 
 def request_cancel(connection: sqlite3.Connection, job_id: str, now: float) -> tuple[str, int] | None:

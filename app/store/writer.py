@@ -7,15 +7,16 @@ answers them. What has been answered is as durable as SQLite makes it: the same 
 
 from __future__ import annotations
 
+import asyncio
 import os
 import queue
 import sqlite3
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,11 @@ Work = Callable[[sqlite3.Connection], Any]
 
 @dataclass(eq=False, slots=True)
 class _Order:
-    """One write that is asked for, and where to answer."""
+    """One write that is asked for, and where to answer: in the event loop of `answer`, or in any thread without one."""
 
     work: Work
     lasting: bool
-    answer: Future[Any] = field(default_factory=Future[Any])
+    answer: Future[Any] | asyncio.Future[Any]
     result: Any = None
     error: BaseException | None = None
 
@@ -60,10 +61,17 @@ class Writer:
         With `lasting=False` it comes once the write is done: it then survives the end of this process, but perhaps not
         that of the machine.
         """
-        order = _Order(work, lasting)
-        order.answer.set_running_or_notify_cancel()  # from now on it is carried through
-        self._orders.put(order)
-        return order.answer
+        answer: Future[Any] = Future()
+        answer.set_running_or_notify_cancel()  # from now on it is carried through
+        self._orders.put(_Order(work, lasting, answer))
+        return answer
+
+    def submit_from_loop(self, work: Work, *, lasting: bool = True) -> asyncio.Future[Any]:
+        """`submit` for the thread of an event loop, which is woken once for all answers of one moment. A write is
+        carried through even if its answer is cancelled."""
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._orders.put(_Order(work, lasting, answer))
+        return answer
 
     def close(self) -> None:
         """Finish what was asked for and close the connection."""
@@ -85,8 +93,7 @@ class Writer:
                 for order in orders:
                     if order.lasting and order.error is None:
                         self._committed.put(order)
-                    else:
-                        _answer(order)
+                _answer(order for order in orders if not order.lasting or order.error is not None)
         finally:
             self._committed.put(None)
             flusher.join()
@@ -104,8 +111,7 @@ class Writer:
             except OSError as broken:
                 for order in orders:
                     order.error = _unwritten(broken)
-            for order in orders:
-                _answer(order)
+            _answer(orders)
         if log >= 0:
             os.close(log)
 
@@ -137,11 +143,27 @@ def _open_log(path: Path) -> int:
     return log
 
 
-def _answer(order: _Order) -> None:
-    if order.error is None:
-        order.answer.set_result(order.result)
-    else:
-        order.answer.set_exception(order.error)
+def _answer(orders: Iterable[_Order]) -> None:
+    """Answer in the order in which was asked. To wake an event loop is dear, so that is done once for all of it."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Order]] = {}
+    for order in orders:
+        if isinstance(order.answer, Future):
+            _deliver([order])
+        else:
+            by_loop.setdefault(order.answer.get_loop(), []).append(order)
+    for loop, its in by_loop.items():
+        with suppress(RuntimeError):  # the loop has ended, and with it who asked
+            loop.call_soon_threadsafe(_deliver, its)
+
+
+def _deliver(orders: Iterable[_Order]) -> None:
+    for order in orders:
+        if order.answer.cancelled():
+            continue
+        if order.error is None:
+            order.answer.set_result(order.result)
+        else:
+            order.answer.set_exception(order.error)
 
 
 def _unwritten(broken: Exception) -> Unavailable:

@@ -44,17 +44,17 @@ async def allow(database: Database, more: int) -> None:
 async def test_a_full_disk_delays_messages_and_loses_none(database: Database) -> None:
     log = EventLog(database)
     await log.open()
-    first = log.add("j", "a", {})
+    first = log.add("j", "a", {}).seq
     await log.save()
     await allow(database, 0)
-    large = [log.add("j", "b", {"text": "x" * 50_000}) for _ in range(2)]
+    large = [log.add("j", "b", {"text": "x" * 50_000}).seq for _ in range(2)]
     with pytest.raises(Unavailable):
         await log.save()
     with pytest.raises(Unavailable):
         await log.save_with(lambda connection: None)
     assert await stored(database) == [first]
     await allow(database, 1000)
-    last = log.add("j", "c", {})
+    last = log.add("j", "c", {}).seq
     await log.save()
     assert await stored(database) == [first, *large, last]
 
@@ -62,7 +62,7 @@ async def test_a_full_disk_delays_messages_and_loses_none(database: Database) ->
 async def test_work_and_messages_are_one(database: Database) -> None:
     log = EventLog(database)
     await log.open()
-    number = log.add("j", "a", {})
+    number = log.add("j", "a", {}).seq
 
     def fails(connection: sqlite3.Connection) -> None:
         raise ValueError("no")

@@ -25,6 +25,7 @@ from app.link.messages import Cancel, Done, Heartbeat, Hello, Job, Ready, decode
 from app.server.dispatch import Dispatcher, Worker
 from app.server.event_log import EventLog
 from app.server.publisher import Publisher
+from app.server.queue_news import QueueNews
 from app.server.runs import RunServices
 from app.store import job_queries, jobs, queue_order
 from app.store.database import Database
@@ -101,7 +102,7 @@ class Lives(RuleBasedStateMachine):
         self.hub = Heard()
         self.outputs = OutputFolders(self.base / "output", self.base / "temp", DatabaseIndex(self.database))
         self.publisher = Publisher(self.outputs)
-        services = RunServices(self.database, self.publisher, self.hub, EventLog(self.database))
+        services = RunServices(self.database, self.publisher, self.hub, EventLog(self.database), QueueNews(self.hub))
         self.dispatcher = Dispatcher(services, 30.0, 60.0, Processes())
         await self.dispatcher.start()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ from app.server.dispatch import Dispatcher, Worker
 from app.server.event_log import EventLog
 from app.server.hub import Hub
 from app.server.publisher import Publisher
+from app.server.queue_news import QueueNews
 from app.server.runs import RunServices
 from app.store import job_queries, jobs
 from app.store.database import Database
@@ -85,6 +87,9 @@ class Heard(Hub):
     def send(self, kind: str, data: Any, to: str | None = None, seq: int | None = None) -> None:
         self.sent.append((kind, data, to))
 
+    def send_text(self, kind: str, text: str, to: str | None = None, seq: int | None = None) -> None:
+        self.send(kind, json.loads(text), to, seq)
+
     def send_preview(self, metadata: Any, image: bytes, to: str | None = None) -> None:
         self.pictures += 1
 
@@ -107,18 +112,18 @@ class Scene:
         await self.dispatcher.submit(submission, keys=[name], digest="d", node_errors={})
         await self.settle()
 
-    async def join(self, process_id: int = 1) -> tuple[Worker, Channel]:
+    async def join(self, process_id: int = 1, ahead: int = 0) -> tuple[Worker, Channel]:
         channel = Channel()
-        worker = self.dispatcher.joined(channel, Hello(process_id=process_id))
+        worker = self.dispatcher.joined(channel, Hello(process_id=process_id, ahead=ahead))
         await self.dispatcher.heard(worker, Ready())
+        await self.settle()
         return worker, channel
 
     async def say(self, worker: Worker, *events: Event, job: str = "j", token: int = 1) -> None:
         for event in events:
             said = encode_event(job, token, event)
             await self.dispatcher.heard(worker, said if isinstance(said, bytes) else decode(said))
-        if worker.concluding is not None:
-            await worker.concluding
+        await self.settle()
 
     async def job(self, name: str = "j") -> JobRecord:
         found = await self.database.read(lambda connection: job_queries.get(connection, name))
@@ -126,8 +131,12 @@ class Scene:
         return found
 
     async def settle(self) -> None:
-        """Let the dispatcher's own tasks come to rest."""
-        await asyncio.sleep(0.02)
+        """Let what the dispatcher has begun come to its end: jobs given out, ends written, messages sent."""
+        dispatcher = self.dispatcher
+        for _ in range(3):
+            await self.database.write(lambda connection: None)  # answered after all that was asked before
+            while dispatcher._pumping or dispatcher._endings or dispatcher._lock.locked():
+                await asyncio.sleep(0)
 
 
 @pytest.fixture
@@ -136,7 +145,9 @@ async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
     hub, processes = Heard(), Processes()
     outputs = OutputFolders(tmp_path / "output", tmp_path / "temp", DatabaseIndex(database))
     publisher = Publisher(outputs)
-    dispatcher = Dispatcher(RunServices(database, publisher, hub, EventLog(database)), 30.0, 0.05, processes)
+    dispatcher = Dispatcher(
+        RunServices(database, publisher, hub, EventLog(database), QueueNews(hub)), 30.0, 0.05, processes
+    )
     await dispatcher.start()
     yield Scene(dispatcher, database, hub, outputs, processes)
     await dispatcher.close()
@@ -159,6 +170,7 @@ async def test_a_worker_gets_one_job_at_a_time(scene: Scene) -> None:
     await scene.dispatcher.heard(worker, Done("j", 1))
     assert [job.job_id for job in channel.jobs()] == ["j"]
     await scene.dispatcher.heard(worker, Ready())
+    await scene.settle()
     assert [job.job_id for job in channel.jobs()] == ["j", "k"]
 
 
@@ -201,6 +213,7 @@ async def test_the_next_job_is_given_while_the_end_of_the_last_is_written_and_to
     await scene.dispatcher.heard(worker, decode(ended))
     assert worker.run is None
     await scene.dispatcher.heard(worker, Ready())
+    await scene.settle()
     assert [job.job_id for job in channel.jobs()] == ["j", "k"]
     await scene.say(worker, NodesCached(()), RunSucceeded(), job="k")
     told = [kind for kind in scene.hub.kinds() if kind in ("execution_start", "execution_success")]

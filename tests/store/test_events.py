@@ -28,7 +28,7 @@ A, B, ALL = Scope(job_id="a"), Scope(job_id="b"), Scope()
 
 
 def said(*numbers: int, job_id: str = "a") -> list[StoredEvent]:
-    return [StoredEvent(number, job_id, "executed", {"n": number}) for number in numbers]
+    return [StoredEvent(number, job_id, "executed", f'{{"n": {number}}}') for number in numbers]
 
 
 def test_since(connection: sqlite3.Connection) -> None:
@@ -44,7 +44,7 @@ def test_since(connection: sqlite3.Connection) -> None:
 
 def test_a_number_is_used_once_and_unknown_jobs_have_no_events(connection: sqlite3.Connection) -> None:
     events.append(connection, said(1), 10.0)
-    events.append(connection, [StoredEvent(1, "a", "other", {})], 10.0)
+    events.append(connection, [StoredEvent(1, "a", "other", "{}")], 10.0)
     events.append(connection, said(2, job_id="absent"), 10.0)
     assert events.since(connection, ALL, 0) == said(1)
 

@@ -114,7 +114,7 @@ def test_a_later_server_takes_what_ran_for_lost(connection: sqlite3.Connection) 
     claim(connection)
     claim(connection)
     jobs.request_cancel(connection, "b", 1.0)
-    assert [(record.id, loss, losses) for record, loss, losses in jobs.recover(connection)] == [
+    assert [(record.id, loss, losses) for record, loss, losses in jobs.recover(connection, 2.0)] == [
         ("a", "queued", 1),
         ("b", "cancelled", 1),
     ]
