@@ -15,6 +15,7 @@ from app.graph.dynamic_inputs import ports_of
 from app.graph.lazy import lazy_inputs
 from app.graph.prompt import Link, NoLink, PromptNode
 from app.graph.spec import NodeSpec
+from app.graph.types import FLOAT
 
 
 class _Read(NamedTuple):
@@ -24,6 +25,14 @@ class _Read(NamedTuple):
     parents: Sequence[str]
 
 
+class _Marks(NamedTuple):
+    """The inputs of a class that are lazy, those that are given their link itself, and those that take real numbers."""
+
+    lazy: frozenset[str]
+    raw: frozenset[str]
+    real: frozenset[str]
+
+
 class Arguments:
     """Reads the inputs of a run's nodes."""
 
@@ -31,8 +40,8 @@ class Arguments:
         self._graph = graph
         self._values = values
         self._extra = extra
-        self._marked: dict[str, tuple[frozenset[str], frozenset[str]]] = {}
-        self._dynamic: dict[str, tuple[frozenset[str], frozenset[str]]] = {}
+        self._marked: dict[str, _Marks] = {}
+        self._dynamic: dict[str, _Marks] = {}
         self._linked: dict[str, _Read] = {}
         self.carried: dict[str, Any] = {}  # what the ends of loops keep from round to round
 
@@ -43,13 +52,13 @@ class Arguments:
     def strong_parents(self, node_id: str, spec: NodeSpec) -> Sequence[str]:
         """The nodes that must have run before this one can be asked anything."""
         read = self._read(node_id, spec)
-        lazy = self._marks(node_id, spec)[0] if read.links else ()
+        lazy = self._marks(node_id, spec).lazy if read.links else ()
         return _unique(link.node for name, link in read.links if name not in lazy) if lazy else read.parents
 
     def gather(self, node_id: str, spec: NodeSpec) -> dict[str, list[Any]]:
         """The list of values of each input that is set; [None] for lazy ones that have not been evaluated."""
         node = self._graph.node(node_id)
-        lazy, raw = self._marks(node_id, spec)
+        lazy, raw, real = self._marks(node_id, spec)
         inputs: dict[str, list[Any]] = {}
         for name, value in _declared(node, spec):
             if isinstance(value, Link):
@@ -58,6 +67,8 @@ class Arguments:
                 else:
                     unread = name in lazy and value.node not in self._values
                     inputs[name] = [None] if unread else self._values.read(*value)
+                    if name in real:
+                        inputs[name] = [float(each) if type(each) is int else each for each in inputs[name]]
             else:
                 inputs[name] = [value]
         for name, kind in spec.hidden.items():
@@ -70,7 +81,7 @@ class Arguments:
         Raises:
             InvalidPrompt: it asks for an input that is not set, or that is null and not a link.
         """
-        lazy, _ = self._marks(node_id, node.spec)
+        lazy = self._marks(node_id, node.spec).lazy
         if not lazy:
             return []
         links = dict(self._read(node_id, node.spec).links)
@@ -95,14 +106,17 @@ class Arguments:
             )
         return list(dict.fromkeys(open_links[name].node for name in wanted if name in open_links))
 
-    def _marks(self, node_id: str, spec: NodeSpec) -> tuple[frozenset[str], frozenset[str]]:
-        """The lazy inputs, and those that are given their link itself; read once for a class, or once for a node of
-        those classes whose inputs depend on what the node is given."""
+    def _marks(self, node_id: str, spec: NodeSpec) -> _Marks:
+        """Read once for a class, or once for a node of those classes whose inputs depend on what the node is given."""
         known = self._marked.get(spec.id) or self._dynamic.get(node_id)
         if known is None:
             inputs = self._graph.node(node_id).inputs
-            raw = frozenset(port.name for port in ports_of(spec, inputs) if port.options.get("rawLink"))
-            known = frozenset(lazy_inputs(spec, inputs)), raw
+            ports = ports_of(spec, inputs)
+            known = _Marks(
+                frozenset(lazy_inputs(spec, inputs)),
+                frozenset(port.name for port in ports if port.options.get("rawLink")),
+                frozenset(port.name for port in ports if port.type == FLOAT),
+            )
             if spec.accepts_any_input:
                 self._dynamic[node_id] = known
             else:

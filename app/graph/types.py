@@ -6,6 +6,7 @@ from app.graph.spec import Options
 
 ANYTHING = "*"
 COMBO = "COMBO"
+INT, FLOAT = "INT", "FLOAT"
 MATCH = "COMFY_MATCHTYPE_V3"  # a type that several ports of a node share; the editor checks it
 
 
@@ -21,6 +22,15 @@ def compatible(received: str | Options, expected: str | Options) -> bool:
         given, wanted = type_names(received), type_names(expected)
         return not given.isdisjoint(wanted) or bool({ANYTHING, MATCH} & (given | wanted))
     return not isinstance(received, str) and expected == COMBO
+
+
+def feeds(received: str | Options, expected: str | Options) -> bool:
+    """Whether a link may join the two: they match, or a whole number goes where a real one is taken."""
+    if compatible(received, expected):
+        return True
+    if not isinstance(received, str) or not isinstance(expected, str):
+        return False
+    return INT in type_names(received) and FLOAT in type_names(expected)
 
 
 def type_names(kind: str) -> frozenset[str]:

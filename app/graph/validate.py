@@ -12,7 +12,7 @@ from app.graph.loops import LoopPlan, plan_loops
 from app.graph.order import Sorted, ancestors, parents_of
 from app.graph.prompt import Link, NoLink, Prompt, PromptNode
 from app.graph.spec import InputSpec, NodeSpec
-from app.graph.types import ANYTHING, COMBO, compatible, type_text
+from app.graph.types import ANYTHING, COMBO, feeds, type_text
 from app.graph.values import Complaint, bounded, chosen, complaint, converted, out_of_range, shown, unchecked
 
 SHOWN_NODES = 20
@@ -230,7 +230,7 @@ class _Check:
             yield _bad_link(port, list(value), details, "Slots count from 0; link to one that the node has.")
             return
         received = outputs[value.slot].type
-        if "input_types" in spec.validator_inputs or compatible(received, port.type if not port.folder else COMBO):
+        if "input_types" in spec.validator_inputs or feeds(received, port.type if not port.folder else COMBO):
             return
         given, wanted = type_text(received), type_text(port.type)
         yield complaint(

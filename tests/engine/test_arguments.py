@@ -58,6 +58,17 @@ def test_any_input_is_passed_where_the_class_takes_it() -> None:
     assert arguments.gather("n", spec) == {"x": [5], "images.image0": ["p0"], "listed": [[1, 2]]}
 
 
+def test_whole_numbers_become_real_ones_where_those_are_declared() -> None:
+    spec = NodeSpec("A", (InputSpec("x", "FLOAT"), InputSpec("y", "*"), InputSpec("z", "FLOAT")))
+    arguments = made({"x": ["p", 0], "y": ["p", 0], "z": 3}, held=())
+    arguments._values.expect(["p"])
+    arguments._values.hold("p", Entry(([1, True, None, 2.5],)))
+    found = arguments.gather("n", spec)
+    assert [type(each) for each in found["x"]] == [float, bool, type(None), float]
+    assert found["y"] == [1, True, None, 2.5] and type(found["y"][0]) is int
+    assert type(found["z"][0]) is int, "literals are converted when a prompt is checked"
+
+
 def test_a_link_to_nowhere_is_told() -> None:
     with pytest.raises(InvalidPrompt, match="Input x of node n links to node nobody"):
         made({"x": ["nobody", 0]}).parents("n", SPEC)

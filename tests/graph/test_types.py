@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.graph.types import compatible, type_names, type_text
+from app.graph.types import compatible, feeds, type_names, type_text
 
 
 @pytest.mark.parametrize(
@@ -41,6 +41,13 @@ def test_these_match(received: str | tuple[str, ...], expected: str | tuple[str,
 )
 def test_these_do_not(received: str | tuple[str, ...], expected: str | tuple[str, ...]) -> None:
     assert not compatible(received, expected)
+
+
+def test_a_whole_number_goes_where_a_real_one_is_taken() -> None:
+    assert feeds("INT", "FLOAT") and feeds("INT,STRING", "FLOAT,IMAGE") and feeds("IMAGE", "IMAGE")
+    assert not compatible("INT", "FLOAT")
+    refused = [("FLOAT", "INT"), ("INT", "STRING"), ("INT", "BOOLEAN"), (("INT",), "FLOAT"), ("INT", ("FLOAT",))]
+    assert not any(feeds(received, expected) for received, expected in refused)
 
 
 def test_names_are_trimmed() -> None:

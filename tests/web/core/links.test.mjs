@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { connect, connectWidget, disconnect, dissolve, feeds, insertOnLink } from "../../../web/core/graph/links.js";
 import { addNode, blankNode, removeNodes } from "../../../web/core/graph/nodes.js";
 import { addReroute, pointsOf, removeReroute } from "../../../web/core/graph/reroutes.js";
-import { compatible, socketShape, typeColour, typeName } from "../../../web/core/graph/slot_types.js";
+import { alike, compatible, socketShape, typeColour, typeName } from "../../../web/core/graph/slot_types.js";
 import { widgetLinked } from "../../../web/core/nodes/widgets.js";
 import { defaultDocument, definitions } from "./fixtures.mjs";
 
@@ -25,6 +25,9 @@ test("types: case, any, lists", () => {
   assert.ok(compatible("MASK", "IMAGE,MASK"));
   assert.ok(!compatible("LATENT", "IMAGE"));
   assert.ok(compatible(["a", "b"], "COMBO"));
+  assert.ok(compatible("INT", "FLOAT"), "a whole number is a number");
+  assert.ok(!compatible("FLOAT", "INT"));
+  assert.ok(!alike("INT", "FLOAT"), "what a bypassed node hands on is chosen by equal types");
   assert.equal(typeName(0), "*");
   assert.match(typeColour("SOMETHING_NEW"), /^hsl/);
   assert.equal(typeColour("SOMETHING_NEW"), typeColour("something_new"));

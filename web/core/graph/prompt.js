@@ -2,7 +2,7 @@ import { MODE, SUBGRAPH_INPUT, SUBGRAPH_OUTPUT } from "../doc/schema.js";
 import { grownValues, statedValues } from "../nodes/values.js";
 import { widgetsOf, widgetValue } from "../nodes/widgets.js";
 import { groupGraph, groupNode } from "./group_nodes.js";
-import { compatible, typeName } from "./slot_types.js";
+import { alike, typeName } from "./slot_types.js";
 import { titleOf } from "./nodes.js";
 import { promotedSockets, subgraphsOf } from "./subgraphs.js";
 
@@ -248,7 +248,7 @@ export function bypassInput(node, slot, target) {
   const output = node.outputs?.[slot]?.type;
   if (typeName(target) === "*") return inputs[slot] ? slot : inputs.length ? 0 : -1;
   const fits = (/** @type {number} */ index) =>
-    inputs[index] !== undefined && compatible(inputs[index].type, output) && compatible(inputs[index].type, target);
+    inputs[index] !== undefined && alike(inputs[index].type, output) && alike(inputs[index].type, target);
   if (fits(slot)) return slot;
   const name = typeName(target).toUpperCase();
   const equal = inputs.findIndex((input) => typeName(input.type).toUpperCase() === name);

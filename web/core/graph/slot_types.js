@@ -46,12 +46,21 @@ export function typeName(type) {
 }
 
 /**
- * May an output of one type feed an input of the other? Types are compared without case; "*" fits all; a comma list
- * fits when one member does.
+ * May an output of one type feed an input of the other? A whole number may go where a real one is taken.
  * @param {unknown} output
  * @param {unknown} input
  */
 export function compatible(output, input) {
+  if (alike(output, input)) return true;
+  return members(typeName(output)).includes("INT") && members(typeName(input)).includes("FLOAT");
+}
+
+/**
+ * Types are compared without case; "*" fits all; a comma list fits when one member does.
+ * @param {unknown} output
+ * @param {unknown} input
+ */
+export function alike(output, input) {
   const [from, to] = [typeName(output), typeName(input)];
   if (from === "*" || to === "*") return true;
   const targets = new Set(members(to));
