@@ -42,19 +42,23 @@ def sa_solver(
 ) -> Iterator[Step]:
     """Predict, evaluate, correct (and with PECE evaluate again). The corrector reuses the predictor's noise.
 
-    A list that does not end in zero is answered with the prediction for its last level.
+    A list that does not end in zero costs an evaluation more, as the state at its last level is corrected too.
     """
     last = len(sigmas) - 1
     to_end = sigmas[-1] == 0
     predicted, base, added = x, x, torch.zeros_like(x)
     times: list[float] = []
     answers: list[Tensor] = []
+
+    def corrected(i: int, sigma: Tensor) -> Tensor:
+        order = min(corrector_order, i + 1, last - i + 1 if to_end else i + 1)
+        return _adams(base, times[1], times[0], tau(sigma.item()), times[:order], answers[:order]) + added
+
     for i, (sigma, sigma_next) in enumerate(pairwise(sigmas)):
         denoised = denoise(predicted, sigma)
         times, answers = [-math.log(sigma), *times], [denoised, *answers]
         if i > 0 and corrector_order > 0:
-            order = min(corrector_order, i + 1, last - i + 1 if to_end else i + 1)
-            predicted = _adams(base, times[1], times[0], tau(sigma.item()), times[:order], answers[:order]) + added
+            predicted = corrected(i, sigma)
             if use_pece:
                 denoised = answers[0] = denoise(predicted, sigma)
         base = predicted
@@ -67,6 +71,9 @@ def sa_solver(
             predicted = _adams(base, times[0], end, stochastic, times[:order], answers[:order])
             added = _noise_of(noise, sigma, sigma_next, stochastic, s_noise, like=x)
             predicted = predicted + added
+            if i == last - 1 and corrector_order > 0:
+                times, answers = [end, *times], [denoise(predicted, sigma_next), *answers]
+                predicted = corrected(last, sigma_next)
         keep = max(predictor_order, corrector_order)
         times, answers = times[:keep], answers[:keep]
         yield Step(i, sigma, predicted, denoised)
