@@ -9,6 +9,7 @@ from typing import Any, cast
 from torch import Tensor
 
 from app.context.context import NodeContext
+from app.diffusion.control import ControlModel
 from app.diffusion.denoiser import Denoiser
 from app.diffusion.drawing import NOTHING_TOLD, Guider, SamplerChoice, Told
 from app.diffusion.first_stage import FirstStage
@@ -19,8 +20,18 @@ from app.extend.bridge import Tell
 from app.extend.facade import folder_paths
 from app.extend.facade.comfy.clip_vision import ClipVisionModel, features_of, output_of
 from app.extend.facade.comfy.clip_vision import Output as VisionOutput
+from app.extend.facade.comfy.control_values import (
+    PackSteering,
+    conditioning_for_packs,
+    conditioning_for_us,
+    control_for_us,
+    steering_for_packs,
+    steering_for_us,
+)
+from app.extend.facade.comfy.controlnet import ControlBase
 from app.extend.facade.comfy.ksamplers import KSAMPLER, as_function, native_sampler
 from app.extend.facade.comfy.model_patcher import ModelPatcher, native_of, patcher_of
+from app.extend.facade.comfy.sampler_helpers import get_models_from_cond, share_controls
 from app.extend.facade.comfy.samplers import CFGGuider, listening, prepare_controls
 from app.extend.facade.comfy.sd import CLIP, VAE, PatchedEncoder
 from app.extend.facade.host import CurrentJob, Host, running
@@ -122,6 +133,12 @@ def to_pack(value: Any) -> Any:
         return output_of(value)
     if isinstance(value, SamplerChoice):
         return _sampler(value)
+    if isinstance(value, PackSteering):
+        return value.control
+    if isinstance(value, ControlModel):
+        return steering_for_packs(value)
+    if type(value) is list:
+        return conditioning_for_packs(value)
     return NativeGuider(value) if isinstance(value, Guider) else value
 
 
@@ -139,7 +156,16 @@ def from_pack(value: Any) -> Any:
         return value.native
     if isinstance(value, VisionOutput):
         return features_of(value)
+    if isinstance(value, ControlBase) or _is_control(value):
+        return steering_for_us(value)
+    if type(value) is list:
+        return conditioning_for_us(value)
     return _guider(value) if isinstance(value, CFGGuider) else value
+
+
+def _is_control(value: Any) -> bool:
+    """Whether it is one that a pack has made from nothing."""
+    return all(callable(getattr(value, name, None)) for name in ("get_control", "set_cond_hint", "copy"))
 
 
 def _sampler(choice: SamplerChoice) -> KSAMPLER:
@@ -171,7 +197,8 @@ class _Followed:
     def __init__(self, guider: CFGGuider) -> None:
         self._guider = guider
         guider.inner_model = guider.model_patcher.at_work()
-        guider.conds = dict(guider.original_conds)
+        guider.conds = conds = {name: list(entries) for name, entries in guider.original_conds.items()}
+        share_controls(conds)
         for entries in guider.conds.values():
             prepare_controls(guider.inner_model, entries)
 
@@ -189,4 +216,9 @@ def _guider(guider: CFGGuider) -> Guider:
     def denoiser(like: Tensor, keep_unconditional: bool, told: Told = NOTHING_TOLD, /) -> Denoiser:
         return _Followed(guider)
 
-    return Guider(native_of(guider.model_patcher), denoiser)
+    controls = tuple(
+        control_for_us(control)
+        for entries in guider.original_conds.values()
+        for control in get_models_from_cond(entries, "control")
+    )
+    return Guider(native_of(guider.model_patcher), denoiser, controls)

@@ -1,23 +1,27 @@
 """`comfy.controlnet`: what steers a U-Net by residuals.
 
-A pack's own object of this kind works: it hangs in conditioning under "control" and is asked at every call of the
-network. Files of ControlNets are not loaded: their networks are not part of this program.
+A pack's own object of this kind hangs in conditioning under "control" and is asked at every call of the network,
+whoever samples; see `control_values` for the way between these objects and ours.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from app.diffusion.models.hooks import NetworkHooks, Place
+from app.diffusion.control import ControlModel, Residuals
+from app.diffusion.models.controlnet import ControlNet as Network
+from app.diffusion.models.controlnet_adapter import T2IAdapter as Adapter
 from app.errors import InvalidRequest
 from app.extend.facade.comfy.utils import common_upscale, repeat_to_batch_size
 
-Residuals = Mapping[str, Sequence[Tensor | None]]
+Parts = Mapping[str, Sequence[Tensor | None]]
+OWN = ("previous_controlnet", "cond_hint", "extra_concat", "timestep_range", "_asked", "_ours")
 
 
 class StrengthType(Enum):
@@ -90,6 +94,10 @@ class ControlBase:
         self.previous_controlnet = controlnet
         return self
 
+    def set_extra_arg(self, argument: str, value: Any = None) -> None:
+        """Tell the network one thing more, such as a union its "control_type"."""
+        self.extra_args[argument] = value
+
     def cleanup(self) -> None:
         """After a run."""
         if self.previous_controlnet is not None:
@@ -111,8 +119,8 @@ class ControlBase:
 
     def copy_to(self, c: Any) -> None:
         """Make another one say the same."""
-        own = ("previous_controlnet", "cond_hint", "extra_concat", "timestep_range")
-        c.__dict__.update({name: value for name, value in self.__dict__.items() if name not in own})
+        c.__dict__.update({name: value for name, value in self.__dict__.items() if name not in OWN})
+        c.__dict__["extra_args"] = dict(self.extra_args)
 
     def copy(self) -> Any:
         """Another one that says the same."""
@@ -148,7 +156,7 @@ class ControlBase:
         return broadcast_image_to(self.cond_hint, x_noisy.shape[0], batched_number)
 
     def control_merge(
-        self, control: Residuals, control_prev: Residuals | None, output_dtype: torch.dtype | None = None
+        self, control: Parts, control_prev: Parts | None, output_dtype: torch.dtype | None = None
     ) -> dict[str, list[Tensor | None]]:
         """Residuals times the strength, and those that came before added."""
         merged: dict[str, list[Tensor | None]] = {"input": [], "middle": [], "output": []}
@@ -175,12 +183,47 @@ def _as_it_is(image: Tensor) -> Tensor:
     return image
 
 
+class CalledNetwork(nn.Module):
+    """One of our networks as packs call it: (x=, hint=, timesteps=, context=, y=) → {"middle": …, "output": …}."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+        self._seen: tuple[Tensor, Tensor] | None = None
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision that the network computes in."""
+        return next(self.network.parameters()).dtype
+
+    def forward(
+        self,
+        x: Tensor,
+        hint: Tensor,
+        timesteps: Tensor,
+        context: Tensor | None = None,
+        y: Tensor | None = None,
+        control_type: Sequence[int] = (),
+        **_: Any,
+    ) -> dict[str, list[Tensor]]:
+        """Residuals of a noisy latent (B, C, h, w) as the network takes it, and a picture (B, 3, H, W)."""
+        if self._seen is None or self._seen[0] is not hint:
+            self._seen = hint, self.network.seen(hint.to(self.dtype))
+        seen = self._seen[1].expand(len(x), -1, -1, -1)
+        said = [None if value is None else value.to(x.device, self.dtype) for value in (context, y)]
+        task = int(control_type[0]) if len(control_type) else None
+        *skips, middle = self.network(x.to(self.dtype), timesteps, seen, *said, task=task)
+        return {"middle": [middle], "output": skips}
+
+
 class ControlNet(ControlBase):
-    """Steers by a network that a pack brings: control_model(x=, hint=, timesteps=, context=, y=) → residuals."""
+    """Steers by a network, ours or a pack's: control_model(x=, hint=, timesteps=, context=, y=) → residuals."""
 
     def __init__(self, control_model: Any = None, global_average_pooling: bool = False, **options: Any) -> None:
         super().__init__()
+        self.native: ControlModel | None = None
         self.control_model = control_model
+        self.control_model_wrapped: Any = _patcher(control_model) if isinstance(control_model, nn.Module) else None
         self.global_average_pooling = global_average_pooling
         self.model_sampling_current: Any = None
         for name in ("compression_ratio", "latent_format", "strength_type", "extra_conds", "preprocess_image"):
@@ -191,6 +234,13 @@ class ControlNet(ControlBase):
         """See `ControlBase`."""
         super().pre_run(model, percent_to_timestep_function)
         self.model_sampling_current = model.model_sampling
+        if self.native is not None:
+            self.native.network_for(model.native)  # a model of another family is refused here
+
+    def get_models(self) -> list[Any]:
+        """See `ControlBase`."""
+        mine = [] if self.control_model_wrapped is None else [self.control_model_wrapped]
+        return [*super().get_models(), *mine]
 
     def get_control(
         self, x_noisy: Tensor, t: Tensor, cond: Mapping[str, Any], batched_number: int, transformer_options: Any
@@ -208,6 +258,28 @@ class ControlNet(ControlBase):
         return self.control_merge(control, before, x_noisy.dtype)
 
 
+class ControlLora(ControlNet):
+    """A ControlNet that is the model's own way down with changes; it is made when a run begins."""
+
+    def __init__(self, native: ControlModel) -> None:
+        super().__init__()
+        self.native = native
+
+    def pre_run(self, model: Any, percent_to_timestep_function: Callable[[float], float]) -> None:
+        """See `ControlBase`."""
+        super().pre_run(model, percent_to_timestep_function)
+        network = self.native.network_for(model.native) if self.native else None
+        if isinstance(network, Network) and getattr(self.control_model, "network", None) is not network:
+            self.control_model = CalledNetwork(network)
+            self.control_model_wrapped = _patcher(network)
+
+
+def _patcher(module: nn.Module) -> Any:
+    from app.extend.facade.comfy.model_patcher import ModelPatcher
+
+    return ModelPatcher(module)
+
+
 class T2IAdapter(ControlBase):
     """Steers by a network that sees the picture alone: t2i_model(hint) → the residuals of the way down."""
 
@@ -215,8 +287,10 @@ class T2IAdapter(ControlBase):
         self, t2i_model: Any, channels_in: int, compression_ratio: int = 8, upscale_algorithm: str = "nearest-exact"
     ) -> None:
         super().__init__()
+        self.native: ControlModel | None = None
         self.t2i_model, self.channels_in = t2i_model, channels_in
         self.compression_ratio, self.upscale_algorithm = compression_ratio, upscale_algorithm
+        self._seen: tuple[Tensor, Any] | None = None
 
     def get_control(
         self, x_noisy: Tensor, t: Tensor, cond: Mapping[str, Any], batched_number: int, transformer_options: Any
@@ -227,41 +301,56 @@ class T2IAdapter(ControlBase):
             return before
         hint = self.hint_for(x_noisy, batched_number)
         hint = hint.mean(dim=1, keepdim=True) if self.channels_in == 1 else hint
+        if isinstance(self.t2i_model, Adapter):
+            return self.control_merge(self._features(self.t2i_model, hint, len(x_noisy)), before, x_noisy.dtype)
         parts = [None if part is None else part.to(x_noisy) for part in self.t2i_model(hint)]
         return self.control_merge({"input": parts[::-1]}, before, x_noisy.dtype)
 
+    def _features(self, network: Adapter, hint: Tensor, count: int) -> dict[str, list[Tensor | None]]:
+        """What one of our adapters gives, from the last block to the first; computed once for a picture."""
+        if self._seen is None or self._seen[0] is not hint:
+            side = network.config.side
+            even = nn.functional.pad(hint, (0, -hint.shape[3] % side, 0, -hint.shape[2] % side), mode="replicate")
+            self._seen = hint, network.placed(network(even.to(next(network.parameters()).dtype)))
+        inputs, middle = self._seen[1]
+        parts = [None if x is None else x.expand(count, -1, -1, -1) for x in inputs]
+        return {"input": parts[::-1], "middle": [] if middle is None else [middle.expand(count, -1, -1, -1)]}
+
 
 def load_controlnet(ckpt_path: str, model: Any = None, model_options: Any = None) -> Any:
-    """Files of ControlNets cannot be loaded here.
+    """What steers by the network in a file; `model` is what a file of differences is added to.
 
     Raises:
-        InvalidRequest: always, with the file's name.
+        Missing, UnusableFile, UnknownFamily: no file, a damaged one, or one that holds nothing of the kind.
+        InvalidRequest: a file of differences without a model.
     """
-    raise InvalidRequest(
-        f"The ControlNet {str(ckpt_path)!r} cannot be loaded: this program has no networks of that kind.",
-        remedy="Remove the nodes that apply it; image-to-image and inpainting work without one.",
-    )
+    from app.extend.facade.comfy.control_values import steering_for_packs
+    from app.weights.controlnet import load_control
+
+    base = getattr(getattr(model, "model", None), "native", None)
+    with torch.inference_mode(False):
+        return steering_for_packs(load_control(Path(ckpt_path), _working_dtype(), base))
 
 
-def residual_hooks(control: Residuals) -> NetworkHooks:
-    """Residuals as hooks of a network, for one call."""
-    left = {name: list(parts) for name, parts in control.items()}
+def load_controlnet_state_dict(state_dict: Mapping[str, Tensor], model: Any = None, model_options: Any = None) -> Any:
+    """As `load_controlnet`, of tensors that were read already."""
+    from app.extend.facade.comfy.control_values import steering_for_packs
+    from app.weights.controlnet import control_of
+    from app.weights.stored import WeightsFile, held
 
-    def added(x: Tensor, name: str, place: Place) -> Tensor:
-        residual = left[name].pop() if left.get(name) else None
-        if residual is None:
-            return x
-        if residual.shape[-2:] != x.shape[-2:]:
-            raise InvalidRequest(
-                f"A ControlNet gives {list(residual.shape)} to block {place.part} {place.block}, {list(x.shape)}.",
-                remedy="Use a ControlNet that was made for this model's family.",
-            )
-        return x + residual.to(x)
+    base = getattr(getattr(model, "model", None), "native", None)
+    with torch.inference_mode(False):
+        file = WeightsFile("the pack's tensors", held(state_dict), {})
+        return steering_for_packs(control_of(file, _working_dtype(), base))
 
-    def entering(place: Place, x: Tensor, skip: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        return x, added(skip, "output", place) if place.part == "output" and skip is not None else skip
 
-    def leaving(place: Place, x: Tensor) -> Tensor:
-        return added(x, place.part, place) if place.part in ("input", "middle") else x
+def _working_dtype() -> torch.dtype:
+    from app.extend.facade.comfy.model_management import unet_dtype
 
-    return NetworkHooks(entering=(entering,), leaving=(leaving,))
+    return unet_dtype()
+
+
+def residuals_of(control: Parts) -> Residuals:
+    """Residuals as packs list them, of which each part of the network takes the last that is left."""
+    inputs, middle, skips = (list(control.get(name, ()))[::-1] for name in ("input", "middle", "output"))
+    return Residuals(inputs, middle[0] if middle else None, skips)

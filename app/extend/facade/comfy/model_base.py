@@ -141,7 +141,7 @@ class BaseModel(nn.Module):
 
     def _steered(self, control: Any) -> NetworkHooks:
         """A ControlNet's residuals as hooks. Raises InvalidRequest for networks that have no place for them."""
-        from app.extend.facade.comfy.controlnet import residual_hooks
+        from app.extend.facade.comfy.controlnet import residuals_of
 
         if control is None:
             return NetworkHooks()
@@ -150,7 +150,7 @@ class BaseModel(nn.Module):
                 f"A ControlNet's residuals are for U-Nets, not for {type(self.diffusion_model).__name__}.",
                 remedy="Use a model of the Stable Diffusion 1, 2 or XL family with it.",
             )
-        return residual_hooks(control)
+        return residuals_of(control).hooks()
 
     def _call(self, x: Tensor, t: Tensor, options: dict[str, Any], conditions: dict[str, Any]) -> Tensor:
         wrappers = extension.get_all_wrappers(extension.WrappersMP.DIFFUSION_MODEL, options)

@@ -8,7 +8,9 @@ from typing import Any
 
 from torch import Tensor
 
+from app.diffusion.control import shared_with_negative
 from app.diffusion.sampling import fit_mask
+from app.extend.facade.comfy.control_values import conditioning_for_packs
 from app.extend.facade.comfy.model_management import load_models_gpu
 from app.extend.facade.comfy.patcher_extension import WrapperExecutor, WrappersMP
 
@@ -21,7 +23,7 @@ def prepare_mask(noise_mask: Tensor, shape: Sequence[int], device: Any) -> Tenso
 def convert_cond(cond: Sequence[Any]) -> list[dict[str, Any]]:
     """Conditioning of the graph, [features, options], as dicts that samplers work with."""
     converted: list[dict[str, Any]] = []
-    for entry in cond:
+    for entry in conditioning_for_packs(list(cond)):
         if isinstance(entry, dict):
             converted.append(dict(entry))  # pyright: ignore[reportUnknownArgumentType]
             continue
@@ -30,6 +32,20 @@ def convert_cond(cond: Sequence[Any]) -> list[dict[str, Any]]:
             {**said, "cross_attn": features, "model_conds": dict(said.get("model_conds", {})), "uuid": uuid.uuid4()}
         )
     return converted
+
+
+def share_controls(conds: Mapping[str, list[dict[str, Any]]]) -> None:
+    """Give the negative side those controls of the positive one that are for both; see `control`."""
+    positive, negative = conds.get("positive"), conds.get("negative")
+    if not positive or not negative:
+        return
+    first = len(negative)
+    for index, control in list(shared_with_negative(positive, negative)):
+        entry = {**negative[index], "control": control}
+        if negative[index].get("control") is None and index < first:
+            negative[index] = entry
+        else:
+            negative.append(entry)
 
 
 def get_models_from_cond(cond: Sequence[Mapping[str, Any]], model_type: str) -> list[Any]:

@@ -29,7 +29,13 @@ from app.extend.facade.comfy.ksamplers import (
     sampler_object,
 )
 from app.extend.facade.comfy.model_base import PACK_NAMES, BaseModel
-from app.extend.facade.comfy.sampler_helpers import cleanup_models, convert_cond, prepare_mask, prepare_sampling
+from app.extend.facade.comfy.sampler_helpers import (
+    cleanup_models,
+    convert_cond,
+    prepare_mask,
+    prepare_sampling,
+    share_controls,
+)
 
 __all__ = [
     "KSAMPLER",
@@ -231,6 +237,7 @@ class GuidedByOptions:
     ) -> None:
         self._model = model
         self._positive, self._negative = convert_cond(positive), convert_cond(negative)
+        share_controls({"positive": self._positive, "negative": self._negative})
         self._cfg = cfg
         self._options = options
         for entries in (self._positive, self._negative):
@@ -342,6 +349,7 @@ def process_conds(
 ) -> dict[str, list[dict[str, Any]]]:
     """Conditions ready for the model; areas and times are resolved where they are used."""
     prepared = {name: convert_cond(entries) for name, entries in conds.items()}
+    share_controls(prepared)
     for entries in prepared.values():
         prepare_controls(model, entries)
     return prepared
