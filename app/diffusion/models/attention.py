@@ -5,6 +5,8 @@ B batch, P pixels or query tokens, T context tokens, C channels, N heads
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -108,15 +110,25 @@ class BasicTransformerBlock(nn.Module):
     def forward(
         self, x: Tensor, context: Tensor | None, hooks: BlockHooks | None = None, index: int = 0
     ) -> Tensor:  # (B, P, C), (B, T, D)
-        first = None if hooks is None else hooks.looking("attn1", index, self.attn1.heads)
-        second = None if hooks is None else hooks.looking("attn2", index, self.attn2.heads)
+        return self.end(self.begin(x, hooks, index), context, hooks, index)
+
+    def begin(self, x: Tensor, hooks: BlockHooks | None = None, index: int = 0) -> Tensor:
+        """What the block does before it looks at the context."""
         if self.cross_only:
-            x = repeated(x, context)
-            x = x + self.attn1(self.norm1(x), context, first)
-        else:
-            x = repeated(x + self.attn1(self.norm1(x), None, first), context)
-        x = x + self.attn2(self.norm2(x), context, second)
+            return x
+        return x + self.attn1(self.norm1(x), None, _looking(hooks, "attn1", index, self.attn1.heads))
+
+    def end(self, x: Tensor, context: Tensor | None, hooks: BlockHooks | None = None, index: int = 0) -> Tensor:
+        """The rest of the block, from the first look at the context on."""
+        x = repeated(x, context)
+        if self.cross_only:
+            x = x + self.attn1(self.norm1(x), context, _looking(hooks, "attn1", index, self.attn1.heads))
+        x = x + self.attn2(self.norm2(x), context, _looking(hooks, "attn2", index, self.attn2.heads))
         return x + self.ff(self.norm3(x))
+
+
+def _looking(hooks: BlockHooks | None, which: str, index: int, heads: int) -> AttentionHooks | None:
+    return None if hooks is None else hooks.looking(which, index, heads)
 
 
 class SpatialTransformer(nn.Module):
@@ -147,21 +159,33 @@ class SpatialTransformer(nn.Module):
     def forward(
         self, x: Tensor, context: Tensor | None, hooks: BlockHooks | None = None
     ) -> Tensor:  # (B, C, H, W), (B, T, D)
-        height, skip = x.shape[2], x
+        return self.end(x, self.begin(x, hooks), context, hooks)
+
+    def begin(self, x: Tensor, hooks: BlockHooks | None = None) -> Tensor:
+        """What needs no context: (B, C, H, W) → tokens (B, H·W, C')."""
         x = self.norm(x)
         if not self.linear:
             x = self.proj_in(x)
-        x = x.flatten(2).transpose(1, 2)  # (B, H·W, C)
+        x = x.flatten(2).transpose(1, 2)
         if self.linear:
             x = self.proj_in(x)
-        for index, block in enumerate(self.transformer_blocks):
+        return self._blocks()[0].begin(x, hooks)
+
+    def end(self, skip: Tensor, x: Tensor, context: Tensor | None, hooks: BlockHooks | None = None) -> Tensor:
+        """The rest, from the first look at the context on: the input (B, C, H, W) and the tokens → (B, C, H, W)."""
+        first, *others = self._blocks()
+        x = first.end(x, context, hooks)
+        for index, block in enumerate(others, 1):
             x = block(x, context, hooks, index)
         if self.linear:
             x = self.proj_out(x)
-        x = torch.unflatten(x.transpose(1, 2), 2, (height, -1))  # (B, C, H, W)
+        x = torch.unflatten(x.transpose(1, 2), 2, (skip.shape[2], -1))  # (B, C, H, W)
         if not self.linear:
             x = self.proj_out(x)
         return x + repeated(skip, context)
+
+    def _blocks(self) -> list[BasicTransformerBlock]:
+        return cast("list[BasicTransformerBlock]", list(self.transformer_blocks))
 
 
 class PixelAttention(nn.Module):

@@ -8,15 +8,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from app.diffusion.kernels.lanes import side_by_side
 from app.diffusion.models.attention import PixelAttention, SpatialTransformer, repeated
 from app.diffusion.models.convolution import Conv1x1, Conv3x3, ordered
 from app.diffusion.models.hooks import BlockHooks, NetworkHooks
+
+# Latent pixels from which on two halves of a batch run side by side. With fewer the time goes into reading weights,
+# which each half reads for itself.
+PIXELS_WORTH_LANES = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,18 +158,42 @@ class Stage(nn.Sequential):
         context: Tensor | None,
         size: torch.Size | None = None,
         hooks: BlockHooks | None = None,
+        tokens: Tensor | None = None,
     ) -> Tensor:
-        """Apply the layers; `size` is the height and width that going up must reach."""
+        """Apply the layers; `size` is the height and width that going up must reach.
+
+        With `tokens`, what `begin` made of x, go on from there.
+        """
         for layer in self:
+            if tokens is not None and not isinstance(layer, SpatialTransformer):
+                continue
             if isinstance(layer, ResBlock):
                 x = layer(x, emb, size)
             elif isinstance(layer, SpatialTransformer):
-                x = layer(x, context, hooks)
+                x, tokens = layer.end(x, layer.begin(x, hooks) if tokens is None else tokens, context, hooks), None
             elif isinstance(layer, Upsample):
                 x = layer(x, size)
             else:
                 x = layer(x)
         return x
+
+    def begin(self, x: Tensor, emb: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The layers until the context is needed: the features there and the tokens made of them, if it ever is."""
+        for layer in self:
+            if isinstance(layer, SpatialTransformer):
+                return x, layer.begin(x)
+            x = layer(x, emb) if isinstance(layer, ResBlock) else layer(x)
+        return x, None
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where on its way down a U-Net goes on: before stage `index`, or inside it where there are `tokens`."""
+
+    x: Tensor
+    skips: tuple[Tensor, ...] = ()
+    index: int = 0
+    tokens: Tensor | None = None
 
 
 class UNet(nn.Module):
@@ -286,17 +316,44 @@ class UNet(nn.Module):
             emb = emb + self.label_emb(classes)
         if concat is not None:
             x = torch.cat([x, concat], dim=1)
-        x = ordered(x, self.config.model_channels)
-        if hooks is None and context is not None and _halves_agree(x) and _halves_agree(emb):
-            x = x[: x.shape[0] // 2]  # guidance: the same latent twice, until the first look at the text
+        start = Start(ordered(x, self.config.model_channels))
+        if hooks is not None or not _in_halves(x):
+            return self._finish(start, emb, context, hooks)
+        large = torch.get_num_threads() > 1 and x.shape[2] * x.shape[3] >= PIXELS_WORTH_LANES
+        by_halves = large and (context is None or context.shape[0] == x.shape[0])
+        if context is not None and _halves_agree(x) and _halves_agree(emb):
+            half = x.shape[0] // 2
+            start = self._begin(start.x[:half], emb[:half])  # guidance: the same latent twice, until the first text
+        return (self._finish_halves if by_halves else self._finish)(start, emb, context)
+
+    def _begin(self, x: Tensor, emb: Tensor) -> Start:
+        """What no text changes."""
         skips: list[Tensor] = []
         for index, stage in enumerate(_stages(self.input_blocks)):
+            x, tokens = stage.begin(x, emb)
+            if tokens is not None:
+                return Start(x, tuple(skips), index, tokens)
+            x = self._placed(x, index)
+            skips.append(x)
+        return Start(x, tuple(skips), len(skips))
+
+    def _finish_halves(self, start: Start, emb: Tensor, context: Tensor | None) -> Tensor:
+        """Both halves of a batch, of which `start` may hold the first only, as the second repeats it."""
+        half = emb.shape[0] // 2
+        starts = [start] * 2 if start.x.shape[0] == half else [Start(part) for part in start.x.chunk(2)]
+        contexts = (None, None) if context is None else context.chunk(2)
+        halves = zip(starts, emb.chunk(2), contexts, strict=True)
+        return torch.cat(side_by_side([partial(self._finish, *parts) for parts in halves]))
+
+    def _finish(self, start: Start, emb: Tensor, context: Tensor | None, hooks: NetworkHooks | None = None) -> Tensor:
+        x, tokens, skips = start.x, start.tokens, list(start.skips)
+        for index, stage in enumerate(_stages(self.input_blocks)):
+            if index < start.index:
+                continue
             at = None if hooks is None else hooks.at("input", index)
             x = _entered(at, x)[0]
-            x = stage.run(x, emb, context, hooks=at)
-            if index == 0 and self.config.position_waves:
-                x = x + self.position_embed(position_waves(x.shape[2], x.shape[3], self.config.position_waves, x))
-            x = _left(at, x)
+            x = _left(at, self._placed(stage.run(x, emb, context, hooks=at, tokens=tokens), index))
+            tokens = None
             skips.append(x)
         if self.config.transformer_depth_middle >= -1:
             at = None if hooks is None else hooks.at("middle", 0)
@@ -309,6 +366,12 @@ class UNet(nn.Module):
             x = _left(at, stage.run(x, emb, context, skips[-1].shape[2:] if skips else None, at))
         return self.out(repeated(x, emb))
 
+    def _placed(self, x: Tensor, index: int) -> Tensor:
+        """The features that leave an input stage; to the first ones their places are added, if the model knows them."""
+        if index or not self.config.position_waves:
+            return x
+        return x + self.position_embed(position_waves(x.shape[2], x.shape[3], self.config.position_waves, x))
+
 
 def _entered(hooks: BlockHooks | None, x: Tensor, skip: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
     return (x, skip) if hooks is None else hooks.entered(x, skip)
@@ -318,10 +381,12 @@ def _left(hooks: BlockHooks | None, x: Tensor) -> Tensor:
     return x if hooks is None else hooks.left(x)
 
 
+def _in_halves(x: Tensor) -> bool:
+    """Whether the halves of a batch are worth a look: where it costs more than it can save they are not."""
+    return x.device.type == "cpu" and not torch.is_grad_enabled() and x.shape[0] % 2 == 0
+
+
 def _halves_agree(x: Tensor) -> bool:
-    """Whether the second half of a batch repeats the first; not asked where the question costs more than it saves."""
-    if x.device.type != "cpu" or torch.is_grad_enabled() or x.shape[0] % 2:
-        return False
     return torch.equal(*x.chunk(2))
 
 

@@ -21,10 +21,11 @@ def exact(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return torch.softmax(scores, -1) @ v.double()
 
 
-@pytest.mark.parametrize("width", [40, 64, 80])
-@pytest.mark.parametrize("keys", [77, 600])
-def test_it_is_the_formula(width: int, keys: int) -> None:
-    queries = attention.MANY_SCORES // keys + 100  # several slices, the last one short
+@pytest.mark.parametrize("width", [40, 64, 79, 80])
+@pytest.mark.parametrize(("queries", "keys"), [(40, 77), (600, 600), (1700, 1700)])
+def test_it_is_the_formula(width: int, queries: int, keys: int) -> None:
+    # The longest has too many scores to be taken at once: several slices of each head, the last one short.
+    assert (3 * queries * keys > attention.FEW_SCORES and queries % attention.SLICE > 0) is (queries == 1700)
     q, k, v = parts(queries, keys, width, torch.bfloat16)
     with torch.no_grad():
         result = attend(q, k, v)
@@ -32,12 +33,31 @@ def test_it_is_the_formula(width: int, keys: int) -> None:
     assert result.shape == q.shape and error < 1e-2
 
 
-def test_sharp_scores_stay_finite() -> None:
-    q, k, v = parts(600, 600, 40, torch.bfloat16, scale=200.0)
+@pytest.mark.parametrize("tokens", [600, 1700])
+def test_sharp_scores_stay_finite(tokens: int) -> None:
+    q, k, v = parts(tokens, tokens, 40, torch.bfloat16, scale=200.0)
     with torch.no_grad():
         result = attend(q, k, v)
     assert result.isfinite().all()
     assert result.abs().max() <= v.abs().max()  # a weighted mean
+
+
+@pytest.mark.parametrize("scale", [15.0, 60.0])  # just within what needs no largest subtracted, and just beyond it
+def test_scores_far_below_zero_keep_their_weights(scale: float) -> None:
+    q, k, v = parts(1700, 1700, 64, torch.bfloat16)
+    q, k = q.abs() * scale / 8, -k.abs() / 8  # every score is negative
+    with torch.no_grad():
+        result = attend(q, k, v)
+    error = (result.double() - exact(q, k, v)).norm() / exact(q, k, v).norm()
+    assert error < 3e-2
+
+
+def test_what_is_no_number_stays_none() -> None:
+    q, k, v = parts(1700, 1700, 40, torch.bfloat16)
+    q[0, 0, 0, 0] = float("nan")
+    with torch.no_grad():
+        result = attend(q, k, v)
+    assert result[0, 0, 0].isnan().all() and result[1].isfinite().all()
 
 
 def test_gradients_flow() -> None:

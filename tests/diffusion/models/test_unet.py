@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 import torch
 
-from app.diffusion.models.unet import UNet, UNetConfig, position_waves, timestep_embedding
+from app.diffusion.models.unet import PIXELS_WORTH_LANES, UNet, UNetConfig, position_waves, timestep_embedding
 
 SMALL = UNetConfig(
     model_channels=32, channel_mult=(1, 2), transformer_depth=(1, 1), heads=4, context_width=16, num_res_blocks=1
@@ -103,11 +104,25 @@ def test_place_information_breaks_the_symmetry() -> None:
     assert (out[..., 3, 3] - out[..., 4, 4]).abs().max() > 1e-4
 
 
+@pytest.fixture
+def two_cores() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+LARGE = 46  # enough pixels for two halves side by side
+
+
+@pytest.mark.usefixtures("two_cores")
+@pytest.mark.parametrize("side", [8, LARGE])
 @pytest.mark.parametrize("cross_only", [(), (True, False)])
 @pytest.mark.parametrize("depths", [(1, 1), (0, 1)])
 def test_what_two_prompts_share_is_computed_once_and_changes_nothing(
-    depths: tuple[int, int], cross_only: tuple[bool, ...]
+    depths: tuple[int, int], cross_only: tuple[bool, ...], side: int
 ) -> None:
+    assert (side * side >= PIXELS_WORTH_LANES) is (side == LARGE)
     config = UNetConfig(
         model_channels=32,
         channel_mult=(1, 2),
@@ -118,7 +133,7 @@ def test_what_two_prompts_share_is_computed_once_and_changes_nothing(
     )
     torch.manual_seed(0)
     network = UNet(config).eval()
-    x, t = torch.randn(1, 4, 8, 8).expand(4, -1, -1, -1), torch.tensor([7.0] * 4)
+    x, t = torch.randn(1, 4, side, side).expand(4, -1, -1, -1), torch.tensor([7.0] * 4)
     context = torch.randn(4, 3, 8)
     with torch.no_grad():
         together = network(x, t, context)
@@ -127,13 +142,29 @@ def test_what_two_prompts_share_is_computed_once_and_changes_nothing(
     assert not torch.allclose(together[0], together[1], atol=1e-3)
 
 
-def test_latents_or_times_that_differ_are_not_taken_for_shared() -> None:
+@pytest.mark.usefixtures("two_cores")
+@pytest.mark.parametrize("side", [8, LARGE])
+def test_latents_or_times_that_differ_are_not_taken_for_shared(side: int) -> None:
     config = UNetConfig(model_channels=32, channel_mult=(1, 2), transformer_depth=(1, 1), heads=2, context_width=8)
     torch.manual_seed(0)
     network = UNet(config).eval()
-    x, t, context = torch.randn(2, 4, 8, 8), torch.tensor([7.0, 900.0]), torch.randn(1, 3, 8).expand(2, -1, -1)
+    x, t, context = torch.randn(2, 4, side, side), torch.tensor([7.0, 900.0]), torch.randn(1, 3, 8).expand(2, -1, -1)
     for latent, times in ((x, t[:1].expand(2)), (x[:1].expand(2, -1, -1, -1), t)):
         with torch.no_grad():
             together = network(latent, times, context)
             alone = torch.cat([network(latent[i : i + 1], times[i : i + 1], context[:1]) for i in range(2)])
         assert torch.allclose(together, alone, atol=1e-5)
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_labels_need_no_context_for_halves_side_by_side() -> None:
+    config = UNetConfig(
+        model_channels=32, channel_mult=(1, 2), transformer_depth=(0, 0), transformer_depth_middle=-1, classes=5
+    )
+    torch.manual_seed(0)
+    network = UNet(config).eval()
+    x, t, classes = torch.randn(2, 4, LARGE, LARGE), torch.tensor([7.0, 7.0]), torch.tensor([1, 4])
+    with torch.inference_mode():
+        together = network(x, t, classes=classes)
+        alone = torch.cat([network(x[i : i + 1], t[:1], classes=classes[i : i + 1]) for i in range(2)])
+    assert torch.allclose(together, alone, atol=1e-5)

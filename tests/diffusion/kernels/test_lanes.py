@@ -1,0 +1,56 @@
+"""Work side by side: the same results, in order, with the caller's cores shared out and given back."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+import torch
+from torch import Tensor
+
+from app.diffusion.kernels.lanes import side_by_side
+
+
+@pytest.fixture
+def two_cores() -> object:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_each_lane_has_its_share_and_all_comes_back() -> None:
+    meeting = threading.Barrier(2, timeout=60)  # broken unless both run at once
+
+    def lane(number: int) -> Tensor:
+        meeting.wait()
+        return torch.tensor([number, torch.get_num_threads(), int(torch.is_inference_mode_enabled())])
+
+    with torch.inference_mode():
+        results = side_by_side([lambda: lane(0), lambda: lane(1)])
+    assert [result.tolist() for result in results] == [[0, 1, 1], [1, 1, 1]]
+    assert torch.get_num_threads() == 2
+    born_later: list[int] = []
+    thread = threading.Thread(target=lambda: born_later.append(int(torch.ones(2).sum()) and torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    assert born_later == [2]
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_without_inference_mode_there_are_no_gradients_either() -> None:
+    weight = torch.ones(2, requires_grad=True)
+    with torch.no_grad():
+        results = side_by_side([lambda: weight * 2, lambda: weight * 3])
+    assert not any(result.requires_grad for result in results)
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_a_failure_in_one_lane_is_the_callers() -> None:
+    def fails() -> Tensor:
+        raise ValueError("no such shape")
+
+    with pytest.raises(ValueError, match="no such shape"):
+        side_by_side([lambda: torch.ones(1), fails])
+    assert torch.get_num_threads() == 2
