@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from app.errors import InvalidPrompt
-from app.graph.prompt import Prompt, PromptNode, node_to_json, parse_prompt, prompt_to_json
+from app.graph.prompt import Prompt, PromptNode, node_to_json, prompt_to_json
 
 
 class DynamicPrompt:
@@ -35,13 +35,13 @@ class DynamicPrompt:
             raise InvalidPrompt(f"There is no node {node_id}.", remedy="The pack must link to nodes of the graph only.")
         return self.prompt.nodes[node_id]
 
-    def add_expansion(self, parent_id: str, graph: Mapping[str, Any]) -> list[str]:
+    def add_expansion(self, parent_id: str, graph: Prompt) -> list[str]:
         """Adds the nodes that `parent_id` expanded to, and gives their ids.
 
         Raises:
-            InvalidPrompt: the graph is none, or an id is already taken.
+            InvalidPrompt: an id is already taken.
         """
-        added = parse_prompt(graph).nodes
+        added = graph.nodes
         taken = next((node_id for node_id in added if node_id in self.prompt.nodes), None)
         if taken is not None:
             raise InvalidPrompt(

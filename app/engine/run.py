@@ -35,6 +35,7 @@ from app.engine.schedule import Schedule
 from app.engine.site import CallSite, RunExtras
 from app.engine.validators import custom_complaints
 from app.errors import Cancelled, InvalidPrompt
+from app.graph.expansion import read_expansion
 from app.graph.json_values import is_list
 from app.graph.loops import LOOP, LoopPlan, plan_loops
 from app.graph.order import ancestors, topological
@@ -346,10 +347,12 @@ class _Run:
             yield from self._finish(node_id, work)
             return
         work.expanded = True
+        added: list[str] = []
+        for index, result in enumerate(work.results):
+            if result.expand is not None:
+                work.results[index], graph = read_expansion(result, self.nodes, self.extra.replacements)
+                added += self.graph.add_expansion(node_id, graph)
         work.links = expansion_links(work.results)
-        added = [
-            new for result in work.results if result.expand for new in self.graph.add_expansion(node_id, result.expand)
-        ]
         self._check_expansion(node_id, added, work.results)
         self.keys.add([*added, *work.links])
         self.values.expect(work.links)

@@ -26,8 +26,8 @@ def test_the_original_may_be_given() -> None:
 
 def test_expansions_know_where_they_come_from() -> None:
     graph = DynamicPrompt(parse_prompt(DATA))
-    assert graph.add_expansion("2", {"2.1": {"class_type": "A", "inputs": {}}}) == ["2.1"]
-    graph.add_expansion("2.1", {"2.1.1": {"class_type": "A", "override_display_id": "1"}})
+    assert graph.add_expansion("2", parse_prompt({"2.1": {"class_type": "A", "inputs": {}}})) == ["2.1"]
+    graph.add_expansion("2.1", parse_prompt({"2.1.1": {"class_type": "A", "override_display_id": "1"}}))
     assert graph.get_parent_node_id("2.1.1") == "2.1"
     assert graph.get_real_node_id("2.1.1") == "2"
     assert graph.get_display_node_id("2.1") == "2"
@@ -39,10 +39,10 @@ def test_expansions_know_where_they_come_from() -> None:
 def test_an_id_is_used_once() -> None:
     graph = DynamicPrompt(parse_prompt(DATA))
     with pytest.raises(InvalidPrompt, match="the id 1, which is taken"):
-        graph.add_expansion("2", {"1": {"class_type": "A", "inputs": {}}})
+        graph.add_expansion("2", parse_prompt(DATA))
 
 
 def test_the_submitted_prompt_is_not_changed() -> None:
     prompt = parse_prompt(DATA)
-    DynamicPrompt(prompt).add_expansion("2", {"3": {"class_type": "A", "inputs": {}}})
+    DynamicPrompt(prompt).add_expansion("2", parse_prompt({"3": {"class_type": "A", "inputs": {}}}))
     assert set(prompt.nodes) == {"1", "2"}

@@ -9,8 +9,10 @@ import pytest
 
 from app.engine.cache import Cache
 from app.engine.events import NodeFinished, NodeStarted, RunFailed, RunSucceeded
+from app.engine.site import RunExtras
 from app.graph.declaration import Hidden, Options, Port, Range
 from app.graph.prompt import Link
+from app.graph.replacements import Replacement, by_old_class
 from app.graph.returned import Returned
 
 Anything = Annotated[Any, Port("*")]
@@ -44,6 +46,21 @@ def test_the_graph_runs_in_the_place_of_its_node(bench: Any) -> None:
         ("c", "c"),
     ]
     assert [event.node_id for event in bench.events_of(NodeFinished)] == ["a", "t.0.0.1", "t", "c"]
+
+
+def test_an_expansion_to_a_class_of_before_runs_what_stands_in_for_it(bench: Any, declare: Callable[..., Any]) -> None:
+    @declare("ToOld")
+    def expanding(*, value: Anything, who: Id) -> One:
+        """Asks for a class that has another name by now."""
+        return Returned(([f"{who}.1", 0],), {}, {f"{who}.1": made("Plus", one=value, other=3)})
+
+    mapping = ({"new_id": "a", "old_id": "one"}, {"new_id": "b", "old_id": "other"})
+    plus = Replacement("Plus", "Add", input_mapping=mapping)
+    graph = {"x": ("ToOld", {"value": 4}), "show": ("Show", {"value": ["x", 0]})}
+    assert "there is no such node" in bench.run(graph)[-1].message
+    bench.extra = RunExtras(replacements=lambda: by_old_class([plus]))
+    bench.run(graph)
+    assert bench.shown()["show"] == ["7"]
 
 
 @pytest.mark.usefixtures("twice")
