@@ -276,8 +276,8 @@ class Workshop:
         from app.engine.run import run as run_prompt
         from app.engine.site import RunExtras
 
-        extra = RunExtras(extra_pnginfo=extra_data.get("extra_pnginfo"), meter=self.meter)
-
+        pnginfo = extra_data.get("extra_pnginfo")
+        extra = RunExtras(extra_pnginfo=pnginfo, meter=self.meter, replacements=self.replacements)
         shown = extra_data.get("preview_method") != "none"
         interrupted = self.packs.stops(interrupted)
 
