@@ -13,6 +13,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Do what the command line asks for, and give the exit status: 0 for success, 1 for an expected failure."""
     try:
         settings = parse(argv)
+        for note in settings.notes:
+            sys.stderr.write(f"{note}\n")
         from app.wiring import dispatch
 
         return dispatch(settings)

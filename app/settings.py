@@ -11,12 +11,14 @@ import ipaddress
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
+from urllib.parse import urlsplit
 
 from app.errors import InvalidRequest
+from app.options import translated
 
 CacheMode = Literal["ram", "classic", "lru", "none"]
 Command = Literal["serve", "run", "worker", "train", "test", "export"]
@@ -54,6 +56,7 @@ class EngineSettings:
     `cache` says which results are kept: "ram" as many as fit into `cache_gib` (a quarter of the memory), "classic"
     those of the latest graph, "lru" those and the latest `cache_entries`, "none" none. `cache_free` are the GiB of main
     memory that results leave to others: all of them, and those that the latest graph does not use; None for a tenth.
+    All packs are loaded with `load_custom_nodes`, else those of `only_packs`. `metadata` lets files tell their graph.
     """
 
     device: str = "auto"
@@ -65,6 +68,8 @@ class EngineSettings:
     cache_entries: int = 0
     cache_free: tuple[float, float] | None = None
     load_custom_nodes: bool = True
+    only_packs: tuple[str, ...] = ()
+    metadata: bool = True
 
     def arguments(self) -> list[str]:
         """The command line that makes an equal object."""
@@ -73,12 +78,19 @@ class EngineSettings:
         said += [] if self.cache_gib is None else ["--cache-gib", str(self.cache_gib)]
         said += ["--cache-lru", str(self.cache_entries)] if self.cache == "lru" else [f"--cache-{self.cache}"]
         said += [str(each) for each in self.cache_free or ()] if self.cache == "ram" else []
-        return said if self.load_custom_nodes else [*said, "--no-custom-nodes"]
+        said += [] if self.load_custom_nodes else ["--no-custom-nodes"]
+        said += ["--whitelist-custom-nodes", *self.only_packs] if self.only_packs else []
+        return said if self.metadata else [*said, "--disable-metadata"]
 
 
 @dataclass(frozen=True, slots=True)
 class ServeSettings:
-    """The server: where it listens, whom it admits, what it bounds. `front_end` is served in our editor's place."""
+    """The server: where it listens, whom it admits, what it bounds.
+
+    `listen` may hold several addresses with "," between. `cors` is the origin whose pages may ask too, "*" for all.
+    `features` are told to clients besides the server's own. With `multi_user` requests say whose files they mean.
+    `front_end` is served in our editor's place.
+    """
 
     listen: str = "127.0.0.1"
     port: int = 8188
@@ -91,6 +103,15 @@ class ServeSettings:
     workers: int = 1
     node_wait_seconds: float = 60.0
     front_end: Path | None = None
+    cors: str | None = None
+    features: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    multi_user: bool = False
+    compress: bool = False
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where it listens, one by one."""
+        return tuple(address.strip() for address in self.listen.split(",") if address.strip())
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +155,10 @@ class WorkerSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All settings. Only the part of `command` was asked for; the other parts hold defaults."""
+    """All settings. Only the part of `command` was asked for; the other parts hold defaults.
+
+    `notes` tell of options that have no effect here.
+    """
 
     command: Command = "serve"
     verbose: bool = False
@@ -146,6 +170,7 @@ class Settings:
     test: TestSettings = field(default_factory=TestSettings)
     export: ExportSettings = field(default_factory=ExportSettings)
     train_arguments: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def from_arguments(cls, argv: Sequence[str], environ: Mapping[str, str] | None = None) -> Settings:
@@ -164,6 +189,7 @@ class Settings:
         if leads not in _COMMANDS and leads not in ("-h", "--help"):
             words.insert(0, "serve")
         environ = os.environ if environ is None else environ
+        words, notes = (words, []) if words[0] == "train" else translated(words)
         said, rest = _parser().parse_known_args(words)
         if rest and said.command != "train":
             _parser().error(f"unrecognised words: {' '.join(rest)}")
@@ -178,6 +204,7 @@ class Settings:
             test=TestSettings(tuple(said.files), said.keep) if said.command == "test" else TestSettings(),
             export=_export(said) if said.command == "export" else ExportSettings(),
             train_arguments=tuple(rest),
+            notes=tuple(notes),
         )
 
     def worker_arguments(self, url: str) -> list[str]:
@@ -186,6 +213,7 @@ class Settings:
         said = ["worker", "--connect", url, "--lifeline", "--base-directory", str(places.base)]
         for name in ("input", "output", "temp", "user"):
             said += [f"--{name}-directory", str(getattr(places, name))]
+        said += ["--models-directory", str(places.models[0])]
         for path in places.extra_model_paths:
             said += ["--extra-model-paths-config", str(path)]
         return [*said, *self.engine.arguments(), *(["--verbose"] if self.verbose else [])]
@@ -241,7 +269,8 @@ def _shared_options() -> argparse.ArgumentParser:
     shared.add_argument("--base-directory", type=Path, metavar="DIR", help="models, input, output, temp and user")
     for name in ("input", "output", "temp", "user"):
         shared.add_argument(f"--{name}-directory", type=Path, metavar="DIR")
-    shared.add_argument("--extra-model-paths-config", type=Path, action="append", default=[], metavar="YAML")
+    shared.add_argument("--models-directory", type=Path, metavar="DIR", help="one folder for each kind of model")
+    shared.add_argument("--extra-model-paths-config", type=Path, nargs="+", action="extend", default=[], metavar="YAML")
     shared.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps …")
     shared.add_argument("--cpu", action="store_const", const="cpu", dest="device", help="the same as --device cpu")
     shared.add_argument(
@@ -266,12 +295,20 @@ def _shared_options() -> argparse.ArgumentParser:
     shared.add_argument(
         "--no-custom-nodes", "--safe-mode", "--disable-all-custom-nodes", action="store_true", help="load no node packs"
     )
+    shared.add_argument(
+        "--whitelist-custom-nodes", nargs="+", default=[], metavar="PACK", help="but these, with --no-custom-nodes"
+    )
+    shared.add_argument(
+        "--disable-metadata", action="store_false", dest="metadata", help="leave graphs out of saved files"
+    )
     return shared
 
 
 def _add_serve_options(parser: argparse.ArgumentParser) -> None:
     usual = ServeSettings()
-    parser.add_argument("--listen", nargs="?", const="0.0.0.0", default=usual.listen, metavar="ADDRESS")
+    parser.add_argument(
+        "--listen", nargs="?", const="0.0.0.0", default=usual.listen, metavar="ADDRESS", help="several with , between"
+    )
     parser.add_argument("--port", type=int, default=usual.port, help="0 takes a free one")
     parser.add_argument("--token", help="what a client must show; required for an address that others can reach")
     parser.add_argument("--allow-host", action="append", default=[], metavar="NAME", help="a further name of this host")
@@ -281,13 +318,19 @@ def _add_serve_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lease", type=float, default=usual.lease_seconds, metavar="SECONDS")
     parser.add_argument("--workers", type=int, default=usual.workers, help="how many local workers to start")
     parser.add_argument("--front-end-root", type=Path, metavar="DIR", help="serve another editor; see docs/http.md")
+    parser.add_argument(
+        "--enable-cors-header", nargs="?", const="*", dest="cors", metavar="ORIGIN", help="a site whose pages may ask"
+    )
+    parser.add_argument("--multi-user", action="store_true", help="settings and files for each user")
+    parser.add_argument("--feature-flag", action="append", default=[], metavar="KEY[=VALUE]", help="told to clients")
+    parser.add_argument("--enable-compress-response-body", action="store_true", dest="compress", help="pack answers")
 
 
 def _directories(said: argparse.Namespace) -> DirectorySettings:
     base = (said.base_directory or PROGRAM_DIRECTORY).absolute()
     output = getattr(said, "output", None) or said.output_directory
     # The small checkpoint that comes with the program stays in reach when the base directory is elsewhere.
-    roots = dict.fromkeys((base / "models", PROGRAM_DIRECTORY / "models"))
+    roots = dict.fromkeys(((said.models_directory or base / "models").absolute(), PROGRAM_DIRECTORY / "models"))
     usual = base / "extra_model_paths.yaml"
     extra = [path.absolute() for path in said.extra_model_paths_config]
     return DirectorySettings(
@@ -321,19 +364,29 @@ def _engine(said: argparse.Namespace) -> EngineSettings:
         cache_gib=said.cache_gib,
         cache_free=(free[0], free[-1]) if free else None,
         load_custom_nodes=not said.no_custom_nodes,
+        only_packs=tuple(said.whitelist_custom_nodes),
+        metadata=said.metadata,
     )
 
 
 def _serve(said: argparse.Namespace, environ: Mapping[str, str]) -> ServeSettings:
     if not 0 <= said.port <= 65535:
         raise InvalidRequest(f"{said.port} is not a port.", remedy="Use a number from 0 to 65535.")
-    if not is_loopback(said.listen) and not said.token:
+    addresses = ServeSettings(listen=said.listen).addresses
+    if not addresses:
+        raise InvalidRequest("--listen names no address.", remedy="Leave it out, or name one such as 127.0.0.1.")
+    if not all(map(is_loopback, addresses)) and not said.token:
         raise InvalidRequest(
             f"Listening on {said.listen} would let everybody in reach run graphs and read files on this machine.",
             remedy="Add --token SECRET, or listen on 127.0.0.1.",
         )
     if said.max_upload_size <= 0 or said.cancel_grace < 0 or said.lease <= 0 or said.workers < 0:
         raise InvalidRequest("Sizes, times and counts cannot be negative or zero.", remedy="Leave the option out.")
+    if said.cors == "*" and not said.token:
+        raise InvalidRequest(
+            "--enable-cors-header without an origin would let every page that a browser here shows run graphs.",
+            remedy="Name the site: --enable-cors-header http://localhost:3000; or add --token SECRET.",
+        )
     front_end = said.front_end_root
     if front_end is not None and not (front_end / "index.html").is_file():
         raise InvalidRequest(
@@ -351,7 +404,37 @@ def _serve(said: argparse.Namespace, environ: Mapping[str, str]) -> ServeSetting
         lease_seconds=said.lease,
         workers=said.workers,
         front_end=front_end.absolute() if front_end is not None else None,
+        cors=_origin(said.cors) if said.cors is not None else None,
+        features=_features(said.feature_flag),
+        multi_user=said.multi_user,
+        compress=said.compress,
     )
+
+
+def _origin(text: str) -> str:
+    """An origin as browsers write it, or "*"."""
+    parts = urlsplit(text)
+    if text != "*" and (parts.scheme not in ("http", "https") or not parts.netloc or parts.path not in ("", "/")):
+        raise InvalidRequest(f"{text!r} is no origin.", remedy="Write it as in http://localhost:3000.")
+    return text.rstrip("/").lower()
+
+
+def _features(flags: Iterable[str]) -> dict[str, Any]:
+    """`a.b=1` as {"a": {"b": 1}}. The value is JSON where it can be read so, else text; without one it is true."""
+    features: dict[str, Any] = {}
+    for flag in flags:
+        key, equals, value = flag.partition("=")
+        *places, name = key.split(".")
+        if not all((*places, name)):
+            raise InvalidRequest(f"--feature-flag {flag} is not understood.", remedy="Write --feature-flag KEY=VALUE.")
+        inner = features
+        for place in places:
+            found = inner.setdefault(place, {})
+            if not isinstance(found, dict):
+                raise InvalidRequest(f"--feature-flag {flag} goes on where another has a value.", remedy="Drop one.")
+            inner = cast("dict[str, Any]", found)
+        inner[name] = _json_or_text(value) if equals else True
+    return features
 
 
 def _has_screen(environ: Mapping[str, str]) -> bool:
@@ -380,10 +463,14 @@ def _change(text: str) -> tuple[tuple[str, str], Any]:
     node, dot, name = place.rpartition(".")
     if not (equals and dot and node and name):
         raise InvalidRequest(f"--set {text} is not understood.", remedy="Write --set NODE.INPUT=VALUE.")
+    return (node, name), _json_or_text(value)
+
+
+def _json_or_text(text: str) -> Any:
     try:
-        return (node, name), json.loads(value)
+        return json.loads(text)
     except ValueError:
-        return (node, name), value
+        return text
 
 
 def _worker(said: argparse.Namespace, environ: Mapping[str, str]) -> WorkerSettings:

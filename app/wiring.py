@@ -220,8 +220,9 @@ class Workshop:
         """The workshop that the settings describe, with all nodes loaded."""
         folders = open_all_folders(settings)
         places = [settings.directories.custom_nodes, *folders.models.get("custom_nodes", ())]
-        places = places if settings.engine.load_custom_nodes else []
         disabled = disabled_packs(folders.user / "packs.json")
+        if not settings.engine.load_custom_nodes:
+            disabled |= {pack_name(path) for path in find_packs(places)} - set(settings.engine.only_packs)
         # Packs use these scripts to set what others read when they are imported.
         failed = dict(run_prestart_scripts(places, disabled))
 
@@ -256,7 +257,7 @@ class Workshop:
             nodes={name: watched(node, folders) for name, node in registry.nodes.items()},
             cache=_cache(settings.engine, size_of),
             models=LoadedModels(folders, residency, precision=precision_for(device, settings.engine.precision)),
-            files=NodeFiles(folders, outputs),
+            files=NodeFiles(folders, outputs, metadata=settings.engine.metadata),
             pace=PreviewPace(previews),
             meter=meter_for(device),
         )
@@ -378,6 +379,7 @@ def _launch(settings: Settings) -> Launch:
         port=server.port or settings.serve.port,
         preview_method=settings.engine.preview_method,
         base_directory=str(settings.directories.base),
+        disable_metadata=not settings.engine.metadata,
     )
 
 

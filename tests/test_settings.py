@@ -178,3 +178,40 @@ def test_tests_and_exports_are_read(tmp_path: Path) -> None:
     assert (said.export.source, said.export.python, said.export.json) == (Path("a.png"), Path("a.py"), None)
     with pytest.raises(InvalidRequest, match="Nothing is to be written"):
         Settings.from_arguments(["export", "a.png"], {})
+
+
+def test_several_addresses() -> None:
+    assert Settings.from_arguments(["--listen", "127.0.0.1, ::1"]).serve.addresses == ("127.0.0.1", "::1")
+    with pytest.raises(InvalidRequest, match="--token"):
+        Settings.from_arguments(["--listen", "127.0.0.1,0.0.0.0"])
+    with pytest.raises(InvalidRequest, match="no address"):
+        Settings.from_arguments(["--listen", " , "])
+
+
+def test_other_sites_are_invited_by_name_or_with_a_token() -> None:
+    said = Settings.from_arguments(["--enable-cors-header", "HTTP://Localhost:3000/"])
+    assert said.serve.cors == "http://localhost:3000"
+    with pytest.raises(InvalidRequest, match="every page"):
+        Settings.from_arguments(["--enable-cors-header"])
+    assert Settings.from_arguments(["--enable-cors-header", "--token", "s"]).serve.cors == "*"
+    for text in ("localhost:3000", "http://", "http://a/b", "file:///x"):
+        with pytest.raises(InvalidRequest, match="no origin"):
+            Settings.from_arguments(["--enable-cors-header", text])
+
+
+def test_features_from_the_command_line() -> None:
+    flags = ["a", "b.c=2", "b.d=text", "e=false"]
+    said = Settings.from_arguments([word for flag in flags for word in ("--feature-flag", flag)])
+    assert said.serve.features == {"a": True, "b": {"c": 2, "d": "text"}, "e": False}
+    for wrong in (["=1"], ["a..b"], ["a", "a.b"]):
+        with pytest.raises(InvalidRequest, match="--feature-flag"):
+            Settings.from_arguments([word for flag in wrong for word in ("--feature-flag", flag)])
+
+
+def test_what_workers_are_told_says_the_same_again(tmp_path: Path) -> None:
+    words = ["--no-custom-nodes", "--whitelist-custom-nodes", "a", "b", "--disable-metadata", "--models-directory"]
+    said = Settings.from_arguments([*words, str(tmp_path), "--extra-model-paths-config", "x.yaml", "y.yaml"])
+    assert said.directories.models[0] == tmp_path
+    worker = Settings.from_arguments(said.worker_arguments("ws://x"), {SECRET_VARIABLE: "s"})
+    assert (worker.engine, worker.directories) == (said.engine, said.directories)
+    assert (worker.engine.only_packs, worker.engine.metadata) == (("a", "b"), False)

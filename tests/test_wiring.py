@@ -134,6 +134,10 @@ def test_packs_can_be_left_out(installation: Settings) -> None:
     assert Workshop.build(installation).registry.failures
     without = replace(installation, engine=EngineSettings(load_custom_nodes=False))
     assert not Workshop.build(without).registry.failures
+    (pack / "worse.py").write_text("2 / 0")
+    but_one = EngineSettings(load_custom_nodes=False, only_packs=("worse",))
+    (failure,) = Workshop.build(replace(installation, engine=but_one)).registry.failures
+    assert "worse" in failure["message"]
 
 
 def test_a_run_tells_the_paths_of_what_it_saved(

@@ -24,11 +24,15 @@ PREVIEW_LEVEL, OUTPUT_LEVEL = 1, 4  # PNG compression: previews are thrown away 
 
 
 class NodeFiles:
-    """See `protocol.Files`. What is saved is staged; whoever listens to the run gives it its lasting name."""
+    """See `protocol.Files`. What is saved is staged; whoever listens to the run gives it its lasting name.
 
-    def __init__(self, folders: Folders, outputs: OutputFolders):
+    Without `metadata` no file tells the graph that made it.
+    """
+
+    def __init__(self, folders: Folders, outputs: OutputFolders, *, metadata: bool = True):
         self._folders = folders
         self._outputs = outputs
+        self._metadata = metadata
 
     def path(self, name: str) -> Path:
         """See `protocol.Files`."""
@@ -62,7 +66,7 @@ class NodeFiles:
                 f"A tensor of shape {list(images.shape)} holds no images.", remedy="Link something that gives an IMAGE."
             )
         self._outputs.check_prefix(prefix)
-        texts = metadata_texts(prompt, extra)
+        texts = self._texts(prompt, extra)
         level = PREVIEW_LEVEL if kind == "temp" else OUTPUT_LEVEL
         entries: list[dict[str, Any]] = []
         for number, image in enumerate(images):
@@ -91,7 +95,7 @@ class NodeFiles:
     ) -> list[dict[str, Any]]:
         """See `protocol.Files`."""
         self._outputs.check_prefix(prefix)
-        texts = metadata_texts(prompt, extra)
+        texts = self._texts(prompt, extra)
         if clip is not None and model is None:
             return [
                 self._staged(f"{prefix}_{file_name(name)}", lambda path, tower=tower: save_tower(path, tower, texts))
@@ -121,7 +125,7 @@ class NodeFiles:
     ) -> list[dict[str, Any]]:
         """See `protocol.Files`."""
         self._outputs.check_prefix(prefix)
-        texts = metadata_texts(prompt, extra)
+        texts = self._texts(prompt, extra)
         return [
             self._staged(prefix, lambda path: save_difference(path, model, clip, texts, rank=rank, biases=biases)),
         ]
@@ -135,6 +139,9 @@ class NodeFiles:
     ) -> list[dict[str, Any]]:
         """See `protocol.Files`."""
         self._outputs.check_prefix(prefix)
-        texts = metadata_texts(prompt, extra)
+        texts = self._texts(prompt, extra)
         staged = self._outputs.stage_with(lambda path: write_latent(path, samples, texts), ".latent")
         return [{"staged": staged, "prefix": prefix, "type": "output", "format": "latent"}]
+
+    def _texts(self, prompt: Any, extra: Mapping[str, Any] | None) -> dict[str, str]:
+        return metadata_texts(prompt, extra) if self._metadata else {}

@@ -36,7 +36,7 @@ from app.server import (
     view,
     websocket,
 )
-from app.server.middleware import add_headers, explain, guard
+from app.server.middleware import add_headers, explain, guard, pack
 from app.server.pack_catalogue import PACKS, PackCatalogue
 from app.server.pack_proxy import pack_session, to_packs
 from app.server.services import SERVICES, Services
@@ -47,7 +47,7 @@ _FORM_ROOM = 1 << 16
 def build_app(services: Services) -> web.Application:
     """The application that serves `services`. Every route of the API exists twice: as it is, and below /api."""
     most = services.settings.serve.max_upload_bytes + _FORM_ROOM
-    app = web.Application(middlewares=[explain, guard, to_packs], client_max_size=most)
+    app = web.Application(middlewares=[pack, explain, guard, to_packs], client_max_size=most)
     app[SERVICES] = services
     app[PACKS] = PackCatalogue(services.folders, services.settings)
     app.cleanup_ctx.append(pack_session)

@@ -24,8 +24,10 @@ from app.server.operation import operation
 from app.server.prompts import queue_prompt
 from app.server.replies import parse_json, read_object, reply
 from app.server.services import Services, services_of
+from app.server.users import USER_HEADER, user_files
 from app.store import job_queries
 from app.store.job_records import JobRecord
+from app.store.userdata import UserFiles
 
 _FOLDER = "workflows"
 _MOST_SECONDS = 600.0
@@ -63,13 +65,13 @@ def routes() -> list[web.RouteDef]:
     ]
 
 
-@operation(shapes.Workflows)
+@operation(shapes.Workflows, headers=USER_HEADER)
 async def list_workflows(request: web.Request) -> web.Response:
     """The saved workflows with the schema of their inputs; for one that cannot run, why."""
     return reply({"workflows": await _all(request)})
 
 
-@operation(shapes.Workflow)
+@operation(shapes.Workflow, headers=USER_HEADER)
 async def get_workflow(request: web.Request) -> web.Response:
     """One saved workflow and the JSON schema of its inputs. A "/" in the name is sent as %2F."""
     return reply((await _endpoint(request, request.match_info["name"])).told())
@@ -80,7 +82,7 @@ async def get_workflow(request: web.Request) -> web.Response:
     body=dict[str, Any],
     body_required=False,
     query=_QUERY,
-    headers={"Idempotency-Key": "The same key and inputs give the same job."},
+    headers={"Idempotency-Key": "The same key and inputs give the same job.", **USER_HEADER},
 )
 async def run_workflow(request: web.Request) -> web.Response:
     """Run a saved workflow with these inputs. With `wait` the answer comes when it is done, or after so many seconds.
@@ -143,9 +145,8 @@ def _operation(name: str, schema: Mapping[str, Any], outputs: Mapping[str, Mappi
 
 
 async def _all(request: web.Request) -> list[dict[str, Any]]:
-    services = services_of(request)
     try:
-        found = await asyncio.to_thread(services.user_files.files, _FOLDER, recurse=True)
+        found = await asyncio.to_thread(user_files(request).files, _FOLDER, recurse=True)
     except Missing:
         return []
     told: list[dict[str, Any]] = []
@@ -158,11 +159,11 @@ async def _all(request: web.Request) -> list[dict[str, Any]]:
 
 
 async def _endpoint(request: web.Request, name: str) -> Endpoint:
-    services = services_of(request)
+    services, mine = services_of(request), user_files(request)
     specs = await services.catalogue.ready(services.settings.serve.node_wait_seconds)
 
     def read() -> Endpoint:
-        data = _document(services, name)
+        data = _document(mine, name)
         files, replacements = services.catalogue.files, services.catalogue.replacements
         if is_workflow(data):
             prompt = workflow_to_prompt(data, specs, files, replacements=replacements)
@@ -173,9 +174,9 @@ async def _endpoint(request: web.Request, name: str) -> Endpoint:
     return await asyncio.to_thread(read)
 
 
-def _document(services: Services, name: str) -> Any:
+def _document(mine: UserFiles, name: str) -> Any:
     try:
-        path = services.user_files.existing(f"{_FOLDER}/{name}.json")
+        path = mine.existing(f"{_FOLDER}/{name}.json")
     except Missing as missing:
         raise Missing(f"There is no workflow {name[:80]!r}.", remedy="GET /api/workflows lists them.") from missing
     try:

@@ -10,7 +10,7 @@ from aiohttp import web
 from app.errors import AppError, InvalidRequest, Missing, TooLarge, Unavailable
 from app.server.login import login_page
 from app.server.replies import error_body, reply
-from app.server.security import HEADERS, Gate
+from app.server.security import HEADERS, Gate, cors_headers
 from app.server.services import services_of
 
 log = logging.getLogger(__name__)
@@ -66,6 +66,8 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     gate = Gate(services_of(request).settings.serve)
     gate.check_host(request)
     gate.check_origin(request)
+    if request.method == "OPTIONS" and gate.invites(request.headers.get("Origin")):
+        return web.Response()  # browsers ask first whether they may, and show no token when they do
     if request.path not in _OPEN_PATHS and not gate.check_token(request):
         wants_page = request.method == "GET" and "text/html" in request.headers.get("Accept", "")
         return login_page() if wants_page else _refuse_without_token()
@@ -74,9 +76,19 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     return await handler(request)
 
 
-async def add_headers(_: web.Request, response: web.StreamResponse) -> None:
+@web.middleware
+async def pack(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Pack JSON and text for those who ask for it, with --enable-compress-response-body."""
+    response = await handler(request)
+    packable = isinstance(response, web.Response) and response.content_type in ("application/json", "text/plain")
+    if packable and services_of(request).settings.serve.compress and "Content-Encoding" not in response.headers:
+        response.enable_compression()
+    return response
+
+
+async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """The security headers, unless the handler chose its own."""
-    for name, value in HEADERS.items():
+    for name, value in {**HEADERS, **cors_headers(services_of(request).settings.serve)}.items():
         response.headers.setdefault(name, value)
 
 

@@ -53,6 +53,12 @@ HEADERS: Mapping[str, str] = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 
+_SHARED: Mapping[str, str] = {
+    "Access-Control-Allow-Methods": "POST, GET, DELETE, PUT, PATCH, OPTIONS",
+    "Access-Control-Allow-Headers": "Content-Type, Authorization, Comfy-User, Idempotency-Key, Last-Event-ID",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Gate:
@@ -84,14 +90,22 @@ class Gate:
         """
         origin = request.headers.get("Origin")
         site = request.headers.get("Sec-Fetch-Site")
-        if origin is not None and not same_origin(origin, request.headers.get("Host", "")):
-            raise Forbidden(f"Requests from {origin[:100]!r} are not taken.", remedy="Use the editor at this address.")
+        invited = self.invites(origin)
+        if origin is not None and not invited and not same_origin(origin, request.headers.get("Host", "")):
+            raise Forbidden(
+                f"Requests from {origin[:100]!r} are not taken.",
+                remedy="Use the editor at this address, or start the server with --enable-cors-header ORIGIN.",
+            )
         navigates = request.method == "GET" and request.headers.get("Sec-Fetch-Mode") == "navigate"
         top_level = request.headers.get("Sec-Fetch-Dest", "document") == "document"
-        if site in ("cross-site", "same-site") and not (navigates and top_level):
+        if site in ("cross-site", "same-site") and not invited and not (navigates and top_level):
             raise Forbidden("Requests from other sites are not taken.", remedy="Use the editor at this address.")
         if origin is not None and request.method in _CHANGING:
             self._check_form(request)
+
+    def invites(self, origin: str | None) -> bool:
+        """Whether pages of that origin may ask, by `--enable-cors-header`."""
+        return origin is not None and self.settings.cors in ("*", origin.lower())
 
     def check_token(self, request: web.Request) -> bool:
         """Whether the request shows the token, where one is needed."""
@@ -106,9 +120,10 @@ class Gate:
     def _knows(self, name: str) -> bool:
         if name in self.settings.allowed_hosts or is_loopback(name) or name.endswith(".localhost"):
             return True
-        if is_loopback(self.settings.listen):
+        addresses = self.settings.addresses
+        if all(map(is_loopback, addresses)):
             return False
-        return _is_address(name) or name in (self.settings.listen.lower(), socket.gethostname().lower())
+        return _is_address(name) or name in (*map(str.lower, addresses), socket.gethostname().lower())
 
     def _check_form(self, request: web.Request) -> None:
         """Pages of other sites can send forms and plain text without asking; JSON they cannot."""
@@ -123,6 +138,15 @@ class Gate:
                 f"A browser must send JSON here, not {request.content_type}.",
                 remedy="Set Content-Type: application/json.",
             )
+
+
+def cors_headers(settings: ServeSettings) -> Mapping[str, str]:
+    """What tells browsers that pages of `--enable-cors-header` may read the answers; nothing without it."""
+    if settings.cors is None:
+        return {}
+    # Cookies are for one named site only; for all sites the token travels in a header that the page must know.
+    cookies = {} if settings.cors == "*" else {"Access-Control-Allow-Credentials": "true"}
+    return {**_SHARED, "Access-Control-Allow-Origin": settings.cors, **cookies}
 
 
 def split_host(host: str) -> tuple[str, str]:

@@ -105,7 +105,7 @@ async def serving(settings: Settings, worker_command: WorkerCommand | None = Non
             with _log_to(services):
                 launcher.start()
                 tidying = asyncio.create_task(publisher.remove_stale(_TEMP_SECONDS))
-                yield Running(f"http://{_host(settings.serve.listen)}:{port}", services)
+                yield Running(f"http://{_host(settings.serve.addresses[0])}:{port}", services)
                 await tidying
         finally:
             await services.dispatcher.close()
@@ -151,21 +151,23 @@ def _services(settings: Settings, folders: Folders, database: Database, publishe
 
 
 async def _listen(runner: web.AppRunner, settings: Settings) -> int:
-    """Open the port and return its number."""
-    asked = settings.serve
-    try:
-        await web.TCPSite(runner, asked.listen, asked.port).start()
-    except OSError as broken:
-        if broken.errno == errno.EADDRINUSE:
-            raise Unavailable(
-                f"Port {asked.port} is taken, perhaps by another Latent Loom.", remedy="Close that, or use --port 8189."
-            ) from broken
-        raise Unavailable(f"Listening on {asked.listen}:{asked.port} is not possible: {broken}") from broken
-    return runner.addresses[0][1]
+    """Open the port on every address and return its number."""
+    port = settings.serve.port
+    for address in settings.serve.addresses:
+        try:
+            await web.TCPSite(runner, address, port).start()
+        except OSError as broken:
+            if broken.errno == errno.EADDRINUSE:
+                raise Unavailable(
+                    f"Port {port} is taken, perhaps by another Latent Loom.", remedy="Close that, or use --port 8189."
+                ) from broken
+            raise Unavailable(f"Listening on {address}:{port} is not possible: {broken}") from broken
+        port = runner.addresses[0][1]
+    return port
 
 
 def _launcher(settings: Settings, services: Services, port: int, command: WorkerCommand | None) -> LocalLauncher:
-    url = f"ws://{_host(settings.serve.listen)}:{port}/link"
+    url = f"ws://{_host(settings.serve.addresses[0])}:{port}/link"
     words = (
         command(url)
         if command

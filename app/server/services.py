@@ -21,7 +21,6 @@ from app.server.publisher import Publisher
 from app.settings import Settings
 from app.store.database import Database
 from app.store.folders import Folders
-from app.store.userdata import UserFiles
 
 _LINES_KEPT = 500
 
@@ -71,16 +70,12 @@ class Services:
     logs: LogLines
     secret: str = field(repr=False)
     wrong_tokens: asyncio.Lock = field(default_factory=asyncio.Lock)
+    new_users: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def log(self) -> EventLog:
         """The messages of all jobs."""
         return self.dispatcher.services.log
-
-    @property
-    def user_files(self) -> UserFiles:
-        """The files of the one user."""
-        return UserFiles(self.folders.user / "default")
 
 
 SERVICES = web.AppKey("services", Services)

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from app.server.operation import operation
 from app.server.replies import read_json, read_object, reply
-from app.server.services import services_of
+from app.server.users import USER_HEADER, user_files
 from app.store.settings_file import load_settings, merge_settings
 
 
@@ -24,13 +24,13 @@ def routes() -> list[web.RouteDef]:
     ]
 
 
-@operation(dict[str, Any])
+@operation(dict[str, Any], headers=USER_HEADER)
 async def get_settings(request: web.Request) -> web.Response:
     """All settings."""
     return reply(await asyncio.to_thread(load_settings, _path(request)))
 
 
-@operation(None, body=dict[str, Any])
+@operation(None, body=dict[str, Any], headers=USER_HEADER)
 async def post_settings(request: web.Request) -> web.Response:
     """Change several settings; others stay."""
     changes = await read_object(request)
@@ -38,14 +38,14 @@ async def post_settings(request: web.Request) -> web.Response:
     return web.Response()
 
 
-@operation(Any)
+@operation(Any, headers=USER_HEADER)
 async def get_setting(request: web.Request) -> web.Response:
     """One setting, null when it is not set."""
     settings = await asyncio.to_thread(load_settings, _path(request))
     return reply(settings.get(request.match_info["id"]))
 
 
-@operation(None, body=Any)
+@operation(None, body=Any, headers=USER_HEADER)
 async def post_setting(request: web.Request) -> web.Response:
     """Change one setting; the body is its bare value."""
     value = await read_json(request)
@@ -54,4 +54,4 @@ async def post_setting(request: web.Request) -> web.Response:
 
 
 def _path(request: web.Request) -> Path:
-    return services_of(request).user_files.root / "comfy.settings.json"
+    return user_files(request).root / "comfy.settings.json"

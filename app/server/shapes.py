@@ -257,10 +257,11 @@ class Leaf(TypedDict):
 
 
 class Users(TypedDict):
-    """Where settings are kept, and whether there are any yet."""
+    """Where settings are kept; for one user whether there are any yet, for several their names by id."""
 
     storage: Literal["server"]
-    migrated: bool
+    migrated: NotRequired[bool]
+    users: NotRequired[dict[str, str]]
 
 
 class NewUser(TypedDict):

@@ -42,7 +42,9 @@ def routes() -> list[web.RouteDef]:
 
 async def get_index(request: web.Request) -> web.StreamResponse:
     """The editor: ours, or the one of `--front-end-root`."""
-    return _from(_root(request), "index.html")
+    response = _from(_root(request), "index.html")
+    response.headers.update({"Pragma": "no-cache", "Expires": "0"})  # for proxies of before
+    return response
 
 
 async def get_asset(request: web.Request) -> web.StreamResponse:
@@ -68,7 +70,7 @@ def _from(root: Path, name: str) -> web.StreamResponse:
 def file_response(path: Path) -> web.StreamResponse:
     """A file as an answer, under a type that does not depend on the system. Raises Missing."""
     if not path.is_file():
-        raise Missing(f"There is nothing at /{path.name[:200]}.", remedy="The API is described in docs/.")
+        raise Missing(f"There is no file {path.name[:200]!r} here.", remedy="GET /openapi.json lists what there is.")
     kind = _TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     # Asked for again each time, and answered with 304 while it is the same: an update is seen at once.
     return web.FileResponse(path, headers={"Content-Type": kind, "Cache-Control": "no-cache"})

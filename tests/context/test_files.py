@@ -35,6 +35,12 @@ def test_images_are_staged_and_described(files: NodeFiles, outputs: OutputFolder
     assert published["images"][0]["subfolder"] == "a"
 
 
+def test_files_need_not_tell_their_graph(installation: Settings, outputs: OutputFolders) -> None:
+    files = NodeFiles(open_all_folders(installation), outputs, metadata=False)
+    (entry,) = files.save_images(torch.rand(1, 4, 4, 3), "x", prompt={"1": {}}, extra={"workflow": {}})
+    assert read_texts(outputs.staging / entry["staged"]) == {}
+
+
 @pytest.mark.parametrize(("format", "ending"), [("jpeg", ".jpg"), ("webp", ".webp")])
 def test_other_formats_have_their_endings(files: NodeFiles, format: str, ending: str) -> None:
     (entry,) = files.save_images(torch.rand(1, 4, 4, 3), "x", format=format)

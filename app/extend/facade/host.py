@@ -37,6 +37,7 @@ class Launch:
     port: int = 8188
     preview_method: str = "auto"
     base_directory: str = ""
+    disable_metadata: bool = False
 
 
 @dataclass(slots=True)

@@ -46,7 +46,6 @@ _USUAL: dict[str, Any] = {
     "disable_all_custom_nodes": False,
     "disable_api_nodes": True,
     "disable_cuda_malloc": True,
-    "disable_metadata": False,
     "disable_smart_memory": False,
     "disable_xformers": True,
     "dont_print_server": False,
@@ -101,6 +100,7 @@ class Arguments:
             "listen": launch.listen,
             "port": launch.port,
             "base_directory": launch.base_directory,
+            "disable_metadata": launch.disable_metadata,
             "preview_method": LatentPreviewMethod.from_string(launch.preview_method) or LatentPreviewMethod.NoPreviews,
         }
         if name not in said and name not in _USUAL:
