@@ -19,6 +19,7 @@ from app.diffusion.first_stage import FirstStage
 from app.diffusion.layout import prepare
 from app.diffusion.model import DiffusionModel
 from app.diffusion.models.clip_vision import ClipVision
+from app.diffusion.working import at_first_use, make_ready
 from app.errors import AppError
 from app.memory.devices import main_memory
 from app.memory.residency import Residency
@@ -72,7 +73,7 @@ class LoadedModels:
             lambda path: load_first_stage(path, held.first_stage),
             self._texts.folder,
         )
-        self._loaded: OrderedDict[tuple[str, Stamp], tuple[Any, int]] = OrderedDict()
+        self._loaded: OrderedDict[tuple[str, Stamp], Any] = OrderedDict()
 
     def checkpoint(self, name: str, *, ema: bool = False) -> Checkpoint:
         """See `protocol.Models`."""
@@ -135,10 +136,12 @@ class LoadedModels:
             error.input_name = error.input_name or input_name
             raise
         self._loaded.move_to_end(key)
-        return self._loaded[key][0]
+        return self._loaded[key]
 
     def on_device(self, *modules: nn.Module, working_bytes: int = 0) -> AbstractContextManager[None]:
         """See `protocol.Models`."""
+        for module in modules:
+            make_ready(module)
         return self._residency.using(*modules, working_bytes=working_bytes)
 
     def clear(self) -> None:
@@ -160,10 +163,15 @@ class LoadedModels:
             loaded = load(path)
             if self._residency.device.type == "cpu":
                 for network in networks_in(loaded):
-                    prepare(network, main_memory()[1] // SPARE)
-        self._loaded[key] = (loaded, size_of(loaded))
-        while len(self._loaded) > 1 and sum(size for _, size in self._loaded.values()) > self._max_bytes:
+                    at_first_use(network, _prepare)
+        self._loaded[key] = loaded
+        # What was used since it was loaded may hold more than it did then.
+        while len(self._loaded) > 1 and size_of(list(self._loaded.values())) > self._max_bytes:
             self._loaded.popitem(last=False)
+
+
+def _prepare(network: nn.Module) -> None:
+    prepare(network, main_memory()[1] // SPARE)
 
 
 def networks_in(loaded: object) -> list[nn.Module]:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from app.diffusion.models.autoencoder_kl import AutoencoderConfig, AutoencoderKL, Posterior
 from app.diffusion.models.autoencoder_vq import AutoencoderVQ
+from app.diffusion.working import make_ready
 from app.errors import InvalidRequest
 
 
@@ -61,6 +62,7 @@ class FirstStage:
             )
         top, left = (image.shape[1] - height) // 2, (image.shape[2] - width) // 2
         pixels = image[:, top : top + height, left : left + width, :3].movedim(-1, 1)
+        make_ready(self.model)
         parameter = next(self.model.parameters())
         encoded = self.model.encode((pixels * 2.0 - 1.0).to(parameter))
         return (encoded.mean if isinstance(encoded, Posterior) else encoded).float()
@@ -77,6 +79,7 @@ class FirstStage:
                 f"This latent has {latent.shape[1]} channels; the VAE decodes {self.channels}.",
                 remedy="Decode with the VAE of the checkpoint that sampled it.",
             )
+        make_ready(self.model)
         parameter = next(self.model.parameters())
         image = self.model.decode(latent.to(parameter)).float()
         return (image / 2.0 + 0.5).clamp(0.0, 1.0).movedim(1, -1)

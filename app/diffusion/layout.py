@@ -8,6 +8,11 @@ from torch import nn
 from app.diffusion.models.convolution import NARROWEST, Conv3x3
 
 
+def is_wide(module: nn.Module) -> bool:
+    """Whether the module is a convolution that is quickest with its weights in channels-last order."""
+    return isinstance(module, nn.Conv2d) and min(module.in_channels, module.out_channels) >= NARROWEST
+
+
 def prepare(network: nn.Module, spare_bytes: int = 0) -> int:
     """Put wide convolutions' weights in channels-last order, and let the widest that fit use transformed kernels.
 
@@ -15,8 +20,9 @@ def prepare(network: nn.Module, spare_bytes: int = 0) -> int:
     the narrowest of the wide layers come first, as they work at the highest resolutions.
     """
     for module in network.modules():
-        if isinstance(module, nn.Conv2d) and min(module.in_channels, module.out_channels) >= NARROWEST:
-            module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
+        if is_wide(module):
+            weight = module.get_parameter("weight")
+            weight.data = weight.data.contiguous(memory_format=torch.channels_last)
     layers = [module for module in network.modules() if isinstance(module, Conv3x3) and module.transformed_bytes]
     taken = 0
     for layer in sorted(layers, key=lambda layer: layer.transformed_bytes):

@@ -13,6 +13,7 @@ from app.diffusion.guidance.hooks import GuidanceHooks
 from app.diffusion.inputs import NetworkInputs, text_alone
 from app.diffusion.latent_format import LatentFormat
 from app.diffusion.parameterization import ModelSampling, NetworkDenoiser, denoiser_of
+from app.diffusion.working import make_ready, working_dtype
 from app.errors import InvalidRequest
 
 Preview = Callable[[Tensor], Tensor]
@@ -38,8 +39,9 @@ class DiffusionModel:
 
     @property
     def dtype(self) -> torch.dtype:
-        """The precision that the network computes in."""
-        return next(self.network.parameters()).dtype
+        """The precision that the network computes in, which its weights have from now on if they had not before."""
+        make_ready(self.network)
+        return working_dtype(self.network)
 
     def denoiser(self) -> NetworkDenoiser:
         """denoise(x, sigma, context=…) on latents in the model's scale."""

@@ -137,7 +137,7 @@ def _first_stage(family: Family, parts: Parts, name: str, dtype: torch.dtype, *,
         return None
     with blank():
         vae = autoencoder_of(config)
-    fill(vae, parts.first_stage, name, dtype=dtype, told=parts.first_stage_prefix)
+    fill(vae, parts.first_stage, name, dtype=dtype, told=parts.first_stage_prefix, later=True)
     return FirstStage(vae)
 
 
@@ -148,7 +148,7 @@ def _text_encoder(
         merges = _merges(file)
         with blank():
             text = ClipText(family.text)
-        fill(text, below(TEXT, parts.rest), file.name, dtype=dtype, told=TEXT)
+        fill(text, below(TEXT, parts.rest), file.name, dtype=dtype, told=TEXT, later=True)
         return TextEncoder(text, Tokenizer(merges))
     if condition := _condition(family, parts, file.name, dtype):
         return cast("PromptEncoder", condition)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 from app.weights.stored import Stored, Tensors
 
@@ -139,7 +140,7 @@ def _as_convolution(stored: Stored) -> Stored:
     """(C, C) → (C, C, 1, 1)."""
     if len(stored.shape) != 2:
         return stored
-    return Stored((*stored.shape, 1, 1), lambda: stored.read()[:, :, None, None])
+    return replace(stored, shape=(*stored.shape, 1, 1), read=lambda: stored.read()[:, :, None, None])
 
 
 def _count(tensors: Tensors, prefix: str) -> int:

@@ -176,7 +176,7 @@ def joined(parts: Sequence[Stored]) -> Stored:
     if len(parts) == 1:
         return parts[0]
     rows = sum(part.shape[0] for part in parts)
-    return Stored((rows, *parts[0].shape[1:]), lambda: torch.cat([part.read() for part in parts]))
+    return Stored((rows, *parts[0].shape[1:]), lambda: torch.cat([part.read() for part in parts]), is_derived=True)
 
 
 def swapped(whole: Stored) -> Stored:
@@ -185,4 +185,4 @@ def swapped(whole: Stored) -> Stored:
     def read() -> Tensor:
         return torch.cat(whole.read().chunk(2)[::-1])
 
-    return Stored(whole.shape, read)
+    return Stored(whole.shape, read, is_derived=True)

@@ -2,38 +2,98 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
+from app.diffusion.layout import is_wide
+from app.diffusion.working import at_first_use, computes_in, make_ready
 from app.errors import UnusableFile
+from app.weights.conversion import converted
+from app.weights.spread import spread
 from app.weights.stored import Tensors
 
+UNMEASURED = (torch.float8_e4m3fn, torch.float8_e5m2)  # PyTorch finds no extremes of these
 
-def fill(module: nn.Module, tensors: Tensors, name: str, *, dtype: torch.dtype = torch.float32, told: str = "") -> None:
+
+def fill(
+    module: nn.Module,
+    tensors: Tensors,
+    name: str,
+    *,
+    dtype: torch.dtype = torch.float32,
+    told: str = "",
+    later: bool = False,
+) -> None:
     """Give a module, built `blank`, its weights in `dtype`; names that it does not have are passed over.
 
     `name` is the file's and `told` what stands before the names there, for messages. Weights that are in `dtype`
-    already stay in the mapped file; changing them does not change it.
+    already stay in the mapped file; changing them does not change it. With `later`, others stay there too until the
+    module is used (see `diffusion.working`): what is never used costs nothing, and loading takes no time.
 
     Raises:
         UnusableFile: a tensor is missing, has another shape, or holds values that are not numbers.
     """
     expected = module.state_dict()
     check(tensors, {key: tuple(value.shape) for key, value in expected.items()}, name, told)
-    filled: dict[str, Tensor] = {}
-    for key, place in expected.items():
+
+    def read(key: str) -> Tensor:
         value = tensors[key].read()
-        if place.is_floating_point() and value.dtype != dtype:
-            value = value.to(dtype)
-            tensors[key].forget()
-        if not is_finite(value):
-            raise UnusableFile(
-                f"In {name!r} the tensor {told + key!r} holds values that are not numbers.",
-                remedy="The file is damaged, or was merged or trained badly; use another copy.",
-            )
-        filled[key] = value
+        if expected[key].is_floating_point() and value.dtype != dtype and tensors[key].is_derived:
+            value = converted(value, dtype)  # else it would be in memory in both precisions
+        check_values(value, dtype if expected[key].is_floating_point() else value.dtype, name, told + key)
+        return value
+
+    filled = dict(zip(expected, spread(read, list(expected)), strict=True))
     module.load_state_dict(filled, assign=True)
+    waiting = {
+        key: _Waiting(value.data_ptr(), tensors[key].forget)
+        for key, value in filled.items()
+        if expected[key].is_floating_point() and value.dtype != dtype
+    }
     module.eval().requires_grad_(False)
+    if waiting:
+        computes_in(module, dtype)
+        at_first_use(module, _Conversion(dtype, waiting))
+        if not later:
+            make_ready(module)
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A weight as the file has it: where it is, and what lets go of the file's pages."""
+
+    address: int
+    forget: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Conversion:
+    """Brings the weights that are still as the file has them into the working precision."""
+
+    dtype: torch.dtype
+    waiting: Mapping[str, _Waiting]
+
+    def __call__(self, module: nn.Module) -> None:
+        spread(self._convert, list(self._found(module)))
+        computes_in(module, None)
+
+    def _found(self, module: nn.Module) -> Iterator[tuple[Tensor, _Waiting, bool]]:
+        """The weights that are still where the file has them, and whether their layer is a wide convolution."""
+        for key, one in self.waiting.items():
+            path, _, name = key.rpartition(".")
+            part = module.get_submodule(path)
+            value: Tensor = getattr(part, name)
+            if value.data_ptr() == one.address:
+                yield value, one, is_wide(part)
+
+    def _convert(self, found: tuple[Tensor, _Waiting, bool]) -> None:
+        value, one, channels_last = found
+        with torch.no_grad():
+            value.data = converted(value.data, self.dtype, channels_last=channels_last)
+        one.forget()
 
 
 def check(tensors: Tensors, expected: dict[str, tuple[int, ...]], name: str, told: str) -> None:
@@ -54,8 +114,20 @@ def check(tensors: Tensors, expected: dict[str, tuple[int, ...]], name: str, tol
             )
 
 
-def is_finite(value: Tensor) -> bool:
-    """Whether all values are numbers: the smallest and the largest are, which one fast pass finds."""
+def check_values(value: Tensor, dtype: torch.dtype, name: str, key: str) -> None:
+    """Raises UnusableFile unless all values are numbers, in `dtype` too: the smallest and the largest tell."""
     if not value.is_floating_point() or not value.numel():
-        return True
-    return all(bool(extreme.isfinite()) for extreme in torch.aminmax(value))
+        return
+    low, high = (
+        float(each) for each in torch.aminmax(value.to(torch.bfloat16) if value.dtype in UNMEASURED else value)
+    )
+    if not low - low == high - high == 0.0:
+        raise UnusableFile(
+            f"In {name!r} the tensor {key!r} holds values that are not numbers.",
+            remedy="The file is damaged, or was merged or trained badly; use another copy.",
+        )
+    if max(-low, high) > torch.finfo(dtype).max:
+        raise UnusableFile(
+            f"In {name!r} the tensor {key!r} holds values up to {max(-low, high):.3g}, too large for {dtype}.",
+            remedy="Start with --precision bfloat16 or float32.",
+        )

@@ -41,7 +41,7 @@ def model_of(family: Family, parts: Parts, name: str, dtype: torch.dtype) -> Dif
     """The family's network, filled with the tensors of the file `name`. Raises UnusableFile."""
     with blank():
         network = network_of(family.unet)
-    fill(network, parts.network, name, dtype=precision_of(network, dtype), told=parts.network_prefix)
+    fill(network, parts.network, name, dtype=precision_of(network, dtype), told=parts.network_prefix, later=True)
     return DiffusionModel(
         network,
         family.sampling.build(),

@@ -16,6 +16,7 @@ from app.diffusion.first_stage import FirstStage
 from app.diffusion.model import DiffusionModel
 from app.diffusion.models.clip_text import ClipTextConfig
 from app.diffusion.models.open_clip_text import to_open_clip
+from app.diffusion.working import make_ready
 from app.errors import InvalidRequest
 from app.weights.checkpoint import FAMILY_KEY, FIRST_STAGE, MERGES_KEY, TEXT, UNET
 from app.weights.identify import PREDICTION_KEY
@@ -70,6 +71,7 @@ def text_tensors(family: Family, clip: PromptEncoder) -> dict[str, Tensor]:
     places = TOWER_PLACES.get(family.text, {})
     for name, tower in clip.towers.items():
         prefix, is_open_clip = places.get(name, (f"text_encoders.{file_name(name)}.transformer.", False))
+        make_ready(tower)
         has_projection = "text_projection.weight" in tower.state_dict()
         state = to_open_clip(tower.state_dict()) if is_open_clip and has_projection else tower.state_dict()
         tensors |= {prefix + key: value for key, value in state.items()}
@@ -102,6 +104,7 @@ def description(model: DiffusionModel) -> dict[str, str]:
 
 def named(module: nn.Module, prefix: str) -> dict[str, Tensor]:
     """A module's tensors with a prefix."""
+    make_ready(module)  # what is written does not depend on what the model was used for before
     return {prefix + key: value for key, value in module.state_dict().items()}
 
 

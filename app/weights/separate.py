@@ -60,7 +60,7 @@ def load_first_stage(path: Path, dtype: torch.dtype = torch.float32) -> FirstSta
         raise refused(file.tensors, file.name, "a VAE that is known", LOOKED_FOR)
     with blank():
         model = autoencoder_of(config)
-    fill(model, tensors, file.name, dtype=dtype)
+    fill(model, tensors, file.name, dtype=dtype, later=True)
     return FirstStage(model)
 
 

@@ -26,12 +26,14 @@ def _keep() -> None:
 class Stored:
     """One tensor in a file. `read` gives it on the CPU, in the file's own precision.
 
-    `forget` lets go of the file's pages once the values were copied elsewhere.
+    `forget` lets go of the file's pages once the values were copied elsewhere; `is_derived` says that they are not
+    in a file, but made at each reading.
     """
 
     shape: tuple[int, ...]
     read: Callable[[], Tensor]
     forget: Callable[[], None] = _keep
+    is_derived: bool = False
 
 
 Tensors = Mapping[str, Stored]
@@ -122,4 +124,6 @@ def dequantised(tensors: Tensors) -> dict[str, Stored]:
 
 
 def _multiplied(weight: Stored, scale: Stored) -> Stored:
-    return Stored(weight.shape, lambda: weight.read().to(torch.float32) * scale.read().to(torch.float32))
+    return Stored(
+        weight.shape, lambda: weight.read().to(torch.float32) * scale.read().to(torch.float32), is_derived=True
+    )

@@ -114,7 +114,7 @@ def clip_tower(tower: str, tensors: Tensors, name: str, dtype: torch.dtype, told
         config = replace(config, projection=None)
     with blank():
         module = ClipText(config)
-    fill(module, tensors, name, dtype=dtype, told=told)
+    fill(module, tensors, name, dtype=dtype, told=told, later=True)
     return module
 
 

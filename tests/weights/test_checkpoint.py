@@ -19,6 +19,7 @@ from app.diffusion.latent_format import LatentFormat
 from app.diffusion.models.autoencoder_kl import AutoencoderConfig, AutoencoderKL
 from app.diffusion.models.clip_text import ClipText, ClipTextConfig
 from app.diffusion.models.unet import UNet, UNetConfig
+from app.diffusion.working import make_ready
 from app.errors import UnknownFamily, UnusableFile
 from app.weights.checkpoint import FAMILY_KEY, MERGES_KEY, load_checkpoint, save_checkpoint
 
@@ -69,6 +70,7 @@ def test_it_comes_back(saved: Path) -> None:
     assert checkpoint.clip.tokenizer.merges == TOKENIZER.merges
     with safe_open(saved, framework="pt") as file:
         kept = file.get_tensor("model.diffusion_model.input_blocks.0.0.weight")
+    make_ready(checkpoint.model.network)
     weight = checkpoint.model.network.get_parameter("input_blocks.0.0.weight")
     assert weight.dtype == torch.float32
     assert kept.dtype == torch.float16

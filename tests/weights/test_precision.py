@@ -11,6 +11,7 @@ from torch import Tensor
 
 from app.diffusion.conditioning.entries import conditioning_of
 from app.diffusion.drawing import Recipe, draw, empty_latent
+from app.diffusion.working import make_ready
 from app.weights import precision
 from app.weights.checkpoint import Checkpoint, load_checkpoint
 from app.weights.precision import CHOICES, DTYPES, Precision, precision_for
@@ -40,6 +41,8 @@ def test_a_graphics_card_keeps_the_first_stage_from_overflowing() -> None:
 def test_parts_are_loaded_in_their_precision(tiny_file: Path) -> None:
     checkpoint = load_checkpoint(tiny_file, Precision(torch.bfloat16, torch.float16, torch.float32))
     assert checkpoint.model.dtype == torch.bfloat16
+    for part in (checkpoint.vae.model, checkpoint.clip.model):
+        make_ready(part)
     assert next(checkpoint.vae.model.parameters()).dtype == torch.float16
     assert {value.dtype for value in checkpoint.clip.towers["l"].parameters()} == {torch.float32}
 

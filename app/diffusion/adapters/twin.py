@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from app.diffusion.adapters.change import Edit, edited
+from app.diffusion.working import make_ready
 
 Module = TypeVar("Module", bound=nn.Module)
 _EDITS = "edits_of_twin"
@@ -50,6 +51,7 @@ def with_edits(network: Module, edits: Iterable[Edit]) -> Module:
     if not new:
         return network
     before = edits_of(network)
+    make_ready(origin_of(network))
     made = _copied(origin_of(network), {})
     made.__dict__[_EDITS] = Edits(origin_of(network), (*(before.edits if before else ()), *new))
     made.register_forward_pre_hook(_settle_first)
@@ -59,6 +61,7 @@ def with_edits(network: Module, edits: Iterable[Edit]) -> Module:
 
 def settle(network: nn.Module) -> None:
     """Give a twin, and those within a network, their edited weights, where their weights are now."""
+    make_ready(network)
     for module in network.modules():
         _settle_one(module)
 

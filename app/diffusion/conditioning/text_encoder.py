@@ -18,6 +18,7 @@ from app.diffusion.models.bert import Bert
 from app.diffusion.models.clip_text import ClipText
 from app.diffusion.models.t5 import T5Encoder
 from app.diffusion.models.text_tower import TextFeatures
+from app.diffusion.working import make_ready
 from app.errors import InvalidRequest
 
 TextTower = ClipText | T5Encoder | Bert
@@ -179,6 +180,7 @@ class TextEncoder:
         return chunked([], self.tokenizer.encode, replace(self._framing, least=length, spare=0))[0]
 
     def _features(self, chunks: Sequence[Chunk]) -> TextFeatures:
+        make_ready(self.model)
         device = next(self.model.parameters()).device
         tokens = torch.tensor([chunk.tokens for chunk in chunks], device=device)
         end = torch.tensor([chunk.end for chunk in chunks], device=device)
