@@ -8,6 +8,7 @@ from app.engine.arguments import constants
 from app.engine.failure import summary
 from app.engine.node import Node
 from app.graph.prompt import Link, Prompt, PromptNode
+from app.graph.spec import NodeSpec
 from app.graph.types import type_text
 from app.graph.values import Complaint
 
@@ -41,15 +42,19 @@ def _ask(prompt: Prompt, node: PromptNode, nodes: Mapping[str, Node]) -> list[Co
         ]
     if answer is None:
         return []
-    names = _names(node, asked)
+    names = _names(node, asked.spec)
     return [_complaint(name, answer, node.inputs.get(name)) for name in names]
 
 
-def _names(node: PromptNode, asked: Node) -> list[str]:
-    """The inputs that the validator was given: a complaint is shown at each of them."""
-    taken = set(asked.spec.validator_inputs)
-    names = [p.name for p in asked.spec.inputs if p.name in node.inputs and (p.name in taken or "*" in taken)]
-    return names or [next(iter(node.inputs), "")]
+def _names(node: PromptNode, spec: NodeSpec) -> list[str]:
+    """The inputs that the validator was given: a complaint is shown at each of them.
+
+    One that judges types alone complains of the first link. One that was given nothing has nothing to complain of.
+    """
+    taken = set(spec.validator_inputs)
+    names = [p.name for p in spec.inputs if p.name in node.inputs and (p.name in taken or "*" in taken)]
+    linked = [name for name, _ in node.links()][:1] if "input_types" in taken else []
+    return names or linked
 
 
 def _received_types(prompt: Prompt, node: PromptNode, nodes: Mapping[str, Node]) -> dict[str, str]:

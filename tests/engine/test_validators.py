@@ -48,3 +48,15 @@ def test_a_validator_that_fails_is_a_complaint(bench: Any) -> None:
     assert found.type == "exception_during_validation"
     assert found.extra_info["exception_type"] == "ZeroDivisionError"
     assert found.extra_info["remedy"]
+
+
+def test_one_that_judges_types_alone_complains_of_a_link(bench: Any) -> None:
+    bench.nodes["Add"].validates(lambda input_types: "not these")
+    assert [each.details for each in asked(bench, b=1, a=["a", 0])["n"]] == ["a - not these"]
+
+
+def test_one_that_was_given_nothing_is_not_heeded(bench: Any) -> None:
+    bench.nodes["Add"].validates(lambda: "never")
+    assert asked(bench, a=1) == {}
+    bench.nodes["Add"].validates(lambda b=None: "never")
+    assert asked(bench, a=1) == {}
