@@ -13,6 +13,7 @@ from app.extend.hooks import accepted, parameters, plain, settled, shown_lists
 from app.graph.json_values import is_dict, is_object, is_sequence
 from app.graph.lazy import still_open
 from app.graph.spec import InputSpec, NodeSpec, Options, OutputSpec
+from app.graph.types import ANYTHING
 
 MAX_INSTANCES = 1000
 PROBE = "\0anything"  # a name that only a mapping with every name holds
@@ -158,9 +159,14 @@ def _outputs(kind: type[Any]) -> Iterable[OutputSpec]:
 
 
 def _type(kind: Any) -> str | Options:
-    """A type name without whatever subclass of str a pack made of it, or a combo's options."""
+    """A type name without whatever subclass of str a pack made of it, or a combo's options.
+
+    A subclass that differs from nothing means any type, whatever it is called.
+    """
     if is_sequence(kind):
         return tuple(plain(option) for option in kind)
+    if isinstance(kind, str) and type(kind) is not str and not kind != PROBE:  # noqa: SIM202  (it may define != alone)
+        return ANYTHING
     return str.__str__(kind) if isinstance(kind, str) else str(kind)
 
 

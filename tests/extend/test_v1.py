@@ -137,6 +137,14 @@ def test_types_are_plain_texts_afterwards() -> None:
     assert spec.outputs[0].type == "*"
 
 
+def test_a_type_that_differs_from_nothing_is_any_type_whatever_it_is_called() -> None:
+    class Same(str):
+        """A subclass that compares like any text."""
+
+    spec = v1_spec("A", with_result((1,), (Anything("any value"), Same("IMAGE"))), "", "")
+    assert [port.type for port in spec.outputs] == ["*", "IMAGE"]
+
+
 def test_a_mapping_with_every_name_accepts_any_input() -> None:
     class Flexible(dict[str, Any]):
         def __contains__(self, key: object) -> bool:
