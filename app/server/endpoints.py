@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -24,6 +24,7 @@ from app.server.operation import operation
 from app.server.prompts import queue_prompt
 from app.server.replies import parse_json, read_object, reply
 from app.server.services import Services, services_of
+from app.server.shown_files import shown_files
 from app.server.users import USER_HEADER, user_files
 from app.store import job_queries
 from app.store.job_records import JobRecord
@@ -215,7 +216,10 @@ async def _ended(services: Services, job_id: str, seconds: float) -> JobRecord:
 
 
 def _told(job: JobRecord, outputs: Sequence[MarkedOutput]) -> dict[str, Any]:
-    files = {node_id: list(_files(node_id, shown)) for node_id, shown in job.results.items()}
+    files = [
+        {**file.entry, "node_id": file.node_id, "url": f"/api/view?{urlencode(_reference(file.entry))}"}
+        for file in shown_files(job.results)
+    ]
     return {
         "prompt_id": job.id,
         "status": STATUS[job.state],
@@ -224,22 +228,14 @@ def _told(job: JobRecord, outputs: Sequence[MarkedOutput]) -> dict[str, Any]:
         "results": {
             each.name: {
                 "node_id": each.node_id,
-                "files": files.get(each.node_id, []),
+                "files": [file for file in files if file["node_id"] == each.node_id],
                 "text": _texts(job.results.get(each.node_id)),
                 "shown": job.results.get(each.node_id) or {},
             }
             for each in outputs
         },
-        "files": [file for of_node in files.values() for file in of_node],
+        "files": files,
     }
-
-
-def _files(node_id: str, shown: object) -> Iterator[dict[str, Any]]:
-    """The files that a node shows, each with the address that gives it."""
-    for entries in shown.values() if is_dict(shown) else ():
-        for entry in entries if is_list(entries) else ():
-            if is_dict(entry) and "filename" in entry:
-                yield {**entry, "node_id": node_id, "url": f"/api/view?{urlencode(_reference(entry))}"}
 
 
 def _texts(shown: object) -> list[str]:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from aiohttp import web
 
 from app.errors import InvalidRequest, Missing
-from app.graph.json_values import is_dict, is_list
 from app.server import shapes
 from app.server.operation import operation
 from app.server.prompts import urgency
 from app.server.replies import read_object, reply, shorten, text_list, whole_number
 from app.server.services import services_of
+from app.server.shown_files import preview_of, shown_files
 from app.store import job_queries, queue_order, records
 from app.store.database import Work
 from app.store.job_queries import JobFilter, Sort
@@ -27,7 +27,6 @@ STATUS: Mapping[State, str] = {
     "cancelled": "cancelled",
 }
 _SORTS: Mapping[str, Sort] = {"created_at": "created", "execution_duration": "duration", "queue": "queue"}
-_MEDIA = ("images", "video", "audio", "gifs", "3d", "text")
 
 _QUERY: Mapping[str, Any] = {
     "status": str,
@@ -70,7 +69,8 @@ async def get_job(request: web.Request) -> web.Response:
     """One job with its prompt and outputs."""
     job = await job_of(request)
     nodes = await services_of(request).database.read(lambda connection: records.of_jobs(connection, [job.id]))
-    status = {"status_str": "success" if job.state == "succeeded" else "error", "messages": list(job.messages)}
+    good = job.state == "succeeded"
+    status = {"status_str": "success" if good else "error", "completed": good, "messages": list(job.messages)}
     return reply(
         {
             **summary(job),
@@ -122,7 +122,8 @@ async def urge_job(request: web.Request) -> web.Response:
 
 def summary(job: JobRecord) -> dict[str, Any]:
     """A job as the list shows it."""
-    files = list(_files(job.results))
+    files = list(shown_files(job.results))
+    preview = preview_of(files)
     return {
         "id": job.id,
         "status": STATUS[job.state],
@@ -133,7 +134,8 @@ def summary(job: JobRecord) -> dict[str, Any]:
         "execution_end_time": _milliseconds(job.finished) if job.started is not None else None,
         "execution_error": job.error,
         "outputs_count": len(files),
-        "preview_output": _preview(files),
+        "previewable_outputs_count": sum(file.previewable for file in files),
+        "preview_output": None if preview is None else preview.told(),
         "workflow_id": job.workflow_id,
     }
 
@@ -192,20 +194,6 @@ async def job_of(request: web.Request) -> JobRecord:
     if job is None:
         raise Missing(f"There is no job {job_id[:80]!r}.", remedy="It may have been deleted from the history.")
     return job
-
-
-def _files(results: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    for node_id, ui in results.items():
-        for kind in _MEDIA:
-            entries = ui.get(kind) if is_dict(ui) else None
-            for entry in entries if is_list(entries) else ():
-                if is_dict(entry) and "filename" in entry:
-                    yield {**entry, "nodeId": node_id, "mediaType": kind}
-
-
-def _preview(files: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """The file that stands for the job: a lasting one rather than a temporary one, the last rather than the first."""
-    return max(enumerate(files), key=lambda pair: (pair[1].get("type") == "output", pair[0]), default=(0, None))[1]
 
 
 def _milliseconds(seconds: float | None) -> int | None:

@@ -113,6 +113,7 @@ class JobSummary(TypedDict):
     execution_end_time: int | None
     execution_error: dict[str, Any] | None
     outputs_count: int
+    previewable_outputs_count: int
     preview_output: dict[str, Any] | None
     workflow_id: str | None
 

@@ -16,6 +16,8 @@ async def test_a_job_is_told_of_in_every_state(site: Site) -> None:
     job = await site.status(job_id, "completed")
     assert job["create_time"] <= job["execution_start_time"] <= job["execution_end_time"] <= job["update_time"]
     assert (job["outputs_count"], job["workflow_id"], job["execution_error"]) == (1, "doc-1", None)
+    assert job["previewable_outputs_count"] == 1
+    assert job["execution_status"]["completed"] is True
     assert job["preview_output"] == {
         "filename": "shown_00001_.png",
         "subfolder": "",
