@@ -12,7 +12,7 @@ from app.api import Conditioning, InvalidRequest, Model, Optionally, Options, Ra
 from app.diffusion.guidance import blends
 from app.diffusion.guidance.classifier_free import blend, rescaled_velocity
 from app.diffusion.guidance.differential import differential
-from app.diffusion.guidance.hooks import Answers, MaskAt, NetworkAt, Spread
+from app.diffusion.guidance.hooks import Answers, Around, MaskAt, NetworkAt, Spread
 from app.diffusion.guidance.perturbed import (
     perturbed_attention,
     self_attention_guidance,
@@ -40,6 +40,8 @@ class Hooks(TypedDict, total=False):
     combine: Callable[[Answers], Tensor]
     after: Callable[[Tensor, Answers], Tensor]
     mask: MaskAt
+    reuse: Around
+    reuse_guided: Around
     needs_negative: bool
 
 
@@ -59,6 +61,28 @@ def rescale_cfg(*, model: Model, multiplier: Annotated[float, Range(0.0, 1.0, st
     def combine(found: Answers) -> Tensor:
         yes, no, x, sigma = found.positive, found.negative, found.x, found.sigma
         return rescaled_velocity(yes, no, x, sigma, scale=found.scale, multiplier=multiplier)
+
+    return hooked(model, combine=combine)
+
+
+@node("RenormCFG", category="advanced/model", id="RenormCFG", aliases=("lumina",))
+def renorm_cfg(
+    *,
+    model: Model,
+    cfg_trunc: Annotated[float, Range(0.0, 100.0, step=0.01)] = 100,
+    renorm_cfg: Annotated[float, Range(0.0, 100.0, step=0.01)] = 1.0,
+) -> Model:
+    """Keeps guidance from making the predicted noise stronger than the positive prompt's.
+
+    Args:
+        cfg_trunc: Guidance counts at noise levels below this one only; the default is for all.
+        renorm_cfg: How strong the noise may be, in parts of the positive prompt's; 0 for no limit.
+    """
+
+    def combine(found: Answers) -> Tensor:
+        if float(found.sigma) >= cfg_trunc:
+            return found.positive
+        return blends.renormed(found.scale, renorm_cfg)(found.positive, found.negative, found.x, found.sigma)
 
     return hooked(model, combine=combine)
 

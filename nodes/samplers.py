@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import torch
@@ -12,9 +13,12 @@ from app.api import Choice, InvalidRequest, Model, Optionally, Range, SamplerPor
 from app.diffusion.drawing import SamplerChoice
 from app.diffusion.models.autoencoder_vq import AutoencoderVQ
 from app.diffusion.samplers.catalogue import SamplerSpec, sampler_named
+from app.diffusion.samplers.cfg_pp import euler_twice_guided
 from app.diffusion.samplers.er_sde import scaler_named
+from app.diffusion.samplers.few_steps import lcm_growing
 from app.diffusion.samplers.plms import plms, with_options
 from app.diffusion.samplers.sa_solver import stochastic_between
+from app.images.resize import resize
 
 CATEGORY = "sampling/custom_sampling/samplers"
 Strength = Annotated[float, Range(0.0, 100.0, step=0.01, round=False)]
@@ -159,6 +163,36 @@ def sampler_euler_ancestral_cfg_pp(
 ) -> SamplerPort:
     """Euler's method along the unconditional noise, with noise added after every step."""
     return SamplerChoice(sampler_named("euler_ancestral_cfg_pp"), {"eta": eta, "s_noise": s_noise})
+
+
+@node("SamplerEulerCFG++", category="_for_testing", id="SamplerEulerCFGpp", experimental=True)
+def sampler_euler_cfg_pp(*, version: Annotated[str, Choice("regular", "alternative")]) -> SamplerPort:
+    """Euler's method along the unconditional noise.
+
+    Args:
+        version: "alternative" is Euler's method itself with guidance counted twice.
+    """
+    if version == "regular":
+        return SamplerChoice(sampler_named("euler_cfg_pp"))
+    return SamplerChoice(SamplerSpec("euler_twice_guided", euler_twice_guided, uses_cfg_pp=True))
+
+
+@node("Sampler LCM Upscale", category=CATEGORY, id="SamplerLCMUpscale", aliases=("hires", "enlarge"))
+def sampler_lcm_upscale(
+    *,
+    scale_ratio: Annotated[float, Range(0.1, 20.0, step=0.01, round=False)] = 1.0,
+    scale_steps: Annotated[int, Range(-1, 1000, step=1)] = -1,
+    upscale_method: Annotated[str, Choice("bislerp", "nearest-exact", "bilinear", "area", "bicubic")],
+) -> SamplerPort:
+    """The sampler for consistency models (LCM), whose latent grows on the way.
+
+    Args:
+        scale_ratio: How many times as large it becomes along each side.
+        scale_steps: After how many of the first steps it grows; -1 for half of all.
+    """
+    spec = SamplerSpec("lcm_upscale", lcm_growing, noise="gaussian", uses_process=True, resizes=True)
+    options = {"ratio": scale_ratio, "growing_steps": scale_steps, "resize": partial(resize, method=upscale_method)}
+    return SamplerChoice(spec, options)
 
 
 @node("Sampler DDIM", category=CATEGORY, id="LoomSamplerDDIM", aliases=("ldm", "compvis", "eta"))

@@ -114,3 +114,24 @@ def flux_guidance(*, conditioning: Conditioning, guidance: Scale = 3.5) -> Condi
 def flux_disable_guidance(*, conditioning: Conditioning) -> Conditioning:
     """Tells Flux no guidance at all, for models that were trained on without it."""
     return with_options(conditioning, guidance=None)
+
+
+@node(
+    "CLIPTextEncodeControlnet",
+    category="_for_testing/conditioning",
+    id="CLIPTextEncodeControlnet",
+    experimental=True,
+    aliases=("prompt",),
+)
+def clip_text_encode_controlnet(
+    *, context: Context, clip: Clip, conditioning: Conditioning, text: Prompt
+) -> Conditioning:
+    """Gives the ControlNets of a prompt another text than the model's own.
+
+    Args:
+        text: What the ControlNets are told.
+    """
+    with context.models.on_device(clip.model):
+        encoded = clip.encode(text)
+    told = {"cross_attn_controlnet": encoded.context.cpu(), "pooled_output_controlnet": encoded.pooled.cpu()}
+    return with_options(conditioning, **told)

@@ -16,6 +16,7 @@ from app.context.text import TextFiles
 from app.diffusion.conditioning.text_encoder import PromptEncoder
 from app.diffusion.control import ControlModel
 from app.diffusion.first_stage import FirstStage
+from app.diffusion.guidance.hypernetworks import Hypernetwork
 from app.diffusion.layout import prepare
 from app.diffusion.model import DiffusionModel
 from app.diffusion.models.clip_vision import ClipVision
@@ -28,6 +29,7 @@ from app.store.folders import Folders
 from app.weights.adapters.adapter import Adapter, load_adapter
 from app.weights.checkpoint import Checkpoint, load_checkpoint
 from app.weights.controlnet import load_control
+from app.weights.hypernetworks import load_hypernetwork
 from app.weights.precision import Precision
 from app.weights.separate import load_first_stage, load_folder, load_network
 from app.weights.text_files import check_towers
@@ -111,6 +113,10 @@ class LoadedModels:
     def adapter(self, name: str) -> Adapter:
         """See `protocol.Models`."""
         return self.loaded("loras", name, load_adapter, "lora_name")
+
+    def hypernetwork(self, name: str) -> Hypernetwork:
+        """See `protocol.Models`."""
+        return self.loaded("hypernetworks", name, load_hypernetwork, "hypernetwork_name")
 
     def control(self, name: str, base: DiffusionModel | None = None) -> ControlModel:
         """See `protocol.Models`."""

@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from app.diffusion.guidance.classifier_free import rows
 from app.diffusion.guidance.conditions import Adjust
 from app.diffusion.model import DiffusionModel
 from app.diffusion.models.controlnet import ControlNet
@@ -383,13 +384,31 @@ def with_controls(
         if control is None:
             made.append([features, said])
         elif isinstance(control, Steers):
-            made.append([features, {**said, "adjust": control.adjusting(model, like, negative=negative)}])
+            adjust = control.adjusting(model, like, negative=negative)
+            if "cross_attn_controlnet" in said:
+                adjust = _told_otherwise(adjust, model, said, like, negative=negative)
+            made.append([features, {**said, "adjust": adjust}])
         else:
             raise InvalidRequest(
                 f"The conditioning carries a control of an unknown kind ({type(control).__name__}).",
                 remedy="Apply it with Apply ControlNet.",
             )
     return made
+
+
+def _told_otherwise(
+    adjust: Adjust, model: DiffusionModel, said: Mapping[str, Any], like: Tensor, *, negative: bool
+) -> Adjust:
+    """A control that is told a text of its own, which CLIPTextEncodeControlnet has put beside the model's."""
+    told = {**said, "pooled_output": said.get("pooled_output_controlnet", said.get("pooled_output"))}
+    own = model.inputs(said["cross_attn_controlnet"], told, like, negative=negative)
+    texts: dict[str, Tensor] = {name: own[name] for name in ("context", "vector") if name in own}
+
+    def adjusted(x: Tensor, sigma: Tensor, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        # No other condition shares the call, as this function is equal to itself alone.
+        return adjust(x, sigma, {**arguments, **{name: rows(text, len(x)) for name, text in texts.items()}})
+
+    return adjusted
 
 
 def both_sides(positive: Sequence[Any], negative: Sequence[Any]) -> list[list[Any]]:

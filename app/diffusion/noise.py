@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from copy import copy
 from functools import partial
 from statistics import NormalDist
 from typing import NamedTuple
@@ -87,15 +88,22 @@ class GaussianNoise:
     def __init__(self, like: Tensor, seed: Seeds):
         self._like = like
         self._generators = [generator_for(one, like.device) for one in _listed(seed)]
-        self._shape = like.shape if isinstance(seed, int) else (1, *like.shape[1:])
+        self._alone = not isinstance(seed, int)
 
     def __call__(self, sigma: Tensor, sigma_next: Tensor, /) -> Tensor:
         like = self._like
+        shape = (1, *like.shape[1:]) if self._alone else like.shape
         drawn = [
-            torch.randn(self._shape, dtype=like.dtype, device=like.device, generator=generator)
+            torch.randn(shape, dtype=like.dtype, device=like.device, generator=generator)
             for generator in self._generators
         ]
         return drawn[0] if len(drawn) == 1 else torch.cat(drawn)
+
+    def shaped(self, like: Tensor) -> GaussianNoise:
+        """The same draws going on in another shape."""
+        other = copy(self)
+        other._like = like
+        return other
 
 
 class _Stretch(NamedTuple):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import mmap
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, TypeVar, cast
 
 import torch
 
@@ -15,6 +15,8 @@ from app.errors import UnusableFile
 from app.weights.mapped import MappedFile
 from app.weights.pickled import Name, Refused, Storage, unpickle
 from app.weights.stored import Stored, WeightsFile, dequantised
+
+T = TypeVar("T")
 
 LONGEST_PICKLE = 256 << 20  # bytes; names and shapes of a large checkpoint take one or two MiB
 MOST_ENTRIES, DEEPEST = 1_000_000, 16
@@ -29,16 +31,28 @@ def open_archive(path: Path) -> WeightsFile:
     Raises:
         UnusableFile: damaged, foreign, or with something else than tensors and plain containers in it.
     """
+    return WeightsFile(path.name, dequantised(_read(path, lambda value: dict(_flat(_unwrapped(value))))), {})
+
+
+def archived_words(path: Path) -> Mapping[str, Any]:
+    """The texts, numbers and truths that stand beside the tensors in the outermost table; raises as `open_archive`."""
+
+    def words(value: Any) -> dict[str, Any]:
+        table = cast("Mapping[Any, Any]", value if isinstance(value, Mapping) else {})
+        return {_label(key): each for key, each in table.items() if isinstance(each, str | int | float | bool)}
+
+    return _read(path, words)
+
+
+def _read(path: Path, wanted: Callable[[Any], T]) -> T:
     try:
         file = MappedFile(path)
-        value = _read_zip(path, file) if file.data[:2] == b"PK" else _read_stream(file)
-        tensors = dict(_flat(_unwrapped(value)))
+        return wanted(_read_zip(path, file) if file.data[:2] == b"PK" else _read_stream(file))
     except (Refused, zipfile.BadZipFile, ValueError, TypeError, KeyError, OSError, NotImplementedError) as error:
         raise UnusableFile(
             f"The file {path.name!r} is not read: {error}.",
             remedy="Only tensors are taken from such files. Get it in safetensors format, from someone you trust.",
         ) from error
-    return WeightsFile(path.name, dequantised(tensors), {})
 
 
 def _read_zip(path: Path, file: MappedFile) -> Any:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from app.errors import Missing, UnusableFile
-from app.weights.archive import open_archive
+from app.weights.archive import archived_words, open_archive
 from app.weights.stored import WeightsFile, open_safetensors
 
 
@@ -23,6 +25,20 @@ def open_weights(path: Path) -> WeightsFile:
         raise UnusableFile(
             f"The file {path.name!r} is a GGUF file, which is not read.", remedy="Use the model's safetensors file."
         )
+    return open_archive(path) if _is_archive(begin) else open_safetensors(path)
+
+
+def words_of(path: Path) -> Mapping[str, Any]:
+    """What a file says beside its tensors: texts of a header, or what `torch.save` was given besides.
+
+    Raises:
+        UnusableFile: a damaged or foreign file.
+    """
+    with path.open("rb") as file:
+        begin = file.read(9)
+    return archived_words(path) if _is_archive(begin) else open_safetensors(path).metadata
+
+
+def _is_archive(begin: bytes) -> bool:
     # A safetensors file begins with a length, which may look like anything; its table begins after eight bytes.
-    is_archive = begin[:2] == b"PK" or (begin[:1] == b"\x80" and begin[8:] != b"{")
-    return open_archive(path) if is_archive else open_safetensors(path)
+    return begin[:2] == b"PK" or (begin[:1] == b"\x80" and begin[8:] != b"{")

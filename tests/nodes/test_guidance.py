@@ -33,6 +33,7 @@ def drawn(bench: Any, parts: dict[str, Any], model: Any, **more: Any) -> torch.T
         ("RescaleCFG", {}),
         ("PerturbedAttentionGuidance", {}),
         ("SelfAttentionGuidance", {"blur_sigma": 1.0}),
+        ("RenormCFG", {}),
         ("CFGZeroStar", {}),
         ("CFGNorm", {"strength": 0.9}),
         ("TCFG", {}),
@@ -63,6 +64,7 @@ def test_guidance_changes_the_picture_and_nothing_else(
     [
         ("RescaleCFG", {"multiplier": 0.0}),
         ("PerturbedAttentionGuidance", {"scale": 0.0}),
+        ("RenormCFG", {"renorm_cfg": 0.0}),
         ("SelfAttentionGuidance", {"scale": 0.0}),
         ("APG", {"norm_threshold": 0.0}),
         ("Epsilon Scaling", {"scaling_factor": 1.0}),
@@ -126,3 +128,9 @@ def test_a_soft_mask_keeps_what_is_black_and_frees_what_is_white(bench: Any, par
     result = drawn(bench, parts, changed, latent_image=latent)
     assert torch.allclose(result[..., :4], picture[..., :4], atol=1e-4)
     assert not torch.allclose(result[..., 4:], picture[..., 4:], atol=1e-2)
+
+
+def test_renormed_guidance_counts_below_a_level_only(bench: Any, parts: dict[str, Any]) -> None:
+    changed = bench("RenormCFG", model=parts["model"], cfg_trunc=0.0, renorm_cfg=0.0)
+    alone = drawn(bench, parts, parts["model"], cfg=1.0)
+    torch.testing.assert_close(drawn(bench, parts, changed, cfg=50.0), alone, rtol=1e-4, atol=1e-4)

@@ -89,3 +89,44 @@ def test_every_latent_vector_ends_in_the_codebook(bench: Any, draw: Any, node_id
 def test_a_place_before_the_step_is_refused(bench: Any) -> None:
     with pytest.raises(InvalidRequest, match="not above zero"):
         bench("SamplerDPMPP_SDE", r=0.0)
+
+
+def test_both_versions_of_euler_with_cfg_pp(bench: Any, draw: Any) -> None:
+    regular, alternative = (bench("SamplerEulerCFGpp", version=name) for name in ("regular", "alternative"))
+    assert torch.equal(draw(regular), draw(bench("KSamplerSelect", sampler_name="euler_cfg_pp")))
+    # Both prompts are the same here, so that guidance is nothing, once or twice.
+    assert torch.allclose(draw(alternative), draw(bench("KSamplerSelect", sampler_name="euler")), atol=1e-5)
+
+
+def test_guidance_counts_twice_in_the_alternative(bench: Any) -> None:
+    model, clip, _ = bench("CheckpointLoaderSimple", ckpt_name="tiny.safetensors")
+    positive, negative = (bench("CLIPTextEncode", clip=clip, text=text) for text in ("red", ""))
+    given = {"model": model, "positive": positive, "negative": negative, "noise_seed": 3}
+    given["latent_image"] = {"samples": torch.zeros(1, 4, 4, 4)}
+    given["sigmas"] = bench("BasicScheduler", model=model, scheduler="simple", steps=4)
+    twice = bench("SamplerCustom", cfg=50.0, sampler=bench("SamplerEulerCFGpp", version="alternative"), **given)
+    # d = u + 50 (c − u), so 2 d − u = u + 100 (c − u)
+    once = bench("SamplerCustom", cfg=100.0, sampler=bench("KSamplerSelect", sampler_name="euler"), **given)
+    torch.testing.assert_close(twice[0]["samples"], once[0]["samples"], rtol=1e-3, atol=1e-3)
+
+
+def test_a_latent_that_grows(bench: Any, draw: Any) -> None:
+    growing = draw(bench("SamplerLCMUpscale", scale_ratio=2.0), count=2)
+    assert growing.shape == (2, 4, 8, 8)
+    assert torch.isfinite(growing).all()
+    assert torch.equal(growing, draw(bench("SamplerLCMUpscale", scale_ratio=2.0), count=2))
+    same = draw(bench("SamplerLCMUpscale", scale_ratio=1.0, upscale_method="nearest-exact"))
+    assert torch.allclose(same, draw(bench("KSamplerSelect", sampler_name="lcm")), atol=1e-5)
+
+
+def test_a_latent_that_grows_keeps_regions_and_refuses_inpainting(bench: Any) -> None:
+    model, clip, _ = bench("CheckpointLoaderSimple", ckpt_name="tiny.safetensors")
+    said = bench("CLIPTextEncode", clip=clip, text="red")
+    region = bench("ConditioningSetAreaPercentage", conditioning=said, width=0.5, height=1.0)
+    sampler = bench("SamplerLCMUpscale", scale_ratio=1.5, scale_steps=1)
+    given = {"model": model, "positive": [*said, *region], "negative": said, "cfg": 2.0, "sampler": sampler}
+    given["sigmas"] = bench("BasicScheduler", model=model, scheduler="simple", steps=3)
+    latent = {"samples": torch.zeros(1, 4, 4, 6)}
+    assert bench("SamplerCustom", latent_image=latent, **given)[0]["samples"].shape == (1, 4, 6, 9)
+    with pytest.raises(InvalidRequest, match="changes the size"):
+        bench("SamplerCustom", latent_image={**latent, "noise_mask": torch.ones(1, 1, 4, 6)}, **given)

@@ -90,3 +90,12 @@ def test_flux_hears_the_guidance_if_there_is_one(said: dict[str, Any], told: flo
     inputs = FluxInputs(FLUX_DEV, LatentFormat(16))
     heard = inputs(torch.zeros(1, 3, 4096), said, torch.zeros(1, 16, 4, 4)).get("guidance")
     assert (None if heard is None else float(heard)) == told
+
+
+def test_controlnets_get_a_text_of_their_own(bench: Any) -> None:
+    clip = bench("CheckpointLoaderSimple", ckpt_name="tiny.safetensors")[1]
+    said, other = (bench("CLIPTextEncode", clip=clip, text=text) for text in ("red", "blue"))
+    ((features, options),) = bench("CLIPTextEncodeControlnet", clip=clip, conditioning=said, text="blue")
+    assert features is said[0][0]
+    assert torch.equal(options["cross_attn_controlnet"], other[0][0])
+    assert torch.equal(options["pooled_output_controlnet"], other[0][1]["pooled_output"])

@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from app.errors import Missing, UnusableFile
-from app.weights.opening import open_weights
+from app.weights.opening import open_weights, words_of
 
 TENSORS = {
     "whole": torch.arange(12, dtype=torch.float32).view(3, 4),
@@ -263,3 +264,16 @@ def test_other_formats_are_named(tmp_path: Path) -> None:
     (tmp_path / "x.pt").write_bytes(b"")
     with pytest.raises(UnusableFile):
         open_weights(tmp_path / "x.pt")
+
+
+def test_what_stands_beside_the_tensors_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.pt"
+    torch.save({"w": torch.ones(2), "name": "style", "step": 7, "norm": True, "inner": {"x": 1}, 5: 0.5}, path)
+    assert words_of(path) == {"name": "style", "step": 7, "norm": True, "5": 0.5}
+    torch.save([torch.ones(2)], path)
+    assert words_of(path) == {}
+    save_file({"w": torch.ones(2)}, tmp_path / "a.safetensors", {"name": "style"})
+    assert words_of(tmp_path / "a.safetensors") == {"name": "style"}
+    path.write_bytes(b"PK damaged")
+    with pytest.raises(UnusableFile):
+        words_of(path)

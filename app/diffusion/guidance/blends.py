@@ -53,6 +53,23 @@ def zero_star(scale: float) -> Blend:
     return combine
 
 
+def renormed(scale: float, limit: float) -> Blend:
+    """Guidance whose noise is at most `limit` times as long as the positive one's; 0 for any length.
+
+    As Lumina-Image 2.0 is sampled (arXiv:2503.21758), whose network predicts a flow.
+    """
+
+    def combine(yes: Tensor, no: Tensor, x: Tensor, sigma: Tensor) -> Tensor:
+        wanted = x - yes
+        guided = blend(wanted, x - no, scale)
+        if limit > 0:
+            lengths = [_inner(noise, noise).sqrt() for noise in (wanted, guided)]
+            guided = guided * (limit * lengths[0] / lengths[1].clamp(min=1e-12)).clamp(max=1)
+        return x - guided
+
+    return combine
+
+
 def tangential(scale: float) -> Blend:
     """TCFG (arXiv:2503.18137): of the negative noise, what lies outside the main direction of both is dropped."""
 

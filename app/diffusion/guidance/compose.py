@@ -13,7 +13,7 @@ from torch import Tensor
 from app.diffusion.denoiser import Denoiser
 from app.diffusion.guidance.classifier_free import blend, is_one, rows
 from app.diffusion.guidance.conditions import Condition, Entry, matched
-from app.diffusion.guidance.hooks import Answers, Ask, GuidanceHooks, Side
+from app.diffusion.guidance.hooks import Answers, Around, Ask, Asked, GuidanceHooks, Side
 from app.diffusion.models.hooks import NetworkHooks
 from app.errors import InvalidRequest, OutOfMemory
 
@@ -108,9 +108,10 @@ def guided_denoiser(
     alone = is_one(scale) and not keep_unconditional and not hooks.needs_negative
     asked = _Sides(denoise, both, hooks, resolve)
     first = _Sides(denoise, both[:1], hooks, resolve)
+    ask = _seldom(hooks.reuse, first.all if alone else asked.all)
 
     def answers(x: Tensor, sigma: Tensor) -> Answers:
-        yes, no = first.all(x, sigma) * 2 if alone else asked.all(x, sigma)
+        yes, no = ask(x, sigma) * 2 if alone else ask(x, sigma)
         found = Answers(yes, no, x, sigma, scale, asked.again(sigma))
         for hook in hooks.before:
             found = hook(found)
@@ -121,8 +122,11 @@ def guided_denoiser(
         return _finished(guided, found, hooks)
 
     if alone:
-        return lambda x, sigma: combined(answers(x, sigma))
-    return _Answered(lambda x, sigma: (combined(found := answers(x, sigma)), found.negative))
+        result = _seldom(hooks.reuse_guided, lambda x, sigma: [combined(answers(x, sigma))])
+        return lambda x, sigma: result(x, sigma)[0]
+    return _Answered(
+        _seldom(hooks.reuse_guided, lambda x, sigma: [combined(found := answers(x, sigma)), found.negative])
+    )
 
 
 def sided_denoiser(
@@ -136,19 +140,26 @@ def sided_denoiser(
     """Guide by a formula over any number of sides: the first is the positive one, the last what says nothing."""
     hooks = hooks or GuidanceHooks()
     asked = _Sides(denoise, sides, hooks, resolve)
+    ask = _seldom(hooks.reuse, asked.all)
 
-    def split(x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
-        said = asked.all(x, sigma)
+    def split(x: Tensor, sigma: Tensor) -> list[Tensor]:
+        said = ask(x, sigma)
         found = Answers(said[0], said[-1], x, sigma, 1.0, asked.again(sigma))
-        return _finished(combine(said), found, hooks), said[-1]
+        return [_finished(combine(said), found, hooks), said[-1]]
 
-    return _Answered(split)
+    return _Answered(_seldom(hooks.reuse_guided, split))
+
+
+def _seldom(around: Sequence[Around], ask: Asked) -> Asked:
+    for each in around:
+        ask = each(ask)
+    return ask
 
 
 class _Answered:
     """A denoiser that can also tell the unconditional half."""
 
-    def __init__(self, split: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]):
+    def __init__(self, split: Asked):
         self._split = split
 
     def __call__(self, x: Tensor, sigma: Tensor, /) -> Tensor:
@@ -156,7 +167,8 @@ class _Answered:
 
     def split(self, x: Tensor, sigma: Tensor, /) -> tuple[Tensor, Tensor]:
         """(guided denoised, unconditional denoised)."""
-        return self._split(x, sigma)
+        guided, negative = self._split(x, sigma)
+        return guided, negative
 
 
 def _finished(guided: Tensor, found: Answers, hooks: GuidanceHooks) -> Tensor:

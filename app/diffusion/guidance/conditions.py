@@ -25,7 +25,6 @@ Arguments = Callable[[Tensor, Mapping[str, Any]], Mapping[str, Any]]
 Adjust = Callable[[Tensor, Tensor, Mapping[str, Any]], Mapping[str, Any]]
 
 
-
 class Variant(Protocol):
     """The network as a condition wants it, where that is not the model's own."""
 

@@ -44,6 +44,10 @@ class Answers:
 NetworkAt = Callable[[float], NetworkHooks]
 # (mask in 0..1, sigma, all levels, the model's) → the mask at sigma
 MaskAt = Callable[[Tensor, Tensor, Tensor, ModelSampling], Tensor]
+# (x, sigma) → answers, each shaped as x
+Asked = Callable[[Tensor, Tensor], list[Tensor]]
+# how to ask → how to ask more seldom; called once a run
+Around = Callable[[Asked], Asked]
 # (conditions, latent) → what is asked instead
 Spread = Callable[[Sequence[Condition], Tensor], list[Condition]]
 
@@ -54,7 +58,9 @@ class GuidanceHooks:
 
     spread: over the conditions of a side, before anything; network and negative_network: inside the network, the
     second for the negative side alone, which is then asked apart; before: on the answers; combine: in place of the
-    guidance formula; after: on its result, each in turn. mask: what an inpainting mask is at a level.
+    guidance formula; after: on its result, each in turn. mask: what an inpainting mask is at a level. reuse and
+    reuse_guided: leave out calls whose answers can be carried on, both sides' or the result's, with a memory that lasts
+    for one run.
     """
 
     spread: tuple[Spread, ...] = ()
@@ -64,6 +70,8 @@ class GuidanceHooks:
     combine: Callable[[Answers], Tensor] | None = None
     after: tuple[Callable[[Tensor, Answers], Tensor], ...] = ()
     mask: MaskAt | None = None
+    reuse: tuple[Around, ...] = ()
+    reuse_guided: tuple[Around, ...] = ()
     needs_negative: bool = False
 
     def with_hook(self, **hooks: Any) -> GuidanceHooks:

@@ -46,6 +46,7 @@ class SamplerSpec:
     `needs_extra_sigma`: its schedule is made one step longer and loses the last level above zero. `own_steps`: it
     does not keep to the schedule's number of steps. `options_for`: further defaults that depend on the model.
     `inpaint_noise_offset`: added to the seed for the noise of what an inpaint mask keeps; None keeps the first noise.
+    `resizes`: the latent changes its size on the way.
     """
 
     name: str
@@ -59,6 +60,7 @@ class SamplerSpec:
     own_steps: bool = False
     options_for: Callable[[ModelSampling], Mapping[str, Any]] | None = None
     inpaint_noise_offset: int | None = None
+    resizes: bool = False
 
     @property
     def stochastic(self) -> bool:

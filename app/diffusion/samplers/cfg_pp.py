@@ -46,6 +46,15 @@ def euler_cfg_pp(denoise: SplitDenoiser, x: Tensor, sigmas: Tensor, *, process: 
     return euler_ancestral_cfg_pp(denoise, x, sigmas, process=process, eta=0.0)
 
 
+def euler_twice_guided(denoise: SplitDenoiser, x: Tensor, sigmas: Tensor) -> Iterator[Step]:
+    """Euler's method towards 2·d − u, where the way from the unconditional answer to the guided one counts twice."""
+    for i, (sigma, sigma_next) in enumerate(pairwise(sigmas)):
+        denoised, unconditional = denoise.split(x, sigma)
+        target = denoised + (denoised - unconditional)
+        x = x + (sigma_next - sigma) * (x - target) / sigma
+        yield Step(i, sigma, x, denoised)
+
+
 def dpmpp_2s_ancestral_cfg_pp(
     denoise: SplitDenoiser,
     x: Tensor,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 from torch import Tensor
 
 from app.diffusion.denoiser import Denoiser, NoiseSource, Step
+from app.diffusion.noise import GaussianNoise
 from app.diffusion.process import VE, Process
 from app.diffusion.samplers.coordinates import in_ratio
 
@@ -39,4 +41,37 @@ def lcm(
         x = denoised
         if sigma_next > 0:
             x = process.alpha(sigma_next) * x + sigma_next * s_noise * noise(sigma, sigma_next)
+        yield Step(i, sigma, x, denoised)
+
+
+# (latent, width, height) → the latent in that size
+Resize = Callable[[Tensor, int, int], Tensor]
+
+
+def lcm_growing(
+    denoise: Denoiser,
+    x: Tensor,
+    sigmas: Tensor,
+    *,
+    noise: GaussianNoise,
+    resize: Resize,
+    process: Process = VE,
+    ratio: float = 1.0,
+    growing_steps: int = -1,
+) -> Iterator[Step]:
+    """`lcm` whose latent grows on the way: after each of the first steps by an equal part, to `ratio` times its size.
+
+    `growing_steps` are those steps; −1 stands for the first half of all, rounded up.
+    """
+    steps = len(sigmas) - 1
+    growing = math.ceil(steps / 2) if growing_steps < 0 else min(growing_steps, steps)
+    height, width = x.shape[-2:]
+    for i, (sigma, sigma_next) in enumerate(pairwise(sigmas)):
+        denoised = denoise(x, sigma)
+        x = denoised
+        if i < growing:
+            factor = 1 + (ratio - 1) * (i + 1) / growing
+            x = resize(x, max(1, round(width * factor)), max(1, round(height * factor)))
+        if sigma_next > 0:
+            x = process.alpha(sigma_next) * x + sigma_next * noise.shaped(x)(sigma, sigma_next)
         yield Step(i, sigma, x, denoised)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar, cast
 
+import torch
 from torch import Tensor, nn
 
 from app.diffusion.adapters.change import Edit, Place
@@ -18,13 +19,13 @@ from app.diffusion.model import DiffusionModel
 from app.diffusion.models.flux import Flux
 from app.diffusion.models.mmdit import MMDiT
 from app.diffusion.models.unet import UNet
-from app.errors import InvalidRequest, UnusableFile
+from app.errors import InvalidRequest
 from app.weights.adapters.origin import OURS, origin_of_adapter
 from app.weights.adapters.reading import Changes, changes_in
 from app.weights.adapters.text_names import text_names
 from app.weights.adapters.transformer_names import transformer_places
 from app.weights.adapters.unet_names import unet_names
-from app.weights.fill import is_finite
+from app.weights.fill import check_values
 from app.weights.kinds import refused
 from app.weights.opening import open_weights
 
@@ -159,11 +160,7 @@ def load_adapter(path: Path) -> Adapter:
     file = open_weights(path)
     tensors: dict[str, Tensor] = {name: stored.read() for name, stored in file.tensors.items()}
     for name, tensor in tensors.items():
-        if not is_finite(tensor):
-            raise UnusableFile(
-                f"In {file.name!r} the tensor {name!r} holds values that are not numbers.",
-                remedy="The training went wrong, or the file is damaged; use another copy.",
-            )
+        check_values(tensor, torch.float32, file.name, name)
     changes = changes_in(tensors)
     if not changes.layers:
         raise refused(file.tensors, file.name, "a LoRA or another adapter", "'….lora_down.weight' and the like")

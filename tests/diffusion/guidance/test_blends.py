@@ -11,6 +11,7 @@ from app.diffusion.guidance.blends import (
     filtered,
     kept_norm,
     perpendicular_negative,
+    renormed,
     rescale,
     scaled_noise,
     tangential,
@@ -125,3 +126,17 @@ def test_noise_is_divided_and_frequencies_are_scaled():
     stripes[..., ::2] *= -1
     assert torch.allclose(filtered(even, 0.5, 3.0, 1), even * 0.5, atol=1e-5)
     assert torch.allclose(filtered(stripes, 0.5, 3.0, 1), stripes * 3, atol=1e-5)
+
+
+def test_renormed_guidance_is_no_longer_than_the_positive_noise() -> None:
+    torch.manual_seed(0)
+    yes, no, x = (torch.randn(2, 4, 8, 8) for _ in range(3))
+    sigma = torch.tensor(0.7)
+    guided = x - blend(yes, no, 6.0)
+    for limit in (1.0, 0.5):
+        noise = x - renormed(6.0, limit)(yes, no, x, sigma)
+        for row, own, free in zip(noise, x - yes, guided, strict=True):
+            assert float(row.norm()) == pytest.approx(limit * float(own.norm()), rel=1e-4)
+            assert torch.allclose(row / row.norm(), free / free.norm(), atol=1e-6)
+    for limit in (0.0, 1e6):
+        assert torch.allclose(renormed(6.0, limit)(yes, no, x, sigma), blend(yes, no, 6.0), atol=1e-5)

@@ -6,7 +6,7 @@ import torch
 from app.diffusion.noise import GaussianNoise
 from app.diffusion.process import FLOW
 from app.diffusion.samplers.euler import euler_ancestral
-from app.diffusion.samplers.few_steps import ddpm, lcm
+from app.diffusion.samplers.few_steps import ddpm, lcm, lcm_growing
 
 
 def test_ddpm_is_euler_ancestral(mixture, karras, final):
@@ -47,3 +47,30 @@ def test_lcm_on_a_flow_mixes_as_the_flow_does():
     x, sigmas = torch.zeros(3), torch.tensor([1.0, 0.25])
     *_, step = lcm(lambda x, _: torch.full((3,), 2.0), x, sigmas, noise=lambda a, b: torch.ones(3), process=FLOW)
     assert torch.allclose(step.x, torch.full((3,), 0.75 * 2 + 0.25))
+
+
+def grown(x: torch.Tensor, width: int, height: int) -> torch.Tensor:
+    return torch.nn.functional.interpolate(x, size=(height, width), mode="nearest")
+
+
+@pytest.mark.parametrize(
+    ("growing_steps", "sizes"),
+    [(-1, [(10, 15), (12, 18), (12, 18)]), (3, [(9, 14), (11, 16), (12, 18)]), (0, [(8, 12)] * 3)],
+)
+def test_lcm_grows_by_equal_parts(growing_steps: int, sizes: list[tuple[int, int]]) -> None:
+    x = torch.randn(1, 2, 8, 12)
+    asked: list[tuple[int, ...]] = []
+
+    def denoise(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        asked.append(tuple(x.shape[-2:]))
+        return torch.full_like(x, 0.25)
+
+    options = {"resize": grown, "ratio": 1.5, "growing_steps": growing_steps}
+    steps = list(lcm_growing(denoise, x, torch.tensor([2.0, 1.0, 0.5, 0.0]), noise=GaussianNoise(x, 4), **options))
+    assert [tuple(step.x.shape[-2:]) for step in steps] == sizes
+    assert asked == [(8, 12), *sizes[:-1]]
+    assert torch.equal(steps[-1].x, torch.full_like(steps[-1].x, 0.25))
+    # Between the steps there is the answer, and noise of the level.
+    again = GaussianNoise(x, 4)
+    wanted = 0.25 + torch.tensor(1.0) * again.shaped(steps[0].x)(torch.tensor(2.0), torch.tensor(1.0))
+    assert torch.equal(steps[0].x, wanted)
