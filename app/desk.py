@@ -10,7 +10,7 @@ from typing import Any
 
 from app.errors import InvalidRequest, Missing
 from app.graph.json_values import is_dict
-from app.graph.prompt import Prompt, parse_prompt
+from app.graph.prompt import Prompt, PromptNode, parse_prompt
 from app.graph.replacements import Replacements, by_old_class, renamed, with_replacements
 from app.graph.script_reader import read_script
 from app.graph.spec import NodeSpec
@@ -72,20 +72,34 @@ def prompt_of(
 def changed(prompt: Prompt, changes: Mapping[tuple[str, str], Any], seed: int | None = None) -> Prompt:
     """The prompt with other values for some inputs, by (node id, input), and `seed` for every seed.
 
+    Both ids and inputs may hold dots ("3.mode.strength"): where a name is parted is found in the prompt.
+
     Raises:
         InvalidRequest: no such input; the message lists those that there are.
     """
     nodes = {name: replace(node, inputs=dict(node.inputs)) for name, node in prompt.nodes.items()}
     for (node_id, name), value in changes.items():
-        if node_id not in nodes or name not in nodes[node_id].inputs:
+        place = _place(f"{node_id}.{name}", nodes)
+        if place is None:
             there = [f"{each}.{port}" for each, node in nodes.items() for port in node.inputs]
             raise InvalidRequest(f"There is no input {node_id}.{name}.", remedy=f"There is: {', '.join(there)}.")
-        nodes[node_id].inputs[name] = value
+        nodes[place[0]].inputs[place[1]] = value
     if seed is not None:
         for node in nodes.values():
             seeds = {name for name in SEEDS if isinstance(node.inputs.get(name), int)}
             node.inputs.update(dict.fromkeys(seeds, seed))
     return Prompt(nodes)
+
+
+def _place(name: str, nodes: Mapping[str, PromptNode]) -> tuple[str, str] | None:
+    """(node id, input) of a name that says both, the longest id first; None where there is no such input."""
+    at = name.rfind(".")
+    while at >= 0:
+        node = nodes.get(name[:at])
+        if node is not None and name[at + 1 :] in node.inputs:
+            return node.id, name[at + 1 :]
+        at = name.rfind(".", 0, at)
+    return None
 
 
 def layout_of(path: Path) -> Any:

@@ -67,6 +67,17 @@ def export(base: Path, *words: str) -> None:
     )
 
 
+def test_dots_in_ids_and_inputs_are_understood() -> None:
+    nodes = {"3": {"mode": "x", "mode.strength": 1}, "3.mode": {"strength": 2, "other": 3}}
+    prompt = parse_prompt({name: {"class_type": "A", "inputs": inputs} for name, inputs in nodes.items()})
+    assert changed(prompt, {("3.mode", "strength"): 9}).nodes["3.mode"].inputs["strength"] == 9
+    del nodes["3.mode"]["strength"]
+    prompt = parse_prompt({name: {"class_type": "A", "inputs": inputs} for name, inputs in nodes.items()})
+    assert changed(prompt, {("3.mode", "strength"): 9}).nodes["3"].inputs["mode.strength"] == 9
+    with pytest.raises(InvalidRequest, match="There is no input 3"):
+        changed(prompt, {("3.mode", "weight"): 9})
+
+
 def test_export_and_back(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(json.dumps(PROMPT))
     export(tmp_path, str(tmp_path / "a.json"), "--python", str(tmp_path / "a.py"))

@@ -61,6 +61,21 @@ class Case:
     expect: tuple[Expectation, ...] = (Expectation("succeeds", True),)
 
 
+def files_in(paths: Iterable[Path]) -> list[Path]:
+    """The files themselves, and of a folder all files called *.test.json inside of it.
+
+    Raises:
+        InvalidRequest: a folder without any.
+    """
+    found: list[Path] = []
+    for path in paths:
+        inside = sorted(path.rglob("*.test.json")) if path.is_dir() else [path]
+        if not inside:
+            raise InvalidRequest(f"There is no *.test.json in {path}.", remedy="Give the file of a test itself.")
+        found.extend(inside)
+    return found
+
+
 def read_cases(data: object, folder: Path) -> list[Case]:
     """The tests in a file's JSON data; paths in it are relative to `folder`.
 

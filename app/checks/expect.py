@@ -82,7 +82,7 @@ def _like(expected: Expectation, outcome: Outcome, folder: Path) -> str | None:
     if path is None:
         return f"it made no picture number {expected.image}"
     if not reference.is_file():
-        return f"there is no reference {reference}"
+        return f"there is no reference {reference}; --keep DIR leaves pictures, of which one may become it"
     found = psnr(path, reference)
     return None if found >= expected.psnr else f"PSNR is {found:.1f} dB, less than {expected.psnr:g}"
 

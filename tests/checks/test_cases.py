@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.checks.cases import Case, Expectation, read_cases
+from app.checks.cases import Case, Expectation, files_in, read_cases
 from app.errors import InvalidRequest
 
 HERE = Path("/tests")
@@ -35,6 +35,17 @@ def test_a_whole_file() -> None:
         ({("3", "seed"): 1},),
         (Expectation("like", "b.png", "9", 1, 20), Expectation("succeeds", True)),
     )
+
+
+def test_a_folder_stands_for_the_tests_in_it(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    for name in ("b.test.json", "a.json", "inner/a.test.json"):
+        (tmp_path / name).write_text("{}")
+    single = tmp_path / "a.json"
+    assert files_in([single, tmp_path]) == [single, tmp_path / "b.test.json", tmp_path / "inner/a.test.json"]
+    (tmp_path / "none").mkdir()
+    with pytest.raises(InvalidRequest, match=r"no \*\.test\.json"):
+        files_in([tmp_path / "none"])
 
 
 def test_one_test_alone_and_without_expectations() -> None:
