@@ -104,11 +104,12 @@ def run(settings: Settings) -> int:
 
 def test(settings: Settings) -> int:
     """Run the tests of workflows in files; a report goes to standard output, 1 says that some failed."""
-    from app.checks.cases import read_cases
+    from app.checks.cases import files_in, read_cases
     from app.checks.session import Session
     from app.desk import graph_file, read_json
 
-    found = [(path, read_cases(read_json(graph_file(path)), path.parent)) for path in settings.test.files]
+    files = files_in(settings.test.files)
+    found = [(path, read_cases(read_json(graph_file(path)), path.parent)) for path in files]
     with tempfile.TemporaryDirectory() as folder:
         places = replace(settings.directories, output=Path(folder, "output"), temp=Path(folder, "temp"))
         workshop = Workshop.build(replace(settings, directories=places))
