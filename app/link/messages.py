@@ -96,6 +96,19 @@ class Job(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class StoredJob(Message):
+    """A `Job` on its way out, whose prompt and extra data are JSON text already."""
+
+    kind = "job"
+    job_id: str
+    token: int
+    prompt: str
+    outputs: tuple[str, ...]
+    extra_data: str = "{}"
+    client_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RunEvent(Message):
     """Something happened in a run; `event` is as `event_to_json` writes it. Previews travel as binary frames."""
 
@@ -201,7 +214,11 @@ def encode(message: Message) -> str:
     """A message as JSON text."""
     # Not `asdict`: it copies a prompt of many nodes piece by piece only for it to be written down.
     said = {part.name: getattr(message, part.name) for part in fields(message)}
-    return json.dumps({"kind": message.kind, **said})
+    if not isinstance(message, StoredJob):
+        return json.dumps({"kind": message.kind, **said})
+    del said["prompt"], said["extra_data"]
+    rest = json.dumps({"kind": message.kind, **said})
+    return f'{rest[:-1]}, "prompt": {message.prompt}, "extra_data": {message.extra_data}}}'
 
 
 def decode(text: str) -> Message:

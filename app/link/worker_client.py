@@ -49,8 +49,8 @@ from app.link.messages import (
     Stop,
     Welcome,
     bundle,
-    decode,
     encode,
+    unbundle,
 )
 from app.link.messages import encode_event as encode_run_event
 
@@ -306,7 +306,8 @@ class WorkerLoop:
     async def _listen(self, connection: ClientConnection) -> None:
         async for text in connection:
             if isinstance(text, str):
-                self._hear(decode(text))
+                for message in unbundle(text):
+                    self._hear(message)
 
     def _hear(self, message: object) -> None:
         if isinstance(message, Welcome):

@@ -9,7 +9,6 @@ import sqlite3
 import sys
 import time
 import uuid
-from collections import deque
 from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,12 +22,12 @@ from app.link.messages import (
     Free,
     Heartbeat,
     Hello,
-    Job,
     Message,
     Ready,
     Return,
     Returned,
     RunEvent,
+    StoredJob,
     Tell,
     decode_event,
 )
@@ -37,7 +36,7 @@ from app.server.runs import ActiveRun, Also, RunServices, open_run, worker_lost
 from app.server.teller import Teller
 from app.server.workers import QUICK_SECONDS, Channel, Worker, WorkerProcesses
 from app.store import events as stored_events
-from app.store import job_queries, jobs, queue_order
+from app.store import job_queries, jobs, queue_order, records
 from app.store.database import Work
 from app.store.job_records import JobRecord, Submission
 from app.store.jobs import Accepted, Loss
@@ -360,15 +359,23 @@ class Dispatcher:
             except Unavailable as broken:  # say for want of disk space; it is tried again
                 log.error("no job can be given out: %s", broken)
                 return
+            orders: dict[Worker, list[Message]] = {}
             for worker, record in claims:
-                await self._give(worker, record)
+                if await self._give(worker, record):
+                    orders.setdefault(worker, []).append(_order(record))
+            for worker, its in orders.items():
+                with contextlib.suppress(ConnectionError):  # its connection ends, and `left` queues the jobs again
+                    await worker.channel.send(*its)
+            if claims:
+                sys.audit("loom.job.sent")
 
-    async def _give(self, worker: Worker, record: JobRecord) -> None:
+    async def _give(self, worker: Worker, record: JobRecord) -> bool:
+        """A worker has a job; False if it has left meanwhile."""
         sys.audit("loom.job.claimed", record.id)
         run = open_run(record, self.services, worker.teller)
         if worker.id not in self.workers:
             await run.given_back()
-            return
+            return False
         if record.id in self._unannounced:  # taken while its submission still waits for the disk
             self._unannounced.discard(record.id)
             self.news.count(1)
@@ -379,10 +386,7 @@ class Dispatcher:
             await self._begin_first(worker)
         elif worker.watch is None:
             self._watch(worker)
-        order = Job(record.id, record.token, record.prompt, record.outputs, record.extra_data, record.client_id)
-        with contextlib.suppress(ConnectionError):  # then its connection ends, and `left` queues the job again
-            await worker.channel.send(order)
-        sys.audit("loom.job.sent", record.id)
+        return True
 
     async def _begin_first(self, worker: Worker) -> None:
         """A worker begins with the first job that it has, if any, and not because another one has ended."""
@@ -496,7 +500,10 @@ class Dispatcher:
         """Keep history and events within their limits."""
 
         def prune(connection: sqlite3.Connection) -> None:
-            stored_events.prune(connection, time.time())
+            now = time.time()
+            stored_events.prune(connection, now)
+            jobs.prune_keys(connection, now)
+            records.prune(connection)
             job_queries.prune(connection)
 
         await self.services.database.write(prune)
@@ -532,6 +539,12 @@ class Dispatcher:
             log.error("a task of the dispatcher failed", exc_info=error)
 
 
+def _order(record: JobRecord) -> StoredJob:
+    return StoredJob(
+        record.id, record.token, record.prompt_text, record.outputs, record.extra_data_text, record.client_id
+    )
+
+
 def _claim_of(run: ActiveRun) -> tuple[str, int]:
     return run.record.id, run.record.token
 
@@ -543,20 +556,18 @@ def _beginning(run: ActiveRun) -> Also:
 
 
 def _claims(
-    connection: sqlite3.Connection, rooms: Iterable[tuple[Worker, int]], until: float, now: float
+    connection: sqlite3.Connection, rooms: Sequence[tuple[Worker, int]], until: float, now: float
 ) -> Iterator[tuple[Worker, JobRecord]]:
-    """A job for each worker that has room, then another for each that still has."""
-    waiting = deque(rooms)
-    first = {worker for worker, _ in waiting if not worker.runs}
-    while waiting:
-        worker, room = waiting.popleft()
-        record = jobs.claim(connection, worker.id, lease_until=until, now=now, begins=worker in first)
-        if record is None:
-            return
-        first.discard(worker)
-        yield worker, record
-        if room > 1:
-            waiting.append((worker, room - 1))
+    """A job for each worker that has none, then as many ahead as each has room for."""
+    for worker, _ in rooms:
+        if not worker.runs:
+            record = jobs.claim(connection, worker.id, lease_until=until, now=now)
+            yield from () if record is None else [(worker, record)]
+    for worker, room in rooms:
+        more = room if worker.runs else room - 1
+        if more:
+            claimed = jobs.claim_ahead(connection, worker.id, more, lease_until=until)
+            yield from ((worker, record) for record in claimed)
 
 
 def _look_around(connection: sqlite3.Connection) -> tuple[list[tuple[str, int]], QueueState]:

@@ -77,11 +77,14 @@ class Client:
         return transport is not None and not transport.is_closing() and transport.get_write_buffer_size() > _FULL
 
     async def _write_some(self) -> None:
-        """Send what has gathered: all but the last of it in one write."""
+        """Send what has gathered: in one write where the transport is known."""
         some = [self._waiting.popleft()[1] for _ in range(min(len(self._waiting), _TOGETHER))]
         if self.transport is not None and not self.socket.closed:
-            self.transport.write(b"".join(map(frame, some[:-1])))
-            del some[:-1]
+            if self.transport.is_closing():
+                raise ConnectionResetError("the client is gone")
+            self.transport.write(b"".join(map(frame, some)))
+            await asyncio.sleep(0)  # others take their turn, and more may gather
+            return
         for content in some:
             if isinstance(content, bytes):
                 await self.socket.send_bytes(content)
@@ -150,8 +153,8 @@ class Hub:
 
 def message_text(kind: str, data: str, seq: int | None = None) -> str:
     """A message as it goes over the socket, its data given as JSON text."""
-    number = "" if seq is None else f', "seq": {seq}'
-    return f'{{"type": {to_json(kind)}, "data": {data}{number}}}'
+    number = "" if seq is None else f',"seq":{seq}'
+    return f'{{"type":{to_json(kind)},"data":{data}{number}}}'
 
 
 def preview_frame(metadata: Mapping[str, Any], image: bytes, *, with_metadata: bool) -> bytes:

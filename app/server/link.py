@@ -9,7 +9,7 @@ import logging
 from aiohttp import WSMsgType, web
 
 from app.errors import AppError, Forbidden, Unavailable
-from app.link.messages import PROTOCOL, Hello, Message, Welcome, encode, unbundle
+from app.link.messages import PROTOCOL, Hello, Message, Welcome, bundle, encode, unbundle
 from app.server.dispatch import Worker
 from app.server.pack_catalogue import PACKS, PackCatalogue
 from app.server.security import equal
@@ -26,11 +26,12 @@ class SocketChannel:
     def __init__(self, socket: web.WebSocketResponse) -> None:
         self._socket = socket
 
-    async def send(self, message: Message) -> None:
+    async def send(self, *messages: Message) -> None:
         """Say something; raises ConnectionError when the worker is gone."""
         if self._socket.closed:
             raise ConnectionResetError("the worker's connection is closed")
-        await self._socket.send_str(encode(message))
+        for text in bundle([encode(message) for message in messages]):
+            await self._socket.send_str(text)
 
     async def close(self) -> None:
         """Hang up."""

@@ -62,8 +62,9 @@ async def queue_prompt(request: web.Request, body: dict[str, Any]) -> Mapping[st
     """Queue the graph in `body`, under the request's Idempotency-Key if it has one; the answer that tells of it."""
     services = services_of(request)
     keys = _keys(request.headers.get("Idempotency-Key"), body)
-    digest = await _aside(_digest, body, brief=(request.content_length or _LONG) < _LONG)
+    digest = ""
     if keys:
+        digest = await _aside(_digest, body, brief=(request.content_length or _LONG) < _LONG)
         earlier = await services.database.read(lambda connection: jobs.earlier_answer(connection, keys, digest))
         if earlier is not None:
             return earlier
@@ -73,9 +74,7 @@ async def queue_prompt(request: web.Request, body: dict[str, Any]) -> Mapping[st
     valid = await _aside(partial(_validated, services, body, specs), targets, brief=_is_brief(body, specs))
     valid = await ask_validators(valid, specs, services.dispatcher)
     submission = _submission(body, valid)
-    accepted = await services.dispatcher.submit(
-        submission, keys=keys or (f"id {submission.id}",), digest=digest, node_errors=valid.node_errors
-    )
+    accepted = await services.dispatcher.submit(submission, keys=keys, digest=digest, node_errors=valid.node_errors)
     return accepted.answer
 
 

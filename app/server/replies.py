@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
 
 from app.errors import AppError, InvalidPrompt, InvalidRequest, TooLarge
-from app.graph.json_values import is_dict, is_list, is_object, is_sequence
+from app.graph.json_values import is_dict, is_list
 from app.graph.prompt import depth_exceeds
+from app.store.job_records import to_text
 
 MAX_DEPTH = 100
 MAX_JSON_BYTES = 64 << 20
@@ -21,10 +21,7 @@ _LONG = 1 << 18  # bytes of JSON that would hold up other requests while they ar
 
 def to_json(data: object) -> str:
     """Data as strict JSON: what is no finite number becomes null."""
-    try:
-        return json.dumps(data, allow_nan=False)
-    except ValueError:
-        return json.dumps(_finite(data), allow_nan=False)
+    return to_text(data)
 
 
 def reply(data: object, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
@@ -153,14 +150,6 @@ def shorten(value: object) -> str:
     """A value for a message, never long."""
     text = ascii(value) if isinstance(value, str | int | float | None) else f"a {type(value).__name__}"
     return text if len(text) <= 60 else text[:57] + "…"
-
-
-def _finite(data: object) -> object:
-    if isinstance(data, float):
-        return data if math.isfinite(data) else None
-    if is_object(data):
-        return {name: _finite(value) for name, value in data.items()}
-    return [_finite(item) for item in data] if is_sequence(data) else data
 
 
 def _too_deep() -> TooLarge:

@@ -183,7 +183,7 @@ def open_run(record: JobRecord, services: RunServices, teller: Teller | None = N
 
 def translator_for(record: JobRecord) -> RunTranslator:
     """A translator for the job's events."""
-    return RunTranslator(record.id, frozenset(record.outputs), tuple(record.prompt), time.time)
+    return RunTranslator(record.id, frozenset(record.outputs), lambda: record.prompt, time.time)
 
 
 def worker_lost(last_node: tuple[str, str], losses: int, reason: str) -> RunFailed:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,7 +54,7 @@ class RunTranslator:
 
     job_id: str
     output_nodes: frozenset[str]
-    node_ids: tuple[str, ...]
+    node_ids: Callable[[], Iterable[str]]
     clock: Callable[[], float]
     results: dict[str, Any] = field(default_factory=dict[str, Any])
     meta: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -192,7 +192,7 @@ class RunTranslator:
             "exception_type": event.exception_type,
             "traceback": list(event.traceback),
             "current_inputs": dict(event.current_inputs),
-            "current_outputs": list(self.node_ids),
+            "current_outputs": list(self.node_ids()),
             "remedy": event.remedy,
         }
 

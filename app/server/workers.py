@@ -21,7 +21,7 @@ QUICK_SECONDS = 0.1
 class Channel(Protocol):
     """A connection to a worker."""
 
-    async def send(self, message: Message) -> None:
+    async def send(self, *messages: Message) -> None:
         """Say something; raises ConnectionError when the worker is gone."""
 
     async def close(self) -> None:

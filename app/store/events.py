@@ -13,7 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 _LAST_SECONDS = 7 * 24 * 3600.0
+_PRUNED = 10_000  # rows at once
 _BLOCK = 1 << 32  # numbers of one server's life; JavaScript counts exactly up to two million such blocks
+_APPEND = """
+    INSERT OR IGNORE INTO events (seq, job_id, type, data, at)
+    SELECT json_extract(value, '$[0]'), jobs.id, json_extract(value, '$[2]'), json_extract(value, '$[3]'), ?
+    FROM json_each(?) JOIN jobs ON jobs.id = json_extract(value, '$[1]')
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +61,11 @@ def reserve(connection: sqlite3.Connection) -> int:
 
 def append(connection: sqlite3.Connection, events: Iterable[StoredEvent], now: float) -> None:
     """Store events. A number that is there already is left as it is, and a job that is gone has no events."""
-    connection.executemany(
-        "INSERT OR IGNORE INTO events (seq, job_id, type, data, at) SELECT ?, id, ?, ?, ? FROM jobs WHERE id = ?",
-        [(event.seq, event.type, event.text, now, event.job_id) for event in events],
+    rows = ",".join(
+        f"[{event.seq},{json.dumps(event.job_id)},{json.dumps(event.type)},{event.text}]" for event in events
     )
+    if rows:  # all in one statement: between two of them other threads take their turn
+        connection.execute(_APPEND, (now, f"[{rows}]"))
 
 
 def since(connection: sqlite3.Connection, scope: Scope, seq: int, limit: int = 1000) -> list[StoredEvent]:
@@ -79,5 +86,16 @@ def since(connection: sqlite3.Connection, scope: Scope, seq: int, limit: int = 1
 
 
 def prune(connection: sqlite3.Connection, now: float, seconds: float = _LAST_SECONDS) -> int:
-    """Delete events older than that and say how many. What matters for good is in the job's own row."""
-    return connection.execute("DELETE FROM events WHERE at < ?", (now - seconds,)).rowcount
+    """Delete events older than that and say how many. What matters for good is in the job's own row.
+
+    Later ones have higher numbers, so the first that is young enough ends the search.
+    """
+    deleted = 0
+    while True:
+        oldest = "SELECT seq, at FROM events ORDER BY seq LIMIT ?"
+        done = connection.execute(
+            f"DELETE FROM events WHERE seq IN (SELECT seq FROM ({oldest}) WHERE at < ?)", (_PRUNED, now - seconds)
+        )
+        deleted += done.rowcount
+        if done.rowcount < _PRUNED:
+            return deleted

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from app.graph.json_values import is_object
+from app.graph.json_values import is_object, is_sequence
 
 State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
@@ -55,15 +56,18 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class JobRecord:
-    """A job as stored. Times are seconds since 1970; `prompt` is empty where a listing left it out."""
+    """A job as stored. Times are seconds since 1970; `prompt` is empty where a listing left it out.
+
+    What may be large is kept as JSON text, and read each time when somebody asks for it: most who ask for a job do not.
+    """
 
     id: str
     urgency: int
     number: float
     state: State
-    prompt: Mapping[str, Any]
+    prompt_text: str
     outputs: tuple[str, ...]
-    extra_data: Mapping[str, Any]
+    extra_data_text: str
     workflow_id: str | None
     client_id: str | None
     token: int
@@ -77,10 +81,34 @@ class JobRecord:
     messages: tuple[Any, ...]
     error: Mapping[str, Any] | None
 
+    @property
+    def prompt(self) -> Mapping[str, Any]:
+        """The validated prompt in API form."""
+        return json.loads(self.prompt_text)
+
+    @property
+    def extra_data(self) -> Mapping[str, Any]:
+        """What came along with the prompt."""
+        return json.loads(self.extra_data_text)
+
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+
 
 def to_text(data: object) -> str:
-    """JSON for the database; ASCII, so that no half of a surrogate pair can spoil it."""
-    return json.dumps(data, separators=(",", ":"))
+    """Strict JSON without spaces: what is no finite number becomes null, and half a surrogate pair is escaped."""
+    try:
+        return _ENCODER.encode(data)
+    except ValueError:
+        return _ENCODER.encode(_finite(data))
+
+
+def _finite(data: object) -> object:
+    if isinstance(data, float):
+        return data if math.isfinite(data) else None
+    if is_object(data):
+        return {name: _finite(value) for name, value in data.items()}
+    return [_finite(item) for item in data] if is_sequence(data) else data
 
 
 def record_of(row: sqlite3.Row) -> JobRecord:
@@ -91,9 +119,9 @@ def record_of(row: sqlite3.Row) -> JobRecord:
         urgency=row["urgency"],
         number=row["number"],
         state="queued" if given_ahead else row["state"],
-        prompt=json.loads(row["prompt"]),
+        prompt_text=row["prompt"],
         outputs=tuple(json.loads(row["outputs"])),
-        extra_data=json.loads(row["extra_data"]),
+        extra_data_text=row["extra_data"],
         workflow_id=row["workflow_id"],
         client_id=row["client_id"],
         token=row["token"],

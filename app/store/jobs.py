@@ -65,13 +65,13 @@ def submit(
     Args:
         connection: inside a transaction.
         submission: what to run.
-        keys: names of the request (the client's idempotency key, the job's id), each for one body only.
+        keys: names that the client gave the request (an idempotency key, the job's id), each for one body only.
         digest: of the request's body.
         node_errors: told in the answer.
         now: seconds since 1970.
 
     Raises:
-        Conflict: a key was used with another body.
+        Conflict: a key was used with another body, or there is a job of that id.
     """
     keys = tuple(keys)
     earlier = earlier_answer(connection, keys, digest)
@@ -80,49 +80,47 @@ def submit(
     number = submission.number
     if number is None:
         number = queue_order.next_number(connection, front=submission.front)
-    connection.execute(
-        "INSERT INTO jobs (id, urgency, number, state, prompt, outputs, extra_data, workflow_id, client_id, created)"
-        " VALUES (?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?)",
-        (
-            submission.id,
-            submission.urgency,
-            number,
-            to_text(submission.prompt),
-            to_text(list(submission.outputs)),
-            to_text(submission.extra_data),
-            submission.workflow_id,
-            submission.client_id,
-            now,
-        ),
-    )
+    _insert(connection, submission, number, now)
     sys.audit("loom.job.inserting", submission.id)
     answer = {"prompt_id": submission.id, "number": number, "node_errors": node_errors}
-    connection.execute("DELETE FROM submissions WHERE at < ?", (now - _KEYS_LAST_SECONDS,))
-    connection.executemany(
-        "INSERT INTO submissions (key, digest, answer, at) VALUES (?, ?, ?, ?)",
-        [(key, digest, to_text(answer), now) for key in keys],
-    )
+    if keys:
+        connection.executemany(
+            "INSERT INTO submissions (key, digest, answer, at) VALUES (?, ?, ?, ?)",
+            [(key, digest, to_text(answer), now) for key in keys],
+        )
     return Accepted(answer, repeated=False)
 
 
-def claim(
-    connection: sqlite3.Connection, worker: str, *, lease_until: float, now: float, begins: bool = True
-) -> JobRecord | None:
-    """Give the first queued job to a worker; None when none waits or the queue is paused.
+def prune_keys(connection: sqlite3.Connection, now: float) -> None:
+    """Forget keys that are so old that nobody repeats their request any more."""
+    connection.execute("DELETE FROM submissions WHERE at < ?", (now - _KEYS_LAST_SECONDS,))
 
-    Without `begins` it is given ahead: it counts as waiting until the worker begins with it (`begin`).
-    """
-    if queue_order.paused(connection):
-        return None
-    row = connection.execute(
+
+def claim(connection: sqlite3.Connection, worker: str, *, lease_until: float, now: float) -> JobRecord | None:
+    """Give the first queued job to a worker, which begins with it; None when none waits or the queue is paused."""
+    return next(iter(_claim(connection, worker, lease_until, started=now, most=1)), None)
+
+
+def claim_ahead(connection: sqlite3.Connection, worker: str, most: int, *, lease_until: float) -> list[JobRecord]:
+    """Give the first queued jobs, `most` of them, to a worker that is busy. Each counts as waiting until the worker
+    begins with it (`begin`)."""
+    return _claim(connection, worker, lease_until, started=None, most=most)
+
+
+def _claim(
+    connection: sqlite3.Connection, worker: str, lease_until: float, *, started: float | None, most: int
+) -> list[JobRecord]:
+    rows = connection.execute(
         "UPDATE jobs SET state = 'running', token = token + 1, worker = ?, lease_until = ?, started = ?,"
         " cancel_requested = 0"
-        f" WHERE position = (SELECT position FROM jobs WHERE state = 'queued' ORDER BY {ORDER} LIMIT 1)"
+        f" WHERE position IN (SELECT position FROM jobs WHERE state = 'queued' ORDER BY {ORDER} LIMIT ?)"
+        " AND NOT EXISTS (SELECT 1 FROM counters WHERE name = 'paused' AND value = 1)"
         " RETURNING *",
-        (worker, lease_until, now if begins else None),
-    ).fetchone()
+        (worker, lease_until, started, most),
+    ).fetchall()
     sys.audit("loom.job.claiming")
-    return None if row is None else record_of(row)
+    rows.sort(key=lambda row: (-row["urgency"], row["number"], row["position"]))
+    return [record_of(row) for row in rows]
 
 
 def begin(connection: sqlite3.Connection, job_id: str, token: int, now: float) -> bool:
@@ -226,6 +224,28 @@ def cancel_queued(connection: sqlite3.Connection, job_ids: Iterable[str] | None,
     if job_ids is None:
         return connection.execute(change, (now,)).rowcount
     return sum(connection.execute(f"{change} AND id = ?", (now, job_id)).rowcount for job_id in job_ids)
+
+
+def _insert(connection: sqlite3.Connection, submission: Submission, number: float, now: float) -> None:
+    try:
+        connection.execute(
+            "INSERT INTO jobs"
+            " (id, urgency, number, state, prompt, outputs, extra_data, workflow_id, client_id, created)"
+            " VALUES (?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?)",
+            (
+                submission.id,
+                submission.urgency,
+                number,
+                to_text(submission.prompt),
+                to_text(list(submission.outputs)),
+                to_text(submission.extra_data),
+                submission.workflow_id,
+                submission.client_id,
+                now,
+            ),
+        )
+    except sqlite3.IntegrityError as there:
+        raise Conflict(f"There is a job {submission.id[:80]!r} already.", remedy="Use a new id.") from there
 
 
 def _change(connection: sqlite3.Connection, assignments: str, values: tuple[Any, ...], job_id: str, token: int) -> bool:

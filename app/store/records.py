@@ -30,6 +30,16 @@ SCHEMA = """
     ) WITHOUT ROWID;
     CREATE INDEX node_costs_at ON node_costs (at);
 """
+# All samples in one statement: between two of them other threads take their turn.
+_LEARN = """
+    INSERT INTO node_costs (key, samples, seconds, peak_bytes, result_bytes, at)
+    SELECT json_extract(value, '$[0]'), 1, json_extract(value, '$[1]'), json_extract(value, '$[2]'),
+        json_extract(value, '$[3]'), ?
+    FROM json_each(?) WHERE true
+    ON CONFLICT (key) DO UPDATE SET
+        seconds = seconds + (excluded.seconds - seconds) / min(samples + 1.0, ?), samples = samples + 1,
+        peak_bytes = max(peak_bytes, excluded.peak_bytes), result_bytes = excluded.result_bytes, at = excluded.at
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +103,19 @@ def write(connection: sqlite3.Connection, job_id: str, runs: Iterable[NodeRun], 
     connection.execute(
         "INSERT OR REPLACE INTO job_nodes (job_id, nodes) SELECT id, ? FROM jobs WHERE id = ?", (to_text(told), job_id)
     )
-    for run in [run for run in costliest if run.runs and run.signature][:MOST_LEARNT]:
-        for key in (*run.signature, f"class {run.class_type}"):
-            _learn(connection, key, run, now)
+    samples = [
+        (key, run.seconds / run.runs, run.peak_bytes, run.result_bytes)
+        for run in [run for run in costliest if run.runs and run.signature][:MOST_LEARNT]
+        for key in (*run.signature, f"class {run.class_type}")
+    ]
+    if samples:
+        connection.execute(_LEARN, (now, to_text(samples), MEMORY))
+
+
+def prune(connection: sqlite3.Connection, keep: int = MOST_COSTS) -> None:
+    """Forget the costs that were learnt longest ago beyond `keep`."""
     connection.execute(
-        "DELETE FROM node_costs WHERE key IN (SELECT key FROM node_costs ORDER BY at DESC LIMIT -1 OFFSET ?)",
-        (MOST_COSTS,),
+        "DELETE FROM node_costs WHERE key IN (SELECT key FROM node_costs ORDER BY at DESC LIMIT -1 OFFSET ?)", (keep,)
     )
 
 
@@ -118,14 +135,3 @@ def cost(connection: sqlite3.Connection, key: str) -> Cost | None:
         "SELECT samples, seconds, peak_bytes, result_bytes FROM node_costs WHERE key = ?", (key,)
     ).fetchone()
     return None if row is None else Cost(*row)
-
-
-def _learn(connection: sqlite3.Connection, key: str, run: NodeRun, now: float) -> None:
-    seconds = run.seconds / run.runs
-    connection.execute(
-        "INSERT INTO node_costs (key, samples, seconds, peak_bytes, result_bytes, at) VALUES (?, 1, ?, ?, ?, ?)"
-        " ON CONFLICT (key) DO UPDATE SET"
-        " seconds = seconds + (excluded.seconds - seconds) / min(samples + 1.0, ?), samples = samples + 1,"
-        " peak_bytes = max(peak_bytes, excluded.peak_bytes), result_bytes = excluded.result_bytes, at = excluded.at",
-        (key, seconds, run.peak_bytes, run.result_bytes, now, MEMORY),
-    )

@@ -175,22 +175,54 @@ def _unwritten(broken: Exception) -> Unavailable:
 
 
 def _carry_out(connection: sqlite3.Connection, orders: Sequence[_Order]) -> None:
-    """Run the writes in one transaction."""
+    """Run the writes in one transaction.
+
+    Each statement gives the interpreter away and has to get it back, so they are few: only when a write has raised is
+    all done again with a point to return to before each.
+    """
+    try:
+        _in_one_transaction(connection, orders, _just_do)
+    except sqlite3.OperationalError as broken:
+        _fail(connection, orders, broken)
+    except BaseException as broken:
+        if len(orders) == 1:
+            orders[0].error = broken
+            return
+        try:
+            _in_one_transaction(connection, orders, _try)
+        except sqlite3.Error as again:
+            _fail(connection, orders, again)
+
+
+def _in_one_transaction(
+    connection: sqlite3.Connection,
+    orders: Sequence[_Order],
+    do: Callable[[sqlite3.Connection, _Order], None],
+) -> None:
     try:
         connection.execute("BEGIN IMMEDIATE")
         for order in orders:
-            _try(connection, order)
+            do(connection, order)
         sys.audit("loom.database.commit")
         connection.execute("COMMIT")
         sys.audit("loom.database.committed")
-    except sqlite3.Error as broken:
+    except BaseException:
         _undo(connection)
-        if len(orders) == 1:
-            orders[0].error = _unwritten(broken)
-            return
-        # One of them may be too large for the space there is; the others need not fail with it.
-        for order in orders:
-            _carry_out(connection, [order])
+        raise
+
+
+def _fail(connection: sqlite3.Connection, orders: Sequence[_Order], broken: sqlite3.Error) -> None:
+    """One of them may be too large for the space there is; the others need not fail with it."""
+    if len(orders) == 1:
+        orders[0].error = _unwritten(broken)
+        return
+    for order in orders:
+        _carry_out(connection, [order])
+
+
+def _just_do(connection: sqlite3.Connection, order: _Order) -> None:
+    order.error = None
+    order.result = order.work(connection)
 
 
 def _try(connection: sqlite3.Connection, order: _Order) -> None:

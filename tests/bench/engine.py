@@ -108,7 +108,7 @@ def calibration() -> float:
 def traffic(graph: Graph, events: list[Event]) -> int:
     """Bytes of all messages of a run that takes no time, which is the most that a screen is told."""
     clock = iter(range(10**9))
-    translator = RunTranslator("job", frozenset({"end"}), tuple(graph), lambda: next(clock) * 5e-5)
+    translator = RunTranslator("job", frozenset({"end"}), lambda: graph, lambda: next(clock) * 5e-5)
     said = [each for event in events for each in translator.translate(event)]
     return sum(len(json.dumps(each.data)) for each in said if isinstance(each, Said))
 

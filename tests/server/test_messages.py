@@ -41,7 +41,7 @@ RUNS: list[tuple[Event, ...]] = [
 
 
 def told(events: tuple[Event, ...]) -> list[Said | Picture]:
-    made = RunTranslator("p", frozenset({"9"}), ("3", "9"), lambda: 1000.0)
+    made = RunTranslator("p", frozenset({"9"}), lambda: ("3", "9"), lambda: 1000.0)
     return [*made.begin(), *(said for event in events for said in made.translate(event))]
 
 

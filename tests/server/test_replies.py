@@ -16,9 +16,9 @@ NAN, INF = float("nan"), float("inf")
 @pytest.mark.parametrize(
     ("data", "text"),
     [
-        ({"a": 1}, '{"a": 1}'),
-        ([NAN, INF, -INF, 1.5], "[null, null, null, 1.5]"),
-        ({"a": ({"b": NAN},)}, '{"a": [{"b": null}]}'),
+        ({"a": 1}, '{"a":1}'),
+        ([NAN, INF, -INF, 1.5], "[null,null,null,1.5]"),
+        ({"a": ({"b": NAN},)}, '{"a":[{"b":null}]}'),
         ("\ud800", '"\\ud800"'),
     ],
 )

@@ -31,7 +31,7 @@ class Clock:
 
 
 def translator(clock: Clock | None = None, outputs: tuple[str, ...] = ("9",)) -> RunTranslator:
-    return RunTranslator("p", frozenset(outputs), ("1", "9"), clock or Clock())
+    return RunTranslator("p", frozenset(outputs), lambda: ("1", "9"), clock or Clock())
 
 
 def types(said: list[Said | Picture]) -> list[str]:

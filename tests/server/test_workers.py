@@ -23,7 +23,22 @@ from app.engine.events import (
     RunInterrupted,
     RunSucceeded,
 )
-from app.link.messages import Cancel, Done, Free, Heartbeat, Hello, Job, Message, Ready, RunEvent, decode, encode_event
+from app.link.messages import (
+    Cancel,
+    Done,
+    Free,
+    Heartbeat,
+    Hello,
+    Job,
+    Message,
+    Ready,
+    RunEvent,
+    bundle,
+    decode,
+    encode,
+    encode_event,
+    unbundle,
+)
 from app.server import dispatch as dispatch_module
 from app.server.dispatch import Dispatcher, Worker
 from app.server.event_log import EventLog
@@ -46,10 +61,10 @@ class Channel:
     broken: bool = False
     closed: bool = False
 
-    async def send(self, message: Message) -> None:
+    async def send(self, *messages: Message) -> None:
         if self.broken:
             raise ConnectionResetError("gone")
-        self.told.append(message)
+        self.told += [message for text in bundle([encode(each) for each in messages]) for message in unbundle(text)]
 
     async def close(self) -> None:
         self.closed = True

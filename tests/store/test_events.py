@@ -28,7 +28,7 @@ A, B, ALL = Scope(job_id="a"), Scope(job_id="b"), Scope()
 
 
 def said(*numbers: int, job_id: str = "a") -> list[StoredEvent]:
-    return [StoredEvent(number, job_id, "executed", f'{{"n": {number}}}') for number in numbers]
+    return [StoredEvent(number, job_id, "executed", f'{{"n":{number}}}') for number in numbers]
 
 
 def test_since(connection: sqlite3.Connection) -> None:
