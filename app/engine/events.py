@@ -16,10 +16,11 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class NodesCached(Event):
-    """Which nodes of the prompt have a stored result; sent once, before the first node."""
+    """Which nodes of the prompt have a stored result; sent once, before the first node. `classes` are theirs."""
 
     name = "nodes_cached"
     nodes: tuple[str, ...]
+    classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,7 @@ def event_from_json(data: Mapping[str, Any], image: bytes = b"") -> Event:
     return kind(**fields, image=image) if kind is Preview else kind(**fields)
 
 
-_TUPLES = {"nodes", "executed", "traceback", "signature"}
+_TUPLES = {"nodes", "classes", "executed", "traceback", "signature"}
 _EVENTS: Mapping[str, type[Event]] = {
     kind.name: kind
     for kind in (

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 from app.engine.arguments import constants
 from app.engine.node import Node
-from app.graph.fingerprint import CHANGED, IDENTITY, UNEQUAL, NodeKey, changed_input, difference
+from app.graph.fingerprint import CHANGED, IDENTITY, NodeKey, change, changed_inputs
 from app.graph.prompt import PromptNode
+
+MOST_TOLD = 3  # of a node's own inputs
 
 
 def fingerprint_of(node: Node, asked: PromptNode) -> Any:
@@ -39,15 +41,18 @@ class Reasons:
         self._causes: dict[str, str] = {}
 
     def why(self, node_id: str) -> str:
-        """For people; names the input, the two values where they are short, and the node where a change began."""
+        """For people; names the inputs, the two values where they are short, and the node where a change began."""
         node = self._node(node_id)
         before = self._earlier.get((node_id, node.class_type))
         if before is None:
             return "it has not run before"
         links = dict(node.links())
-        told = difference(before, self._keys[node_id], links)
-        name = changed_input(before, self._keys[node_id])
-        return f"{told}: {self._cause(links[name].node)}" if name in links else told
+        now = self._keys[node_id]
+        own, through = _parted(changed_inputs(before, now), links)
+        told = [change(before, now, name) for name in own[:MOST_TOLD]]
+        if through is not None:
+            told.append(f"{through} changed upstream: {self._cause(links[through].node)}")
+        return "; ".join(told) or "it has no stored result"
 
     def _cause(self, node_id: str) -> str:
         """Where the change of a parent began. Each node is looked at once in a run."""
@@ -70,11 +75,16 @@ class Reasons:
         before, now = self._earlier.get((node_id, node.class_type)), self._keys.get(node_id)
         if before is None or now is None:
             return f"{called} is new", None
-        name = changed_input(before, now)
-        if name is None:
-            return f"it is linked to {called} now", None
         links = dict(node.links())
-        if name in links and now.parts.get(name) != UNEQUAL:
-            return "", links[name].node
-        told = difference(before, now, links)
-        return (f"{called}: {told}" if name in (CHANGED, IDENTITY) else f"{told} at {called}"), None
+        own, through = _parted(changed_inputs(before, now), links)
+        if own:
+            told = change(before, now, own[0])
+            return (f"{called}: {told}" if own[0] in (CHANGED, IDENTITY) else f"{told} at {called}"), None
+        if through is not None:
+            return "", links[through].node
+        return f"it is linked to {called} now", None
+
+
+def _parted(names: Sequence[str], links: Container[str]) -> tuple[list[str], str | None]:
+    """Those that are a node's own, and the first that is a link."""
+    return [name for name in names if name not in links], next((name for name in names if name in links), None)

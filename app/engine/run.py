@@ -140,7 +140,7 @@ class _Run:
             self.reasons = Reasons(self.cache.earlier(named), submitted, self.graph.node)
             self.cache.begin(dict.fromkeys(key.key for key in submitted.values()))
             stored = {node_id: entry for node_id in order if (entry := self._stored(node_id)) is not None}
-        yield NodesCached(tuple(stored))
+        yield NodesCached(tuple(stored), tuple(nodes[node_id].class_type for node_id in stored))
         shown = frozenset(self.outputs)
         for node_id, entry in stored.items():
             if (entry.ui is not None or node_id in shown) and not self.rounds.rounds_of(node_id):

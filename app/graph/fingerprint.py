@@ -135,26 +135,18 @@ def token(value: object) -> str:
     return "#" + hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
-def changed_input(before: NodeKey, after: NodeKey) -> str | None:
-    """The first part in which two keys differ, an input's name or one of the words above; None if they are equal."""
-    for name in sorted({*before.parts, *after.parts}):
-        new = after.parts.get(name)
-        if new == UNEQUAL or before.parts.get(name) != new:
-            return name
-    return None
+def changed_inputs(before: NodeKey, after: NodeKey) -> list[str]:
+    """The parts in which two keys differ, inputs' names or the words above; none if they are equal."""
+    old, new = before.parts, after.parts
+    return [name for name in sorted({*old, *new}) if new.get(name) == UNEQUAL or old.get(name) != new.get(name)]
 
 
-def difference(before: NodeKey, after: NodeKey, linked: Mapping[str, Link]) -> str:
-    """Why `after` is not served by the result of `before`, for people: names the input that changed."""
-    name = changed_input(before, after)
-    if name is None:
-        return "it has no stored result"
+def change(before: NodeKey, after: NodeKey, name: str) -> str:
+    """What has changed of a part that is no link, for people."""
     if after.parts.get(name) == UNEQUAL:
         return "it is new in every run" if name == CHANGED else f"{name} is never equal to itself"
     if name in (CHANGED, IDENTITY):
         return "what it reads has changed"
-    if name in linked:
-        return f"{name} changed upstream"
     return f"{name} changed{_from_to(before.parts.get(name), after.parts.get(name))}"
 
 

@@ -64,6 +64,7 @@ class RunTranslator:
     last_node: tuple[str, str] = ("", "")
     outcome: Outcome | None = None
     nodes: dict[str, NodeRun] = field(default_factory=dict[str, NodeRun])
+    _served: set[str] = field(default_factory=set[str])  # from the cache, and not shown again yet
     _executed: dict[str, None] = field(default_factory=dict[str, None])
     _displays: dict[str, str] = field(default_factory=dict[str, str])
     _state_told: float = 0.0
@@ -78,6 +79,9 @@ class RunTranslator:
         """What is said of an event; `outcome` is set when it was the last one."""
         match event:
             case NodesCached():
+                served = zip(event.nodes, event.classes, strict=False)
+                self.nodes |= {node_id: NodeRun(node_id, class_type, cached=1) for node_id, class_type in served}
+                self._served = set(self.nodes)
                 return [self._lifecycle("execution_cached", {"nodes": list(event.nodes)})]
             case NodeStarted():
                 return self._started(event)
@@ -157,7 +161,10 @@ class RunTranslator:
             signature=event.signature if own else (),
         )
         before = self.nodes.get(event.display_id)
-        self.nodes[event.display_id] = run if before is None else before.plus(run)
+        # What the cache serves and clients are shown is told of twice: among all such nodes, and by itself.
+        again = event.cached and event.node_id in self._served
+        self._served.discard(event.node_id)
+        self.nodes[event.display_id] = run if before is None or again else before.plus(run)
         self._executed[event.node_id] = None
 
     def _blocked(self, event: NodeBlocked) -> Said:

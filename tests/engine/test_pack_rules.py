@@ -275,7 +275,7 @@ def test_failed_runs_leave_what_they_have_done(desk: Desk) -> None:
     assert (failed.node_id, failed.exception_type, failed.message) == ("x", "RuntimeError", "pack failure")
     assert failed.current_inputs == {"value": ["a"]}
     again = desk.run(graph)
-    assert again[0] == NodesCached(("t",))
+    assert again[0] == NodesCached(("t",), ("Text",))
 
 
 # 5: lists

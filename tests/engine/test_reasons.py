@@ -51,6 +51,14 @@ def test_the_cause_is_named(before: Prompt, after: Prompt, told: str) -> None:
     assert why(before, after, "2") == told
 
 
+def test_all_that_a_node_was_given_is_named_and_where_a_change_came_from() -> None:
+    changed = chain(9, 2, 5)
+    assert why(chain(1, 2, 3), changed, "2") == (
+        "n changed from 3 to 5; a changed upstream: n changed from 1 to 9 at node 0 (T)"
+    )
+    assert why(chain(1, 2, 3), chain(9, 8, 3), "2") == "a changed upstream: n changed from 2 to 8 at node 1 (T)"
+
+
 def test_a_new_parent_is_named() -> None:
     before = parse_prompt(
         {"2": {"class_type": "T", "inputs": {"n": 3, "a": ["7", 0]}}, "7": {"class_type": "T", "inputs": {"n": 1}}}

@@ -73,7 +73,7 @@ def test_renumbered_nodes_are_served_from_the_cache_and_shown_again() -> None:
     cache = Cache()
     assert [type(event) for event in ran(example(), cache)].count(NodeStarted) == 2
     again = ran(example(names=("x", "y")), cache)
-    assert again[0] == NodesCached(("x", "y"))
+    assert again[0] == NodesCached(("x", "y"), ("EmptyImage", "PreviewImage"))
     assert [event for event in again if isinstance(event, NodeStarted)] == []
     (told,) = [event for event in again if isinstance(event, NodeFinished)]
     assert (told.node_id, told.cached, told.ui) == ("y", True, {"images": ["(64, 64, 1, 0)"]})

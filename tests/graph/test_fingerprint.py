@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.graph.fingerprint import (
+    CHANGED,
     UNEQUAL,
     NodeKey,
-    difference,
+    change,
+    changed_inputs,
     node_key,
     node_keys,
     token,
@@ -18,7 +20,7 @@ from app.graph.fingerprint import (
     with_values,
 )
 from app.graph.order import ancestors
-from app.graph.prompt import Link, Prompt, parse_prompt
+from app.graph.prompt import Prompt, parse_prompt
 from app.graph.spec import InputSpec, NodeSpec, OutputSpec
 
 OUT = (OutputSpec("OUT", "*"),)
@@ -160,10 +162,9 @@ def test_a_list_is_not_taken_for_a_link() -> None:
 
 
 def told(before: dict[str, Any], after: dict[str, Any]) -> str:
-    links = {name: Link(*value) for name, value in after.items() if isinstance(value, list)}
     one = keys(a=("B", {"x": 1}), b=("A", before))["b"]
     other = keys(a=("B", {"x": after.get("up", 1)}), b=("A", after))["b"]
-    return difference(one, other, links)
+    return "; ".join(change(one, other, name) for name in changed_inputs(one, other))
 
 
 @pytest.mark.parametrize(
@@ -174,8 +175,9 @@ def told(before: dict[str, Any], after: dict[str, Any]) -> str:
         ({"x": "a" * 99}, {"x": "b"}, "x changed"),
         ({"x": 7}, {"x": 7, "y": 1}, "y changed"),
         ({"x": 7, "y": 1}, {"x": 7}, "y changed"),
-        ({"x": ["a", 0]}, {"x": ["a", 0], "up": 2}, "x changed upstream"),
-        ({"x": 7}, {"x": 7}, "it has no stored result"),
+        ({"x": ["a", 0]}, {"x": ["a", 0], "up": 2}, "x changed"),
+        ({"x": 7, "y": "a"}, {"x": 8, "y": "b"}, "x changed from 7 to 8; y changed from “a” to “b”"),
+        ({"x": 7}, {"x": 7}, ""),
         ({"x": 7}, {"x": math.nan}, "x is never equal to itself"),
     ],
 )
@@ -186,8 +188,8 @@ def test_the_reason_names_the_input(before: dict[str, Any], after: dict[str, Any
 def test_the_reason_of_a_class_that_says_it_changed() -> None:
     nodes = {"a": ("B", {"x": 1})}
     one, other = keys({"a": 1}, **nodes)["a"], keys({"a": 2}, **nodes)["a"]
-    assert difference(one, other, {}) == "what it reads has changed"
-    assert difference(one, keys({"a": math.nan}, **nodes)["a"], {}) == "it is new in every run"
+    assert change(one, other, CHANGED) == "what it reads has changed"
+    assert change(one, keys({"a": math.nan}, **nodes)["a"], CHANGED) == "it is new in every run"
 
 
 def test_a_diamond_of_depth_costs_its_links() -> None:

@@ -185,6 +185,18 @@ def test_what_nodes_did_is_added_up() -> None:
     assert (made.nodes["9"].runs, made.nodes["9"].cached) == (0, 1)
 
 
+def test_what_the_cache_served_is_in_the_record() -> None:
+    made = translator()
+    made.translate(NodesCached(("3", "9"), ("Sampler", "Save")))
+    made.translate(finished("9", cached=True))
+    assert {name: (run.class_type, run.runs, run.cached) for name, run in made.nodes.items()} == {
+        "3": ("Sampler", 0, 1),
+        "9": ("A", 0, 1),
+    }
+    made.translate(finished("9", cached=True))
+    assert made.nodes["9"].cached == 2, "in a later round of a loop"
+
+
 def test_what_each_round_of_a_loop_shows_is_kept() -> None:
     made = translator()
     for name in ("a", "b"):
