@@ -117,17 +117,8 @@ async def described(request: web.Request) -> dict[str, Any]:
 
 
 def _operation(name: str, schema: Mapping[str, Any], outputs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    result = {"$ref": "#/components/schemas/RunResult"}
-    named = {
-        "type": "object",
-        "properties": {
-            name: {"allOf": [result], "description": f"{told['description']} (node {told['node_id']})".strip()}
-            for name, told in outputs.items()
-        },
-        "required": list(outputs),
-    }
-    answer = {"allOf": [{"$ref": "#/components/schemas/Ran"}, {"type": "object", "properties": {"results": named}}]}
-    refusal = {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}}
+    answer = _answer_schema(outputs)
+    refusal = {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorBody"}}}
     return {
         "operationId": f"run {name}",
         "tags": ["saved workflows"],
@@ -143,6 +134,19 @@ def _operation(name: str, schema: Mapping[str, Any], outputs: Mapping[str, Mappi
             "503": {"description": "Not now.", "content": refusal},
         },
     }
+
+
+def _answer_schema(outputs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """`Ran`, with the names of the workflow's outputs."""
+    ran, result = ({"$ref": f"#/components/schemas/{name}"} for name in ("Ran", "RunResult"))
+    if not outputs:
+        return ran
+    named = {
+        name: {"allOf": [result], "description": f"{told['description']} (node {told['node_id']})".strip()}
+        for name, told in outputs.items()
+    }
+    results = {"type": "object", "properties": named, "required": list(outputs)}
+    return {"allOf": [ran, {"type": "object", "properties": {"results": results}}]}
 
 
 async def _all(request: web.Request) -> list[dict[str, Any]]:

@@ -28,7 +28,7 @@ def routes() -> list[web.RouteDef]:
     return [web.get("/events", all_events), web.get("/jobs/{job_id}/events", job_events)]
 
 
-@operation(shapes.Events, query={"since": int, "client_id": str})
+@operation(shapes.Events, query={"since": int, "client_id": str}, stream=True)
 async def all_events(request: web.Request) -> web.StreamResponse:
     """Messages of all jobs, or of those that `client_id` submitted, after number `since`."""
     scope = Scope(client_id=request.query.get("client_id"))
@@ -37,7 +37,7 @@ async def all_events(request: web.Request) -> web.StreamResponse:
     return await _list(request, scope)
 
 
-@operation(shapes.Events, query={"since": int})
+@operation(shapes.Events, query={"since": int}, stream=True)
 async def job_events(request: web.Request) -> web.StreamResponse:
     """The job's messages after number `since`. A stream of them ends with the job."""
     job = await job_of(request)

@@ -8,6 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from app.graph.json_values import is_dict
+from app.server.messages import FeatureFlags
 from app.server.operation import operation
 from app.server.replies import reply
 from app.server.services import Services, services_of
@@ -18,7 +19,7 @@ def routes() -> list[web.RouteDef]:
     return [web.get("/features", get_features)]
 
 
-@operation(dict[str, Any])
+@operation(FeatureFlags)
 async def get_features(request: web.Request) -> web.Response:
     """The features, as the socket tells them too."""
     return reply(features(services_of(request)))

@@ -8,7 +8,7 @@ from pathlib import Path
 from aiohttp import web
 
 from app.errors import InvalidRequest
-from app.server import shapes
+from app.server import machine_shapes
 from app.server.operation import operation
 from app.server.replies import flag, read_object, reply
 from app.server.services import services_of
@@ -31,13 +31,13 @@ async def get_logs(request: web.Request) -> web.Response:
     return reply("".join(f"{line['t']} - {line['m']}" for line in services_of(request).logs.lines))
 
 
-@operation(shapes.Logs)
+@operation(machine_shapes.Logs)
 async def get_raw_logs(request: web.Request) -> web.Response:
     """The last lines one by one."""
     return reply({"entries": list(services_of(request).logs.lines), "size": {"cols": 120, "rows": 30}})
 
 
-@operation(None, body=shapes.Subscription)
+@operation(None, body=machine_shapes.Subscription)
 async def subscribe(request: web.Request) -> web.Response:
     """Send new lines to a client, or no longer."""
     body = await read_object(request)

@@ -137,6 +137,8 @@ class FeatureFlags(TypedDict):
 
     supports_preview_metadata: bool
     max_upload_size: int
+    node_replacements: bool
+    assets: bool
     latent_loom: dict[str, bool]
 
 
@@ -144,6 +146,20 @@ class NodesChanged(TypedDict):
     """A worker brought its node classes: ask for `GET /object_info` again."""
 
     count: int
+
+
+class LogEntry(TypedDict):
+    """A line of the log: its time as ISO 8601, and its text."""
+
+    t: str
+    m: str
+
+
+class LogLines(TypedDict):
+    """New lines of the log, for who has subscribed to them."""
+
+    entries: list[LogEntry]
+    size: dict[str, int] | None
 
 
 class Messages(TypedDict):
@@ -162,6 +178,14 @@ class Messages(TypedDict):
     execution_error: ExecutionError
     job_requeued: JobRequeued
     nodes_changed: NodesChanged
+    logs: LogLines
+
+
+class Announcement(TypedDict):
+    """What a client may say first: the features that it has, such as supports_preview_metadata."""
+
+    type: Literal["feature_flags"]
+    data: dict[str, Any]
 
 
 class PreviewMetadata(TypedDict):
@@ -205,13 +229,30 @@ class NodeInfo(TypedDict):
     essentials_category: NotRequired[str]
 
 
+class ExtraInfo(TypedDict):
+    """What a refusal is about, as far as there is such: a node, its input, what it takes, what it was given."""
+
+    node_id: NotRequired[str]
+    class_type: NotRequired[str]
+    node_title: NotRequired[str]
+    input_name: NotRequired[str]
+    input_config: NotRequired[list[Any] | None]
+    received_value: NotRequired[Any]
+    received_type: NotRequired[Any]
+    linked_node: NotRequired[list[Any]]
+    exception_message: NotRequired[str]
+    exception_type: NotRequired[str]
+    traceback: NotRequired[list[str]]
+    remedy: NotRequired[str]
+
+
 class Refusal(TypedDict):
     """Why a request was refused, and the way out."""
 
     type: str
     message: str
     details: str
-    extra_info: dict[str, Any]
+    extra_info: ExtraInfo
     remedy: str
 
 
@@ -221,7 +262,7 @@ class Complaint(TypedDict):
     type: str
     message: str
     details: str
-    extra_info: dict[str, Any]
+    extra_info: ExtraInfo
 
 
 class NodeErrors(TypedDict):

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from app.errors import Missing
 from app.graph.json_values import is_dict, is_list
-from app.server import shapes
+from app.server import machine_shapes
 from app.server.operation import Media, operation
 from app.server.pictures import cover, preview
 from app.server.replies import parse_json, reply, whole_number
@@ -58,7 +58,7 @@ async def get_embeddings(request: web.Request) -> web.Response:
     return reply([str(PurePosixPath(name).with_suffix("")) for name in names])
 
 
-@operation(dict[str, Any], query={"filename": str})
+@operation(dict[str, str], query={"filename": str})
 async def get_metadata(request: web.Request) -> web.Response:
     """The metadata that a safetensors file carries."""
     folders, kind = services_of(request).folders, request.match_info["folder"]
@@ -71,14 +71,14 @@ async def get_metadata(request: web.Request) -> web.Response:
     return reply(metadata)
 
 
-@operation(list[shapes.ModelFolder])
+@operation(list[machine_shapes.ModelFolder])
 async def get_kinds_with_folders(request: web.Request) -> web.Response:
     """The kinds of models with their folders."""
     kinds = services_of(request).folders.models.items()
     return reply([{"name": k, "folders": [str(p) for p in paths]} for k, paths in kinds if k not in _NOT_MODELS])
 
 
-@operation(list[shapes.ModelFile])
+@operation(list[machine_shapes.ModelFile])
 async def get_files(request: web.Request) -> web.Response:
     """The models of a kind with size and time."""
     folders = services_of(request).folders

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from aiohttp import web
 
 from app.errors import Missing
+from app.server import machine_shapes
+from app.server.messages import NodeInfo
 from app.server.operation import operation
 from app.server.replies import reply
 from app.server.services import services_of
@@ -22,7 +23,7 @@ def routes() -> list[web.RouteDef]:
     ]
 
 
-@operation(dict[str, Any])
+@operation(dict[str, NodeInfo])
 async def get_object_info(request: web.Request) -> web.Response:
     """All nodes. Tagged, so that an editor that has them is told so in a few bytes."""
     services = services_of(request)
@@ -39,7 +40,7 @@ async def get_object_info(request: web.Request) -> web.Response:
     return web.Response(body=body, content_type="application/json", charset="utf-8", headers=headers)
 
 
-@operation(dict[str, Any])
+@operation(dict[str, NodeInfo])
 async def get_one(request: web.Request) -> web.Response:
     """One node by class; an empty object when there is none."""
     services = services_of(request)
@@ -51,7 +52,7 @@ async def get_one(request: web.Request) -> web.Response:
         return reply({})
 
 
-@operation(list[dict[str, Any]])
+@operation(list[machine_shapes.NodeFailure])
 async def get_failures(request: web.Request) -> web.Response:
     """Node packs that could not be loaded, and why."""
     return reply(list(services_of(request).catalogue.failures))

@@ -6,19 +6,24 @@ import inspect
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_type_hints
 
 from aiohttp import web
 
 from app.server.endpoints import described
+from app.server.messages import Announcement, ErrorBody, Messages, PreviewMetadata
 from app.server.operation import Media, Operation, operation, operation_of, schema_of
 from app.server.replies import reply_text
-from app.server.shapes import Refusal
+from app.server.shapes import RunResult
 from app.server.system_stats import VERSION
 
 _INTRODUCTION = (
     "Graphs in, pictures out. Every path below /api is also served without it, as ComfyUI's clients expect. "
-    "Whatever is refused is a 4xx that says what is wrong and the way out. The socket is described in docs/http.md."
+    "Whatever is refused is a 4xx that says what is wrong and the way out. The socket is GET /api/ws."
+)
+_STREAM = (
+    "Server-sent events that go on: `id` is the number of a stored message, `event` its type, `data` its data as JSON; "
+    "see the schema Event. Lines that begin with a colon only keep the connection open."
 )
 _DOCUMENT = web.AppKey("openapi", dict[str, Any])
 
@@ -44,7 +49,8 @@ def describe_app(app: web.Application) -> None:
 def document_of(app: web.Application) -> dict[str, Any]:
     """The OpenAPI document of an application: every route whose handler declares an operation, by its /api form."""
     components: dict[str, Any] = {}
-    schema_of(Refusal, components)
+    for kind in (ErrorBody, RunResult, PreviewMetadata, Announcement):
+        schema_of(kind, components)
     paths: dict[str, dict[str, Any]] = {}
     known = {route.resource.canonical for route in app.router.routes() if route.resource is not None}
     for route in app.router.routes():
@@ -57,6 +63,7 @@ def document_of(app: web.Application) -> dict[str, Any]:
             paths.setdefault(path, {})[route.method.lower()] = described_operation(
                 declared, path, route.handler, tag, components
             )
+    components |= _messages(components)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Latent Loom", "version": VERSION, "description": _INTRODUCTION},
@@ -84,15 +91,40 @@ def described_operation(
         "description": told,
         "parameters": [*_in_path(path), *_in_query(declared, components), *_in_headers(declared)],
         "responses": {
-            str(declared.status): {"description": "Done.", **_content(declared.answer, components)},
-            "4XX": {"description": "Refused, and why.", **_content(Refusal, components)},
-            "503": {"description": "Not now.", **_content(Refusal, components)},
+            str(declared.status): {"description": "Done.", **_answer(declared, components)},
+            "4XX": {"description": "Refused, and why.", **_content(ErrorBody, components)},
+            "503": {"description": "Not now.", **_content(ErrorBody, components)},
         },
+        **declared.extra,
     }
     if declared.body is not None:
         content = _content(declared.body, components)
         described["requestBody"] = {"required": declared.body_required, **content}
     return described
+
+
+def _answer(declared: Operation, components: dict[str, Any]) -> dict[str, Any]:
+    answer = _content(declared.answer, components)
+    if declared.stream:
+        answer["content"]["text/event-stream"] = {"schema": {"type": "string", "description": _STREAM}}
+    return answer
+
+
+def _messages(components: dict[str, Any]) -> dict[str, Any]:
+    """`Message` as the socket sends it, and `Event` as it is stored: the data depends on the type."""
+
+    def either(required: list[str]) -> dict[str, Any]:
+        return {"oneOf": [_message(kind, hint, required, components) for kind, hint in hints.items()]}
+
+    hints = get_type_hints(Messages)
+    return {"Message": either(["type", "data"]), "Event": either(["seq", "type", "data"])}
+
+
+def _message(kind: str, hint: Any, required: list[str], components: dict[str, Any]) -> dict[str, Any]:
+    data = schema_of(hint, components)
+    number = {"type": "integer", "description": "Its number, if it is stored."}
+    properties = {"seq": number, "type": {"const": kind}, "data": data}
+    return {"type": "object", "title": kind, "properties": properties, "required": required}
 
 
 def _content(kind: Any, components: dict[str, Any]) -> dict[str, Any]:

@@ -35,6 +35,8 @@ class Operation:
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     status: int = 200
     body_required: bool = True
+    stream: bool = False
+    extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 def operation(
@@ -45,6 +47,8 @@ def operation(
     headers: Mapping[str, str] | None = None,
     status: int = 200,
     body_required: bool = True,
+    stream: bool = False,
+    extra: Mapping[str, Any] | None = None,
 ) -> Callable[[H], H]:
     """Declare a handler's request and answer.
 
@@ -55,10 +59,13 @@ def operation(
         headers: headers by name with what they are for; all are optional.
         status: of a good answer. What is refused is always 4xx with `shapes.Refusal`.
         body_required: false where the request may come without a body.
+        stream: whether who accepts text/event-stream gets the answer as one.
+        extra: what else the description says, such as the messages of a socket.
     """
 
     def declare(handler: H) -> H:
-        setattr(handler, _ATTRIBUTE, Operation(answer, body, query or {}, headers or {}, status, body_required))
+        told = Operation(answer, body, query or {}, headers or {}, status, body_required, stream, extra or {})
+        setattr(handler, _ATTRIBUTE, told)
         return handler
 
     return declare
@@ -90,6 +97,13 @@ def schema_of(hint: Any, components: dict[str, Any]) -> dict[str, Any]:
         return {"enum": list(given)}
     if origin in (Union, UnionType):
         return {"anyOf": [schema_of(each, components) for each in given]}
+    if origin is tuple:
+        return {
+            "type": "array",
+            "prefixItems": [schema_of(each, components) for each in given],
+            "minItems": len(given),
+            "maxItems": len(given),
+        }
     if origin is list:
         return {"type": "array", "items": schema_of(given[0], components)}
     if origin is dict:

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from app.errors import Conflict, InvalidRequest
 from app.graph.json_values import is_object
-from app.server import shapes
+from app.server import machine_shapes
 from app.server.operation import operation
 from app.server.pack_catalogue import PACKS
 from app.server.replies import read_json, reply
@@ -28,7 +28,7 @@ def routes() -> list[web.RouteDef]:
     ]
 
 
-@operation(shapes.Packs)
+@operation(machine_shapes.Packs)
 async def get_packs(request: web.Request) -> web.Response:
     """All packs: whether each is switched on and loaded, how long that took, what it brought, what is wrong with it."""
     packs = request.app[PACKS]
@@ -42,7 +42,7 @@ async def get_packs(request: web.Request) -> web.Response:
     return reply({"packs": told, "safe_mode": safe})
 
 
-@operation(shapes.PackSwitched, body=shapes.PackSwitch)
+@operation(machine_shapes.PackSwitched, body=machine_shapes.PackSwitch)
 async def switch_pack(request: web.Request) -> web.Response:
     """Switch a pack on or off: {"enabled": false}. It counts from a worker's next start; "restart": true asks for one.
 

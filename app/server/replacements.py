@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from aiohttp import web
 
+from app.server import machine_shapes
 from app.server.operation import operation
 from app.server.replies import reply
 from app.server.services import services_of
@@ -16,7 +15,7 @@ def routes() -> list[web.RouteDef]:
     return [web.get("/node_replacements", get_replacements)]
 
 
-@operation(dict[str, list[dict[str, Any]]])
+@operation(dict[str, list[machine_shapes.Replacement]])
 async def get_replacements(request: web.Request) -> web.Response:
     """For each old class what stands in for it; null means that names and places are kept."""
     offered = services_of(request).catalogue.replacements

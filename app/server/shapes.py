@@ -1,37 +1,66 @@
-"""What the API takes and answers, as types. `schema` makes JSON schemas of them, tests hold the answers to them.
+"""What the API takes and answers about graphs and jobs, as types; `machine_shapes` has the rest.
 
-Sizes are in bytes. Times are seconds since 1970 where they are floats, milliseconds where they are whole numbers.
+`operation.schema_of` makes JSON schemas of them, tests hold the answers to them. Sizes are in bytes. Times are seconds
+since 1970 where they are floats, milliseconds where they are whole numbers.
 """
 
 from __future__ import annotations
 
 from typing import Any, Literal, NotRequired, TypedDict
 
+from app.server.messages import (
+    ErrorBody,
+    ExecutionCached,
+    ExecutionError,
+    ExecutionInterrupted,
+    ExecutionStart,
+    ExecutionSuccess,
+    NodeErrors,
+)
 
-class Fault(TypedDict):
-    """What is wrong, and the way out. `extra_info` names input and value where there are such."""
-
-    type: str
-    message: str
-    details: str
-    extra_info: dict[str, Any]
-    remedy: str
+Refusal = ErrorBody
 
 
-class Refusal(TypedDict):
-    """The answer to what cannot be done; `node_errors` is for graphs, by node."""
+class NodeTitle(TypedDict):
+    """What people call a node."""
 
-    error: Fault
-    node_errors: dict[str, Any]
+    title: NotRequired[str]
+
+
+class GraphNode(TypedDict):
+    """A node of a graph. An input is a value, or [node id, number of the output] for a link."""
+
+    class_type: str
+    inputs: NotRequired[dict[str, Any]]
+    _meta: NotRequired[NodeTitle]
+
+
+Graph = dict[str, GraphNode]
+
+
+class PngInfo(TypedDict):
+    """What saved pictures hold besides their graph: the workflow with its layout."""
+
+    workflow: NotRequired[Any]
+
+
+class ExtraData(TypedDict):
+    """What is kept with a job. `create_time` is the server's."""
+
+    extra_pnginfo: NotRequired[PngInfo | None]
+    client_id: NotRequired[str]
+    create_time: NotRequired[int]
+    preview_method: NotRequired[str]
+    workflow_name: NotRequired[str]
 
 
 class PromptRequest(TypedDict):
     """A graph to queue. `front` and `number` give it a place, `urgency` (-1000 to 1000) comes before both."""
 
-    prompt: dict[str, Any]
+    prompt: Graph
     client_id: NotRequired[str]
     prompt_id: NotRequired[str]
-    extra_data: NotRequired[dict[str, Any]]
+    extra_data: NotRequired[ExtraData]
     number: NotRequired[float]
     front: NotRequired[bool]
     urgency: NotRequired[int]
@@ -43,7 +72,7 @@ class Queued(TypedDict):
 
     prompt_id: str
     number: float
-    node_errors: dict[str, Any]
+    node_errors: dict[str, NodeErrors]
 
 
 class ExecInfo(TypedDict):
@@ -59,11 +88,14 @@ class QueueInfo(TypedDict):
     exec_info: ExecInfo
 
 
-class Queue(TypedDict):
-    """Jobs as [number, id, graph, extra data, outputs]."""
+QueueItem = tuple[float, str, Graph, ExtraData, list[str]]
 
-    queue_running: list[list[Any]]
-    queue_pending: list[list[Any]]
+
+class Queue(TypedDict):
+    """Jobs as [number, id, graph, extra data, ids of output nodes]."""
+
+    queue_running: list[QueueItem]
+    queue_pending: list[QueueItem]
     paused: bool
 
 
@@ -80,25 +112,67 @@ class ClearOrDelete(TypedDict):
     delete: NotRequired[list[str]]
 
 
+Lifecycle = ExecutionStart | ExecutionCached | ExecutionSuccess | ExecutionError | ExecutionInterrupted
+
+
 class HistoryStatus(TypedDict):
     """How a job ended, and its messages in order."""
 
     status_str: Literal["success", "error"]
     completed: bool
-    messages: list[Any]
+    messages: list[tuple[str, Lifecycle]]
+
+
+class FileEntry(TypedDict):
+    """A file that a node showed; GET /view takes the three as they are."""
+
+    filename: str
+    subfolder: NotRequired[str]
+    type: NotRequired[str]
+
+
+Shown = dict[str, list[FileEntry | Any]]
+
+
+class NodeMeta(TypedDict):
+    """Which node showed something, and where clients show it."""
+
+    node_id: str
+    display_node: str
+    parent_node: str | None
+    real_node_id: str
+
+
+class NodeCost(TypedDict):
+    """What a node of a job did and took, and why it ran."""
+
+    class_type: str
+    runs: int
+    cached: int
+    seconds: float
+    peak_bytes: int
+    result_bytes: int
+    reason: str
 
 
 class HistoryEntry(TypedDict):
     """A job that has ended. `outputs` holds what each node showed, `nodes` what each took."""
 
-    prompt: list[Any]
-    outputs: dict[str, Any]
-    meta: dict[str, Any]
+    prompt: QueueItem
+    outputs: dict[str, Shown]
+    meta: dict[str, NodeMeta]
     status: HistoryStatus
-    nodes: NotRequired[dict[str, Any]]
+    nodes: NotRequired[dict[str, NodeCost]]
 
 
 JobStatus = Literal["pending", "in_progress", "completed", "failed", "cancelled"]
+
+
+class JobPreview(FileEntry):
+    """The file that stands for a job, and which node showed it under which name."""
+
+    nodeId: str
+    mediaType: str
 
 
 class JobSummary(TypedDict):
@@ -111,22 +185,29 @@ class JobSummary(TypedDict):
     create_time: int
     execution_start_time: int | None
     execution_end_time: int | None
-    execution_error: dict[str, Any] | None
+    execution_error: ExecutionError | None
     outputs_count: int
     previewable_outputs_count: int
-    preview_output: dict[str, Any] | None
+    preview_output: JobPreview | None
     workflow_id: str | None
+
+
+class JobWorkflow(TypedDict):
+    """A job's graph, and what is kept with it."""
+
+    prompt: Graph
+    extra_data: ExtraData
 
 
 class Job(JobSummary):
     """A job with its graph, its outputs and what its nodes took."""
 
-    outputs: dict[str, Any]
-    execution_status: dict[str, Any] | None
-    workflow: dict[str, Any]
+    outputs: dict[str, Shown]
+    execution_status: HistoryStatus | None
+    workflow: JobWorkflow
     update_time: int
     losses: int
-    nodes: dict[str, Any]
+    nodes: dict[str, NodeCost]
 
 
 class Pagination(TypedDict):
@@ -185,11 +266,11 @@ class Urged(TypedDict):
 
 
 class Event(TypedDict):
-    """A stored message and its number."""
+    """A stored message and its number; `data` is as in the message of that type."""
 
     seq: int
     type: str
-    data: Any
+    data: dict[str, Any]
 
 
 class Events(TypedDict):
@@ -213,134 +294,34 @@ class ToFree(TypedDict):
     free_memory: NotRequired[bool]
 
 
-class FileReference(TypedDict):
-    """A file as graphs and /view name it."""
+class EstimatedNode(TypedDict):
+    """What a node will take. For one that may run: why, how often (null: only the run can tell), and from which runs
+    the figures are: of the `same` node with the same sizes, of an `alike` one, or of the `class`."""
 
-    name: str
-    subfolder: str
-    type: str
-
-
-class ModelFolder(TypedDict):
-    """A kind of models and where they are looked for."""
-
-    name: str
-    folders: list[str]
-
-
-class ModelFile(TypedDict):
-    """A file of models; `pathIndex` counts the folders of its kind."""
-
-    name: str
-    pathIndex: int
-    modified: float
-    created: float
-    size: int
-
-
-class UserFile(TypedDict):
-    """A file of the user's."""
-
-    path: str
-    size: int
-    modified: float
-    created: float
-
-
-class Leaf(TypedDict):
-    """A file or folder in the tree of the user's files."""
-
-    name: str
-    path: str
-    type: Literal["file", "directory"]
-    size: NotRequired[int]
-    modified: NotRequired[float]
-
-
-class Users(TypedDict):
-    """Where settings are kept; for one user whether there are any yet, for several their names by id."""
-
-    storage: Literal["server"]
-    migrated: NotRequired[bool]
-    users: NotRequired[dict[str, str]]
-
-
-class NewUser(TypedDict):
-    """Who is to be added."""
-
-    username: str
-
-
-class SystemStats(TypedDict):
-    """The machine and its devices."""
-
-    system: dict[str, Any]
-    devices: list[dict[str, Any]]
-
-
-class Packs(TypedDict):
-    """Node packs; with `safe_mode` none is loaded."""
-
-    packs: list[dict[str, Any]]
-    safe_mode: bool
-
-
-class PackSwitch(TypedDict):
-    """On or off, and whether workers start again for it."""
-
-    enabled: bool
-    restart: NotRequired[bool]
-
-
-class PackSwitched(TypedDict):
-    """How the pack is now."""
-
-    name: str
-    enabled: bool
-    restarted: bool
-
-
-class LogLine(TypedDict):
-    """A line of the log: its time as ISO 8601, and its text."""
-
-    t: str
-    m: str
-
-
-class TerminalSize(TypedDict):
-    """Columns and rows that log lines are made for."""
-
-    cols: int
-    rows: int
-
-
-class Logs(TypedDict):
-    """The last lines of the log."""
-
-    entries: list[LogLine]
-    size: TerminalSize
-
-
-class Subscription(TypedDict):
-    """Whether a client of the socket hears log lines."""
-
-    clientId: str
-    enabled: NotRequired[bool]
-
-
-class Subgraph(TypedDict):
-    """A published subgraph; `data` is its workflow as text."""
-
-    source: str
-    name: str
-    info: dict[str, Any]
-    data: NotRequired[str]
+    class_type: str
+    verdict: Literal["run", "maybe", "cached", "not needed"]
+    reason: NotRequired[str]
+    rounds: NotRequired[int | None]
+    basis: NotRequired[Literal["same", "alike", "class"] | None]
+    samples: NotRequired[int]
+    seconds: NotRequired[float | None]
+    peak_bytes: NotRequired[int | None]
+    result_bytes: NotRequired[int | None]
 
 
 class Estimate(TypedDict):
-    """What a graph will take."""
+    """What a graph will take: nodes by id, their ids by verdict, and the sums; `unknown` are nodes without figures."""
 
-    nodes: dict[str, Any]
+    nodes: dict[str, EstimatedNode]
+    run: list[str]
+    maybe: list[str]
+    cached: list[str]
+    not_needed: list[str]
+    unknown: list[str]
+    seconds: float
+    at_most_seconds: float
+    peak_bytes: int
+    node_errors: dict[str, NodeErrors]
 
 
 class WorkflowOutput(TypedDict):
@@ -351,11 +332,31 @@ class WorkflowOutput(TypedDict):
     description: str
 
 
+class WorkflowInput(TypedDict):
+    """The JSON schema of a value; a saved workflow's own value is its `default`."""
+
+    type: NotRequired[Literal["integer", "number", "string", "boolean"]]
+    enum: NotRequired[list[Any]]
+    default: Any
+    description: NotRequired[str]
+    minimum: NotRequired[float]
+    maximum: NotRequired[float]
+    examples: NotRequired[list[Any]]
+
+
+class WorkflowInputs(TypedDict):
+    """The JSON schema of an object of values, all of which may be left out."""
+
+    type: NotRequired[Literal["object"]]
+    properties: NotRequired[dict[str, WorkflowInput]]
+    additionalProperties: NotRequired[bool]
+
+
 class Workflow(TypedDict):
     """A saved workflow, the JSON schema of its inputs, and its named outputs; `error` says why it cannot run."""
 
     name: str
-    inputs: dict[str, Any]
+    inputs: WorkflowInputs
     outputs: dict[str, WorkflowOutput]
     error: str | None
 
@@ -366,14 +367,11 @@ class Workflows(TypedDict):
     workflows: list[Workflow]
 
 
-class RunFile(TypedDict):
+class RunFile(FileEntry):
     """A file that a node made; GET `url` gives it."""
 
-    filename: str
     node_id: str
     url: str
-    subfolder: NotRequired[str]
-    type: NotRequired[str]
 
 
 class RunResult(TypedDict):
@@ -382,7 +380,7 @@ class RunResult(TypedDict):
     node_id: str
     files: list[RunFile]
     text: list[str]
-    shown: dict[str, Any]
+    shown: Shown
 
 
 class Ran(TypedDict):
@@ -390,8 +388,8 @@ class Ran(TypedDict):
 
     prompt_id: str
     status: JobStatus
-    error: dict[str, Any] | None
-    outputs: dict[str, Any]
+    error: ExecutionError | None
+    outputs: dict[str, Shown]
     results: dict[str, RunResult]
     files: list[RunFile]
-    node_errors: dict[str, Any]
+    node_errors: dict[str, NodeErrors]

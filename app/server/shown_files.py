@@ -11,10 +11,11 @@ from app.graph.json_values import is_dict, is_list
 
 # What clients can show: by the name under which a node shows it, or by the file's ending.
 _MEDIA = frozenset({"images", "video", "audio", "gifs", "3d", "text"})
-_ENDINGS = frozenset(
-    ".png .jpg .jpeg .webp .gif .avif .bmp .mp4 .webm .mov .mkv .mp3 .wav .ogg .flac .opus .m4a"
-    " .gltf .glb .obj .fbx .stl .ply .splat .ksplat .spz .usdz .txt .json .srt .csv".split()
-)
+_ENDINGS = frozenset({
+    ".png", ".jpg", ".jpeg", ".webp", ".gif", ".avif", ".bmp", ".mp4", ".webm", ".mov", ".mkv", ".mp3", ".wav", ".ogg",
+    ".flac", ".opus", ".m4a", ".gltf", ".glb", ".obj", ".fbx", ".stl", ".ply", ".splat", ".ksplat", ".spz", ".usdz",
+    ".txt", ".json", ".srt", ".csv",
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from aiohttp import web
 
 from app.errors import Missing, UnusableFile
-from app.server import shapes
+from app.server import machine_shapes
 from app.server.operation import operation
 from app.server.pack_catalogue import PACKS
 from app.server.replies import reply
@@ -22,7 +22,7 @@ def routes() -> list[web.RouteDef]:
     return [web.get("/global_subgraphs", get_subgraphs), web.get("/global_subgraphs/{id}", get_subgraph)]
 
 
-@operation(dict[str, shapes.Subgraph])
+@operation(dict[str, machine_shapes.Subgraph])
 async def get_subgraphs(request: web.Request) -> web.Response:
     """What is published, by id, without the graphs themselves."""
     packs = request.app[PACKS]
@@ -31,7 +31,7 @@ async def get_subgraphs(request: web.Request) -> web.Response:
     return reply({key: _told(pack, path) for key, (pack, path) in found.items()})
 
 
-@operation(shapes.Subgraph)
+@operation(machine_shapes.Subgraph)
 async def get_subgraph(request: web.Request) -> web.Response:
     """One of them with its graph as text, as the editor keeps it."""
     packs = request.app[PACKS]

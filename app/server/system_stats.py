@@ -10,7 +10,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from app.server import shapes
+from app.server import machine_shapes
 from app.server.operation import operation
 from app.server.replies import reply
 from app.server.services import services_of
@@ -25,7 +25,7 @@ def routes() -> list[web.RouteDef]:
     return [web.get("/system_stats", get_system_stats)]
 
 
-@operation(shapes.SystemStats)
+@operation(machine_shapes.SystemStats)
 async def get_system_stats(request: web.Request) -> web.Response:
     """System and devices. Devices are known once a worker has started; this answers at once all the same."""
     workers = list(services_of(request).dispatcher.workers.values())

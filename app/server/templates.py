@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from aiohttp import web
 
 from app.errors import Missing
+from app.server import machine_shapes
 from app.server.operation import Media, operation
 from app.server.replies import reply
 from app.server.static import WEB_ROOT, file_response
@@ -31,7 +30,7 @@ async def get_templates(_: web.Request) -> web.Response:
     return reply(_names())
 
 
-@operation(list[dict[str, Any]])
+@operation(list[machine_shapes.TemplateGroup])
 async def get_index(_: web.Request) -> web.Response:
     """The same as a catalogue, in the form in which other editors read it."""
     templates = [

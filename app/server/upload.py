@@ -17,7 +17,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from app.errors import InvalidRequest, TooLarge
 from app.graph.json_values import is_dict
-from app.server import shapes
+from app.server import machine_shapes
 from app.server.operation import Media, operation
 from app.server.pictures import with_alpha_of
 from app.server.replies import parse_json, reply
@@ -53,7 +53,7 @@ def routes() -> list[web.RouteDef]:
     return [web.post("/upload/image", upload_image), web.post("/upload/mask", upload_mask)]
 
 
-@operation(shapes.FileReference, body=Media("multipart/form-data"))
+@operation(machine_shapes.FileReference, body=Media("multipart/form-data"))
 async def upload_image(request: web.Request) -> web.Response:
     """Keep a file. One of that name and other content stays; the new one is numbered, unless `overwrite`."""
     services = services_of(request)
@@ -61,7 +61,7 @@ async def upload_image(request: web.Request) -> web.Response:
         return await _keep(services, form)
 
 
-@operation(shapes.FileReference, body=Media("multipart/form-data"))
+@operation(machine_shapes.FileReference, body=Media("multipart/form-data"))
 async def upload_mask(request: web.Request) -> web.Response:
     """Keep the picture `original_ref` with the alpha of the uploaded one."""
     services = services_of(request)

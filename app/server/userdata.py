@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from app.errors import InvalidRequest
-from app.server import shapes
+from app.server import machine_shapes
 from app.server.operation import Media, operation
 from app.server.replies import reply
 from app.server.security import FILE_POLICY
@@ -18,6 +18,8 @@ from app.store.userdata import FileInfo, UserFiles
 
 _STYLES = "user.css"
 
+# Names; names and their parts; or with `full_info` files.
+_LISTED: Any = list[str] | list[list[str]] | list[machine_shapes.UserFile]
 _WRITING: Mapping[str, Any] = {"overwrite": bool, "full_info": bool}
 
 
@@ -34,7 +36,7 @@ def routes() -> list[web.RouteDef]:
     ]
 
 
-@operation(list[Any], query={"dir": str, "recurse": bool, "full_info": bool, "split": bool}, headers=USER_HEADER)
+@operation(_LISTED, query={"dir": str, "recurse": bool, "full_info": bool, "split": bool}, headers=USER_HEADER)
 async def list_files(request: web.Request) -> web.Response:
     """The files in `dir`: names, or with `full_info` more, or with `split` in parts."""
     query = request.query
@@ -49,7 +51,7 @@ async def list_files(request: web.Request) -> web.Response:
     return reply([info.path for info in found])
 
 
-@operation(list[shapes.Leaf], query={"path": str}, headers=USER_HEADER)
+@operation(list[machine_shapes.Leaf], query={"path": str}, headers=USER_HEADER)
 async def list_tree(request: web.Request) -> web.Response:
     """All files and folders below `path`."""
     found = await asyncio.to_thread(user_files(request).tree, request.query.get("path", ""))
@@ -75,7 +77,7 @@ async def get_styles(request: web.Request) -> web.StreamResponse:
     return web.FileResponse(path, headers=headers) if path.is_file() else web.Response(headers=headers)
 
 
-@operation(str | shapes.UserFile, body=Media("application/octet-stream"), query=_WRITING, headers=USER_HEADER)
+@operation(str | machine_shapes.UserFile, body=Media("application/octet-stream"), query=_WRITING, headers=USER_HEADER)
 async def post_file(request: web.Request) -> web.Response:
     """Write the body to a file; with `overwrite=false` only a new one."""
     files, name = user_files(request), request.match_info["file"]
@@ -91,7 +93,7 @@ async def delete_file(request: web.Request) -> web.Response:
     return web.Response(status=204)
 
 
-@operation(str | shapes.UserFile, query=_WRITING, headers=USER_HEADER)
+@operation(str | machine_shapes.UserFile, query=_WRITING, headers=USER_HEADER)
 async def move_file(request: web.Request) -> web.Response:
     """Rename a file; with `overwrite=false` only to a new name."""
     files, target = user_files(request), request.match_info["dest"]

@@ -10,7 +10,7 @@ import asyncio
 from aiohttp import web
 
 from app.errors import InvalidRequest
-from app.server import shapes
+from app.server import machine_shapes
 from app.server.operation import operation
 from app.server.replies import read_object, reply, shorten
 from app.server.services import services_of
@@ -26,7 +26,7 @@ def routes() -> list[web.RouteDef]:
     return [web.get("/users", get_users), web.post("/users", post_users)]
 
 
-@operation(shapes.Users)
+@operation(machine_shapes.Users)
 async def get_users(request: web.Request) -> web.Response:
     """That settings are kept here. With one user whether there are any yet, with several all by their ids."""
     accounts = _accounts(request)
@@ -35,7 +35,7 @@ async def get_users(request: web.Request) -> web.Response:
     return reply({"storage": "server", "users": await asyncio.to_thread(accounts.names)})
 
 
-@operation(str, body=shapes.NewUser)
+@operation(str, body=machine_shapes.NewUser)
 async def post_users(request: web.Request) -> web.Response:
     """Add a user; the answer is the id.
 

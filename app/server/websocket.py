@@ -14,6 +14,7 @@ from aiohttp import WSMsgType, web
 from app.graph.json_values import is_dict
 from app.server.features import features
 from app.server.hub import Client, message_text
+from app.server.operation import operation
 from app.server.queue_news import status_data
 from app.server.replies import to_json, whole_number
 from app.server.services import Services, services_of
@@ -24,14 +25,29 @@ _LARGEST_MESSAGE = 1 << 20
 _LONGEST_ID = 200
 _MOST_MISSED = 10_000
 
+_SPOKEN = {
+    "x-websocket": {
+        "sends": {"$ref": "#/components/schemas/Message"},
+        "receives": {"$ref": "#/components/schemas/Announcement"},
+        "frames": {"4": {"$ref": "#/components/schemas/PreviewMetadata"}},
+    }
+}
+
 
 def routes() -> list[web.RouteDef]:
     """GET /ws."""
     return [web.get("/ws", websocket)]
 
 
+@operation(None, query={"clientId": str, "since": int}, status=101, extra=_SPOKEN)
 async def websocket(request: web.Request) -> web.WebSocketResponse:
-    """Talk with one client for as long as it is connected. With `since` it first gets what it missed of its jobs."""
+    """Talk with one client for as long as it is connected. With `since` it first gets what it missed of its jobs.
+
+    Texts are messages in JSON: `Message` from the server; the client's first may announce its features, others are
+    passed over. Binary frames begin with four bytes, big-endian: 1 is a preview (four bytes: 1 for JPEG, 2 for PNG,
+    then the picture), 4 a preview with metadata (four bytes of length, `PreviewMetadata` in JSON, then the picture) for
+    clients with the feature supports_preview_metadata, 3 a text (four bytes of length, a node's id, then the text).
+    """
     services = services_of(request)
     since = whole_number(request.query.get("since"), "since", None, lowest=0)
     socket = web.WebSocketResponse(compress=False, max_msg_size=_LARGEST_MESSAGE, heartbeat=30)

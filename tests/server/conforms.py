@@ -19,6 +19,11 @@ def faults(value: object, hint: Any, where: str = "") -> list[str]:
         return [] if value in given else [f"{where} is {value!r}, none of {given}"]
     if origin is list and isinstance(value, list):
         return [fault for at, item in enumerate(value) for fault in faults(item, given[0], f"{where}[{at}]")]
+    if origin is tuple and isinstance(value, list):
+        wrong = [] if len(value) == len(given) else [f"{where} has {len(value)} items, not {len(given)}"]
+        for at, (item, each) in enumerate(zip(value, given, strict=False)):
+            wrong += faults(item, each, f"{where}[{at}]")
+        return wrong
     if origin is dict and isinstance(value, dict):
         return [fault for key, item in value.items() for fault in faults(item, given[1], f"{where}.{key}")]
     accepted = {float: (int, float), int: int}.get(hint, origin or hint)

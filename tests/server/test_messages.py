@@ -59,7 +59,7 @@ def test_messages_of_a_run(events: tuple[Event, ...]) -> None:
 
 def test_all_messages_of_a_run_are_seen_above() -> None:
     seen = {said.type for events in RUNS for said in told(events) if isinstance(said, Said)}
-    of_others = {"status", "feature_flags", "job_requeued", "nodes_changed"}
+    of_others = {"status", "feature_flags", "job_requeued", "nodes_changed", "logs"}
     assert seen == set(get_type_hints(Messages)) - of_others
 
 

@@ -28,12 +28,12 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::aiohttp.BadContentDispositionHeader"),
     pytest.mark.filterwarnings("ignore::aiohttp.BadContentDispositionParam"),
 ]
-# Not for programs: the editor's files, the page that asks for the token, the workers' socket, the clients' socket.
-UNDESCRIBED = {"/", "/{path}", "/login", "/login.js", "/link", "/ws", "/api/ws"}
+# Not for programs: the editor's files, the page that asks for the token, the workers' socket.
+UNDESCRIBED = {"/", "/{path}", "/login", "/login.js", "/link"}
 # A stream that does not end, and what would be the same for each of many examples.
 NOT_FUZZED = {"/openapi.json", "/internal/logs/subscribe"}
 FEW = settings(
-    max_examples=20,
+    max_examples=14,
     deadline=None,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
@@ -88,6 +88,51 @@ def test_each_operation_has_a_name_of_its_own_and_words(document: dict[str, Any]
 def test_all_schemas_are_schemas(document: dict[str, Any]) -> None:
     for each in document["components"]["schemas"].values():
         assert jsonschema_rs.meta.is_valid(each)
+
+
+def objects(schema: Any, where: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every schema of an object, and where it stands."""
+    if isinstance(schema, dict):
+        if schema.get("type") == "object":
+            yield where, schema
+        for name, inner in schema.items():
+            if name not in ("default", "const", "enum"):
+                yield from objects(inner, f"{where}.{name}")
+    elif isinstance(schema, list):
+        for inner in schema:
+            yield from objects(inner, where)
+
+
+def test_objects_say_what_they_hold(document: dict[str, Any]) -> None:
+    """What is free by nature: values of inputs and settings, texts of packs, options, what a client says of itself."""
+    free = {
+        "components.schemas.GraphNode.properties.inputs",
+        "components.schemas.Announcement.properties.data",
+        "paths./api/settings.get.responses.200.content.application/json.schema",
+        "paths./api/settings.post.requestBody.content.application/json.schema",
+        "paths./api/i18n.get.responses.200.content.application/json.schema",
+        "paths./api/workflows/{name}/run.post.requestBody.content.application/json.schema",
+        "paths./openapi.json.get.responses.200.content.application/json.schema",
+    }
+    bare = {
+        where
+        for where, schema in objects(document, "")
+        if not schema.get("properties") and schema.get("additionalProperties") in ({}, None)
+    }
+    assert {where.removeprefix(".") for where in bare} == free
+
+
+def test_messages_are_described(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    kinds = {each["properties"]["type"]["const"]: each for each in schemas["Message"]["oneOf"]}
+    assert kinds["executed"]["properties"]["data"] == {"$ref": "#/components/schemas/Executed"}
+    assert {"status", "progress_state", "execution_error", "job_requeued", "logs"} <= set(kinds)
+    assert all("seq" in each["required"] for each in schemas["Event"]["oneOf"])
+    socket = document["paths"]["/api/ws"]["get"]
+    assert socket["x-websocket"]["sends"]["$ref"].endswith("/Message")
+    assert set(socket["responses"]) == {"101", "4XX", "503"}
+    for path in ("/api/events", "/api/jobs/{job_id}/events"):
+        assert "text/event-stream" in document["paths"][path]["get"]["responses"]["200"]["content"]
 
 
 def test_a_saved_workflow_is_a_path_of_its_own(document: dict[str, Any]) -> None:

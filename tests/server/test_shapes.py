@@ -14,16 +14,21 @@ import pytest
 from app.server import (
     endpoints,
     events,
+    features,
     free,
     history,
     interrupt,
     jobs,
+    machine_shapes,
     models,
+    object_info,
     packs,
     prompts,
     queue,
+    replacements,
     shapes,
     system_stats,
+    templates,
     upload,
     userdata,
 )
@@ -53,6 +58,7 @@ async def busy(tmp_path: Path) -> AsyncIterator[Site]:
         running = await site.submit(LONG)
         await site.status(running, "in_progress")
         await site.submit(LONG)
+        await site.post("/userdata/workflows%2Fkept.json", {"1": show("kept")})
         yield site
         await site.post("/queue", {"clear": True})
         await site.post("/interrupt", {})
@@ -87,6 +93,11 @@ async def test_lists_and_entries(busy: Site) -> None:
         (system_stats.get_system_stats, "/system_stats"),
         (packs.get_packs, "/packs"),
         (endpoints.list_workflows, "/workflows"),
+        (object_info.get_object_info, "/object_info"),
+        (features.get_features, "/features"),
+        (replacements.get_replacements, "/node_replacements"),
+        (templates.get_index, "/templates/index.json"),
+        (userdata.list_files, "/userdata?dir=workflows&full_info=true"),
     ]
     for handler, path in asked:
         answer = await busy.get(f"/api{path}")
@@ -118,7 +129,7 @@ async def test_a_workflow_that_runs(busy: Site) -> None:
     async with busy.session.post(
         f"{busy.running.url}/api/userdata/workflows%2Fa.json?full_info=true", data=json.dumps(graph)
     ) as answer:
-        assert faults(await answer.json(), shapes.UserFile) == []
+        assert faults(await answer.json(), machine_shapes.UserFile) == []
     assert faults(await busy.get("/api/workflows/a"), declared(endpoints.get_workflow).answer) == []
     assert faults(await busy.post("/api/workflows/a/run", {}), declared(endpoints.run_workflow).answer) == []
 

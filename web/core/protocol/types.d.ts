@@ -113,12 +113,26 @@ export interface JobRequeued {
 export interface FeatureFlags {
   supports_preview_metadata: boolean;
   max_upload_size: number;
+  node_replacements: boolean;
+  assets: boolean;
   latent_loom: Record<string, boolean>;
 }
 
 /** A worker brought its node classes: ask for `GET /object_info` again. */
 export interface NodesChanged {
   count: number;
+}
+
+/** A line of the log: its time as ISO 8601, and its text. */
+export interface LogEntry {
+  t: string;
+  m: string;
+}
+
+/** New lines of the log, for who has subscribed to them. */
+export interface LogLines {
+  entries: LogEntry[];
+  size: Record<string, number> | null;
 }
 
 /** The data of each message by its type. */
@@ -136,6 +150,13 @@ export interface Messages {
   execution_error: ExecutionError;
   job_requeued: JobRequeued;
   nodes_changed: NodesChanged;
+  logs: LogLines;
+}
+
+/** What a client may say first: the features that it has, such as supports_preview_metadata. */
+export interface Announcement {
+  type: "feature_flags";
+  data: Record<string, any>;
 }
 
 /** What is told beside a picture of a node's work. */
@@ -176,12 +197,28 @@ export interface NodeInfo {
   essentials_category?: string;
 }
 
+/** What a refusal is about, as far as there is such: a node, its input, what it takes, what it was given. */
+export interface ExtraInfo {
+  node_id?: string;
+  class_type?: string;
+  node_title?: string;
+  input_name?: string;
+  input_config?: any[] | null;
+  received_value?: any;
+  received_type?: any;
+  linked_node?: any[];
+  exception_message?: string;
+  exception_type?: string;
+  traceback?: string[];
+  remedy?: string;
+}
+
 /** Why a request was refused, and the way out. */
 export interface Refusal {
   type: string;
   message: string;
   details: string;
-  extra_info: Record<string, any>;
+  extra_info: ExtraInfo;
   remedy: string;
 }
 
@@ -190,7 +227,7 @@ export interface Complaint {
   type: string;
   message: string;
   details: string;
-  extra_info: Record<string, any>;
+  extra_info: ExtraInfo;
 }
 
 /** What is wrong with a node, and which outputs do not run because of it. */
