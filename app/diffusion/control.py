@@ -37,8 +37,20 @@ TASKS = {
 FAMILIES = {768: "Stable Diffusion 1", 1024: "Stable Diffusion 2", 2048: "SDXL", 1280: "the SDXL refiner"}
 
 
+class Company(Protocol):
+    """What goes with a run beside the model."""
+
+    def networks(self, model: DiffusionModel) -> list[nn.Module]:
+        """The networks that must be where the model is."""
+        ...
+
+    def finished(self) -> None:
+        """The run has ended."""
+        ...
+
+
 @runtime_checkable
-class Steers(Protocol):
+class Steers(Company, Protocol):
     """Whatever conditioning may carry under "control"."""
 
     def adjusting(self, model: DiffusionModel, like: Tensor, *, negative: bool = False) -> Adjust:
@@ -47,14 +59,6 @@ class Steers(Protocol):
         Those of one control are equal, so that both prompts share calls. Raises InvalidRequest for a model that
         cannot be steered by it.
         """
-        ...
-
-    def networks(self, model: DiffusionModel) -> list[nn.Module]:
-        """The networks that must be where the model is."""
-        ...
-
-    def finished(self) -> None:
-        """A run has ended."""
         ...
 
 
@@ -224,12 +228,12 @@ class Control:
         return _Adjusting(self, model, len(like), before)
 
     def networks(self, model: DiffusionModel) -> list[nn.Module]:
-        """See `Steers`."""
+        """See `Company`."""
         before = [] if self.previous is None else self.previous.networks(model)
         return [*before, self.model.network_for(model)]
 
     def finished(self) -> None:
-        """See `Steers`."""
+        """See `Company`."""
         if self.previous is not None:
             self.previous.finished()
 
@@ -344,14 +348,14 @@ def _sized(hint: Tensor, height: int, width: int) -> Tensor:
 
 
 def controls_of(conditionings: Sequence[Sequence[Any]]) -> Iterator[Steers]:
-    """What steers in conditionings, each once."""
+    """What steers in conditionings, each once. Raises InvalidRequest for what cannot."""
     seen: set[int] = set()
     for entries in conditionings:
         for _, said in entries:
             control = said.get("control")
             if control is not None and id(control) not in seen:
                 seen.add(id(control))
-                yield control
+                yield _steers(control)
 
 
 def shared_with_negative(
@@ -374,25 +378,29 @@ def shared_with_negative(
         yield takers[number % len(takers)], control
 
 
+def _steers(control: Any) -> Steers:
+    if not isinstance(control, Steers):
+        raise InvalidRequest(
+            f"The conditioning carries a control of an unknown kind ({type(control).__name__}).",
+            remedy="Apply it with Apply ControlNet.",
+        )
+    return control
+
+
 def with_controls(
     model: DiffusionModel, entries: Sequence[Any], like: Tensor, *, negative: bool = False
 ) -> list[list[Any]]:
     """Conditioning whose controls are ready for a run; see `conditions.Condition.adjust`."""
     made: list[list[Any]] = []
     for features, said in entries:
-        control: Any = said.get("control")
+        control = said.get("control")
         if control is None:
             made.append([features, said])
-        elif isinstance(control, Steers):
-            adjust = control.adjusting(model, like, negative=negative)
-            if "cross_attn_controlnet" in said:
-                adjust = _told_otherwise(adjust, model, said, like, negative=negative)
-            made.append([features, {**said, "adjust": adjust}])
-        else:
-            raise InvalidRequest(
-                f"The conditioning carries a control of an unknown kind ({type(control).__name__}).",
-                remedy="Apply it with Apply ControlNet.",
-            )
+            continue
+        adjust = _steers(control).adjusting(model, like, negative=negative)
+        if "cross_attn_controlnet" in said:
+            adjust = _told_otherwise(adjust, model, said, like, negative=negative)
+        made.append([features, {**said, "adjust": adjust}])
     return made
 
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from app.diffusion.control import Steers, both_sides, controls_of, with_controls
+from app.diffusion.control import Company, both_sides, controls_of, with_controls
 from app.diffusion.denoiser import Denoiser, Step
 from app.diffusion.guidance.compose import guided_denoiser, sided_denoiser
 from app.diffusion.guidance.conditions import Condition, Entry, conditions_of
@@ -60,7 +60,17 @@ class Guiding(Protocol):
         """A guided denoiser for latents shaped as `like`, in the model's scale."""
         ...
 
+    def company(self) -> Company:
+        """What goes with a run, and is told of its end."""
+        ...
 
+    def whole(self, positive: Sequence[Entry], negative: Sequence[Entry], cfg: float) -> Whole | None:
+        """Makes all steps of a run, where more than the denoiser is changed; None where our samplers make them."""
+        ...
+
+
+# A run → its steps, in the model's scale.
+Whole = Callable[["Drawing"], Iterator[Step]]
 # What a run tells conditions that did not say so themselves.
 Told = Mapping[str, Any]
 NOTHING_TOLD: Told = MappingProxyType({})
@@ -80,11 +90,16 @@ class Following(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Guider:
-    """A model and what it follows; `controls` steer it besides the prompt."""
+    """A model and what it follows.
+
+    `company` goes with a run: what steers it besides the prompt, and what the model brings. `whole` makes all steps
+    where our samplers do not.
+    """
 
     model: DiffusionModel
     denoiser: Following
-    controls: tuple[Steers, ...] = ()
+    company: tuple[Company, ...] = ()
+    whole: Whole | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +136,7 @@ def guider(
 
     def denoiser(like: Tensor, keep_unconditional: bool, told: Told = NOTHING_TOLD, /) -> Denoiser:
         if isinstance(model, Guiding):
-            if model.guidance != GuidanceHooks():
-                raise InvalidRequest(
-                    "This model is guided by a node pack, which would leave out the built-in guidance nodes before it.",
-                    remedy="Remove either the pack's node or the built-in ones (FreeU, RescaleCFG and their like).",
-                )
-            _without_hooks([*positive, *negative])
+            _without_hooks(model, [*positive, *negative])
             return model.guided(_telling(positive, told), _telling(negative, told), cfg, like)
         resolve = partial(conditions_for, model, like=like, told=told, networks=HookedNetworks(model))
         return guided_denoiser(
@@ -139,7 +149,17 @@ def guider(
             resolve=resolve,
         )
 
-    return Guider(model, denoiser, tuple(controls_of([positive, negative])))
+    company: tuple[Company, ...] = tuple(controls_of([positive, negative]))
+    if not isinstance(model, Guiding):
+        return Guider(model, denoiser, company)
+    whole = model.whole(positive, negative, cfg)
+
+    def checked(drawing: Drawing) -> Iterator[Step]:
+        _without_hooks(model, [*positive, *negative])
+        assert whole is not None
+        return whole(drawing)
+
+    return Guider(model, denoiser, (*company, model.company()), checked if whole else None)
 
 
 def guider_of_sides(
@@ -161,7 +181,13 @@ def guider_of_sides(
     return Guider(model, denoiser, tuple(controls_of(sides)))
 
 
-def _without_hooks(entries: Sequence[Entry]) -> None:
+def _without_hooks(model: Any, entries: Sequence[Entry]) -> None:
+    """Raises InvalidRequest for what a pack's guidance would leave out in silence."""
+    if model.guidance != GuidanceHooks():
+        raise InvalidRequest(
+            "This model is guided by a node pack, which would leave out the built-in guidance nodes before it.",
+            remedy="Remove either the pack's node or the built-in ones (FreeU, RescaleCFG and their like).",
+        )
     if any(options.get("hooks") for _, options in entries):
         raise InvalidRequest(
             "This model is guided by a node pack, which would leave out the hooks of the conditioning.",
@@ -275,7 +301,7 @@ class Drawing:
     @property
     def networks(self) -> list[nn.Module]:
         """The networks that must be where they are computed: the model's, and those that steer it."""
-        return [self.model.network, *(net for each in self._follows.controls for net in each.networks(self.model))]
+        return [self.model.network, *(net for each in self._follows.company for net in each.networks(self.model))]
 
     @property
     def total(self) -> int:
@@ -283,6 +309,17 @@ class Drawing:
         return max(0, len(self.levels) - 1)
 
     def __iter__(self) -> Iterator[Step]:
+        try:
+            for step in self._follows.whole(self) if self._follows.whole else self._steps():
+                if not bool(torch.isfinite(step.x).all()):
+                    raise self._not_numbers(step)
+                self._last = step
+                yield step
+        finally:
+            for each in self._follows.company:
+                each.finished()
+
+    def _steps(self) -> Iterator[Step]:
         model, device = self.model, _device(self.model)
         samples: Tensor = self.latent["samples"]
         # An empty latent stays zero: shifting it would put a colour where there is nothing.
@@ -292,8 +329,8 @@ class Drawing:
         told: dict[str, Any] = {"seed": seeds, "latent_image": start}
         if mask is not None:
             told["denoise_mask"] = fit_mask(mask, start)[:, :1]
-        steps = sample(
-            self._denoiser(start, told),
+        yield from sample(
+            self._follows.denoiser(start, self.sampler.spec.uses_cfg_pp, told),
             self.noise.to(device),
             start,
             self.levels,
@@ -304,36 +341,6 @@ class Drawing:
             seed=seeds,
             options=self.sampler.options,
         )
-        try:
-            for step in steps:
-                if not bool(torch.isfinite(step.x).all()):
-                    raise self._not_numbers(step)
-                self._last = step
-                yield step
-        finally:
-            for control in self._follows.controls:
-                control.finished()
-
-    def _denoiser(self, start: Tensor, told: Told) -> Denoiser:
-        keeps = self.sampler.spec.uses_cfg_pp
-        if not self.sampler.spec.resizes:
-            return self._follows.denoiser(start, keeps, told)
-        if "denoise_mask" in told:
-            raise InvalidRequest(
-                f"The sampler {self.sampler.spec.name} changes the size on the way, so that it cannot keep what a mask "
-                "covers.",
-                remedy="Choose another sampler, or remove the mask.",
-            )
-        made: dict[tuple[int, ...], Denoiser] = {tuple(start.shape): self._follows.denoiser(start, keeps, told)}
-
-        def denoise(x: Tensor, sigma: Tensor, /) -> Tensor:
-            size = tuple(x.shape)
-            if size not in made:
-                seed = {"seed": told["seed"]}
-                made[size] = self._follows.denoiser(x, keeps, seed)
-            return made[size](x, sigma)
-
-        return denoise
 
     @property
     def result(self) -> dict[str, Any]:

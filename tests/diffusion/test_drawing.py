@@ -136,6 +136,12 @@ def test_guidance_that_a_pack_would_leave_out_is_refused() -> None:
         def guided(self, positive: Any, negative: Any, cfg: float, like: torch.Tensor) -> Any:
             return lambda x, sigma: x
 
+        def company(self) -> Any:
+            return None
+
+        def whole(self, positive: Any, negative: Any, cfg: float) -> Any:
+            return None
+
     model: Any = OfAPack()
     with pytest.raises(InvalidRequest, match="guided by a node pack"):
         guider(model, []).denoiser(torch.zeros(1, 4, 2, 2), False)

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from app.diffusion.models.hooks import NetworkHooks, left_out
+from app.diffusion.models.hooks import AttentionHooks, Embedded, NetworkHooks, Streams, looking_at_all, through
 from app.diffusion.models.modulation import EPSILON, FinalLayer, attended, joint, modulated, split_heads
 from app.diffusion.models.patches import FREQUENCIES, packed, unpacked, waves, whole_patches
 
@@ -163,11 +163,13 @@ class DoubleBlock(nn.Module):
         self.img_attn, self.txt_attn = Attention(config), Attention(config)
         self.img_mlp, self.txt_mlp = _mlp(width), _mlp(width)
 
-    def forward(self, img: Tensor, txt: Tensor, vector: Tensor, angles: Angles) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, img: Tensor, txt: Tensor, vector: Tensor, angles: Angles, hooks: AttentionHooks | None = None
+    ) -> tuple[Tensor, Tensor]:
         ours, theirs = self.img_mod(vector), self.txt_mod(vector)
         first = self.txt_attn.split(modulated(txt, theirs[0], theirs[1]))
         q, k, v = joint(first, self.img_attn.split(modulated(img, ours[0], ours[1])))
-        both = attended(rotated(q, angles), rotated(k, angles), v)  # (B, T + P, C)
+        both = attended(rotated(q, angles), rotated(k, angles), v, hooks)  # (B, T + P, C)
         length = txt.shape[1]
         img = img + ours[2][:, None] * self.img_attn.proj(both[:, length:])
         img = img + ours[5][:, None] * self.img_mlp(modulated(img, ours[3], ours[4]))
@@ -187,13 +189,13 @@ class SingleBlock(nn.Module):
         self.norm = HeadNorm(width // config.heads)
         self.modulation = Modulation(width, 3)
 
-    def forward(self, x: Tensor, vector: Tensor, angles: Angles) -> Tensor:
+    def forward(self, x: Tensor, vector: Tensor, angles: Angles, hooks: AttentionHooks | None = None) -> Tensor:
         shift, scale, gate = self.modulation(vector)
         width = x.shape[-1]
         qkv, inner = self.linear1(modulated(x, shift, scale)).split([3 * width, 4 * width], dim=-1)
         q, k, v = split_heads(qkv, self.heads)
         q, k = rotated(self.norm.query_norm(q), angles), rotated(self.norm.key_norm(k), angles)
-        both = torch.cat([attended(q, k, v), F.gelu(inner, approximate="tanh")], dim=-1)
+        both = torch.cat([attended(q, k, v, hooks), F.gelu(inner, approximate="tanh")], dim=-1)
         return x + gate[:, None] * self.linear2(both)
 
 
@@ -228,7 +230,7 @@ class Flux(nn.Module):
         """(B, 16, H, W), (B,) in 0..1, (B, T, D), (B, V) → (B, 16, H, W); without context or vector, zeros.
 
         `guidance` (B,) is the scale that dev has learnt to follow, none if it is not given; `concat` (B, E, H, W) are
-        further input channels; of `hooks` only those count that leave blocks out.
+        further input channels; of `hooks` those of transformers count.
         """
         height, width = x.shape[-2:]
         x = whole_patches(x if concat is None else torch.cat([x, concat], dim=1), PATCH)
@@ -236,15 +238,13 @@ class Flux(nn.Module):
         context = x.new_zeros(len(x), 1, self.config.context_width) if context is None else context
         txt = self.txt_in(context)  # (B, T, C)
         c = self.vector(timesteps, vector, guidance, x)
-        angles = self.angles(x.shape[-2] // PATCH, x.shape[-1] // PATCH, txt.shape[1], x.device)
-        for index, block in enumerate(cast("Iterable[DoubleBlock]", self.double_blocks)):
-            if not left_out(hooks, "double", index):
-                img, txt = block(img, txt, c, angles)
-        both = torch.cat([txt, img], dim=1)
-        for index, block in enumerate(cast("Iterable[SingleBlock]", self.single_blocks)):
-            if not left_out(hooks, "single", index):
-                both = block(both, c, angles)
-        flow = self.final_layer(both[:, txt.shape[1] :], c)
+        positions = self.positions(x.shape[-2] // PATCH, x.shape[-1] // PATCH, txt.shape[1], x.device)
+        tokens = Embedded(img, txt, positions[txt.shape[1] :], positions[: txt.shape[1]])
+        for hook in hooks.embedded if hooks else ():
+            tokens = hook(tokens)
+        angles = self.angles(torch.cat([tokens.txt_positions, tokens.img_positions]))
+        patches = self._patches(Streams(tokens.img, tokens.txt, c, angles), hooks)
+        flow = self.final_layer(patches[:, : img.shape[1]], c)  # a hook may have added pictures after ours
         return unpacked(flow, x.shape[-2], x.shape[-1], PATCH)[..., :height, :width]
 
     def vector(self, timesteps: Tensor, vector: Tensor | None, guidance: Tensor | None, like: Tensor) -> Tensor:
@@ -255,8 +255,34 @@ class Flux(nn.Module):
             c = c + self.guidance_in(waves(guidance * UNIT, like.dtype))
         return c
 
-    def angles(self, rows: int, columns: int, text: int, device: torch.device) -> Angles:
-        """Rotations of text tokens, which all stand at 0, and of the patches after them."""
+    def positions(self, rows: int, columns: int, text: int, device: torch.device) -> Tensor:
+        """Places of text tokens, which all stand at 0, and of the patches after them, (T + P, 3)."""
         grid = torch.cartesian_prod(torch.arange(rows, device=device), torch.arange(columns, device=device))
         patches = F.pad(grid.reshape(-1, 2), (1, 0))
-        return rotary_angles(F.pad(patches, (0, 0, text, 0)), self.config.axes, self.config.theta)
+        return F.pad(patches, (0, 0, text, 0))
+
+    def angles(self, positions: Tensor) -> Angles:
+        """Rotations of tokens at these places (T + P, 3)."""
+        return rotary_angles(positions, self.config.axes, self.config.theta)
+
+    def _patches(self, streams: Streams, hooks: NetworkHooks | None) -> Tensor:
+        """The tokens of the picture (B, P, C) after all blocks."""
+        for index, block in enumerate(cast("Iterable[DoubleBlock]", self.double_blocks)):
+            looking = looking_at_all(hooks, "double", index, self.config.heads)
+
+            def both(s: Streams, block: DoubleBlock = block, looking: AttentionHooks | None = looking) -> Streams:
+                img, txt = block(s.img, s.txt, s.vector, s.angles, looking)
+                return s._replace(img=img, txt=txt)
+
+            streams = through(hooks, "double", index, both, streams)
+        assert streams.txt is not None
+        length = streams.txt.shape[1]
+        streams = streams._replace(img=torch.cat([streams.txt, streams.img], dim=1), txt=None)
+        for index, block in enumerate(cast("Iterable[SingleBlock]", self.single_blocks)):
+            looking = looking_at_all(hooks, "single", index, self.config.heads)
+
+            def one(s: Streams, block: SingleBlock = block, looking: AttentionHooks | None = looking) -> Streams:
+                return s._replace(img=block(s.img, s.vector, s.angles, looking))
+
+            streams = through(hooks, "single", index, one, streams)
+        return streams.img[:, length:]

@@ -21,7 +21,9 @@ class Place(NamedTuple):
 
 
 class Looking(NamedTuple):
-    """One attention: "attn1" looks at the picture, "attn2" at the text; `number` counts transformers in the block."""
+    """One attention: "attn1" looks at the picture, "attn2" at the text, "joint" at both; `number` counts transformers
+    in the block.
+    """
 
     name: str
     place: Place
@@ -29,6 +31,29 @@ class Looking(NamedTuple):
     heads: int
 
 
+class Streams(NamedTuple):
+    """What goes through a block of a transformer.
+
+    img (B, P, C), txt (B, T, C); in a "single" block img holds both, text first (B, T + P, C), and txt is None. vector
+    (B, C) is what holds for the whole picture, `angles` the positions of all tokens where they are told by rotation.
+    """
+
+    img: Tensor
+    txt: Tensor | None
+    vector: Tensor
+    angles: Any = None
+
+
+class Embedded(NamedTuple):
+    """Tokens as they enter a transformer, each with its position (T or P, axes), which rotations tell."""
+
+    img: Tensor
+    txt: Tensor
+    img_positions: Tensor
+    txt_positions: Tensor
+
+
+RunBlock = Callable[[Streams], Streams]
 # The tokens (B, P, C) that queries, keys and values are made from.
 Sources = tuple[Tensor, Tensor, Tensor]
 # Queries, keys, values (B, P, C), heads side by side → what attention gives, (B, P, C).
@@ -42,6 +67,8 @@ class NetworkHooks:
     sources: before the projections; attend: in place of attention, of which each is given the usual or the last one;
     attended: after the projection back. entering: (place, x, skip) before a block, with the features (B, C, h, w) that
     the way up is handed, else None; leaving: after a block. left_out: blocks that hand on what they are given.
+    In transformers: embedded, before the first block (Flux); blocks, in place of a block, of which each is given the
+    usual or the last one. There `attend` counts as well.
     """
 
     sources: tuple[Callable[[Looking, Sources], Sources], ...] = ()
@@ -49,6 +76,8 @@ class NetworkHooks:
     attended: tuple[Callable[[Looking, Tensor], Tensor], ...] = ()
     entering: tuple[Callable[[Place, Tensor, Tensor | None], tuple[Tensor, Tensor | None]], ...] = ()
     leaving: tuple[Callable[[Place, Tensor], Tensor], ...] = ()
+    embedded: tuple[Callable[[Embedded], Embedded], ...] = ()
+    blocks: tuple[Callable[[Place, RunBlock], RunBlock], ...] = ()
     left_out: frozenset[Place] = frozenset()
 
     def __bool__(self) -> bool:
@@ -121,6 +150,18 @@ class AttentionHooks(NamedTuple):
         return x
 
 
-def left_out(hooks: NetworkHooks | None, part: str, block: int) -> bool:
-    """Whether a block is to hand on what it is given."""
-    return hooks is not None and Place(part, block) in hooks.left_out
+def through(hooks: NetworkHooks | None, part: str, block: int, run: RunBlock, streams: Streams) -> Streams:
+    """What comes out of a transformer's block, or of what stands in for it."""
+    if hooks is None:
+        return run(streams)
+    place = Place(part, block)
+    if place in hooks.left_out:
+        return streams
+    for hook in hooks.blocks:
+        run = hook(place, run)
+    return run(streams)
+
+
+def looking_at_all(hooks: NetworkHooks | None, part: str, block: int, heads: int) -> AttentionHooks | None:
+    """The hooks at a transformer's attention, None where there are none."""
+    return None if hooks is None or not hooks.attend else hooks.at(part, block).looking("joint", 0, heads)

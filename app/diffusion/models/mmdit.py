@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from app.diffusion.models.hooks import NetworkHooks, left_out
+from app.diffusion.models.hooks import AttentionHooks, NetworkHooks, Streams, looking_at_all, through
 from app.diffusion.models.modulation import EPSILON, FinalLayer, attended, joint, modulated, split_heads
 from app.diffusion.models.patches import FREQUENCIES, pixels_of, waves, whole_patches
 from app.errors import InvalidRequest
@@ -152,14 +152,16 @@ class JointBlock(nn.Module):
         self.x_block = StreamBlock(config, dual=dual)
         self.ends = ends
 
-    def forward(self, x: Tensor, context: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:  # (B, P, C), (B, T, C), (B, C)
+    def forward(
+        self, x: Tensor, context: Tensor, c: Tensor, hooks: AttentionHooks | None = None
+    ) -> tuple[Tensor, Tensor]:  # (B, P, C), (B, T, C), (B, C)
         theirs, ours = self.context_block.modulation(c), self.x_block.modulation(c)
         first = self.context_block.attn.split(modulated(context, theirs[0], theirs[1]))
         second = self.x_block.attn.split(modulated(x, ours[0], ours[1]))
         q, k, v = joint(first, second)
         if self.ends:
-            return self.x_block.finish(x, attended(second[0], k, v), ours), context
-        both = attended(q, k, v)
+            return self.x_block.finish(x, attended(second[0], k, v, hooks), ours), context
+        both = attended(q, k, v, hooks)
         length = context.shape[1]
         context = self.context_block.finish(context, both[:, :length], theirs)
         return self.x_block.finish(x, both[:, length:], ours), context
@@ -213,7 +215,7 @@ class MMDiT(nn.Module):
     ) -> Tensor:
         """(B, C, H, W), (B,) in 0..1000, (B, T, D), (B, V) → (B, C, H, W); without context or vector, zeros.
 
-        Of `hooks` only those count that leave blocks out.
+        Of `hooks` those of transformers count.
 
         Raises:
             InvalidRequest: a latent with more patches along a side than there are positions.
@@ -226,10 +228,16 @@ class MMDiT(nn.Module):
         c = c + self.y_embedder(x.new_zeros(len(x), self.config.vector_width) if vector is None else vector)
         context = x.new_zeros(len(x), 1, self.config.context_width) if context is None else context
         context = cast("Tensor", self.context_embedder(context))
+        streams = Streams(h, context, c)
         for index, block in enumerate(cast("Iterable[JointBlock]", self.joint_blocks)):
-            if not left_out(hooks, "joint", index):
-                h, context = block(h, context, c)
-        return pixels_of(self.final_layer(h, c), rows, columns, PATCH)[..., :height, :width]
+            looking = looking_at_all(hooks, "joint", index, self.config.heads)
+
+            def run(s: Streams, block: JointBlock = block, looking: AttentionHooks | None = looking) -> Streams:
+                img, txt = block(s.img, s.txt, s.vector, looking)
+                return s._replace(img=img, txt=txt)
+
+            streams = through(hooks, "joint", index, run, streams)
+        return pixels_of(self.final_layer(streams.img, c), rows, columns, PATCH)[..., :height, :width]
 
     def places(self, rows: int, columns: int) -> Tensor:
         """The middle of the table of positions, (1, rows · columns, C)."""

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from app.diffusion.kernels.attention import attend
+from app.diffusion.models.hooks import AttentionHooks
 
 EPSILON = 1e-6
 
@@ -38,9 +39,19 @@ def split_heads(qkv: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:
     return q, k, v
 
 
-def attended(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+def attended(q: Tensor, k: Tensor, v: Tensor, hooks: AttentionHooks | None = None) -> Tensor:
     """(B, N, T, D) → (B, T, N·D)."""
-    return attend(q, k, v).transpose(1, 2).flatten(2)
+    if hooks is None:
+        return attend(q, k, v).transpose(1, 2).flatten(2)
+    heads = q.shape[1]
+
+    def split(x: Tensor) -> Tensor:
+        return torch.unflatten(x, -1, (heads, -1)).transpose(1, 2)
+
+    def usual(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return attended(split(q), split(k), split(v))
+
+    return hooks.attend(usual)(*(part.transpose(1, 2).flatten(2) for part in (q, k, v)))
 
 
 def joint(first: tuple[Tensor, ...], second: tuple[Tensor, ...]) -> list[Tensor]:

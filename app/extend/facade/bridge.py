@@ -29,8 +29,9 @@ from app.extend.facade.comfy.control_values import (
     steering_for_us,
 )
 from app.extend.facade.comfy.controlnet import ControlBase
-from app.extend.facade.comfy.ksamplers import KSAMPLER, as_function, native_sampler
+from app.extend.facade.comfy.ksamplers import KSAMPLER, native_sampler
 from app.extend.facade.comfy.model_patcher import ModelPatcher, native_of, patcher_of
+from app.extend.facade.comfy.runs import PatchedRun, sampler_of, whole_of_guider
 from app.extend.facade.comfy.sampler_helpers import get_models_from_cond, share_controls
 from app.extend.facade.comfy.samplers import CFGGuider, listening, prepare_controls
 from app.extend.facade.comfy.sd import CLIP, VAE, PatchedEncoder
@@ -132,13 +133,13 @@ def to_pack(value: Any) -> Any:
     if isinstance(value, VisionFeatures):
         return output_of(value)
     if isinstance(value, SamplerChoice):
-        return _sampler(value)
+        return sampler_of(value)
     if isinstance(value, PackSteering):
         return value.control
     if isinstance(value, ControlModel):
         return steering_for_packs(value)
     if type(value) is list:
-        return conditioning_for_packs(value)
+        return conditioning_for_packs(cast("list[Any]", value))
     return NativeGuider(value) if isinstance(value, Guider) else value
 
 
@@ -159,19 +160,13 @@ def from_pack(value: Any) -> Any:
     if isinstance(value, ControlBase) or _is_control(value):
         return steering_for_us(value)
     if type(value) is list:
-        return conditioning_for_us(value)
+        return conditioning_for_us(cast("list[Any]", value))
     return _guider(value) if isinstance(value, CFGGuider) else value
 
 
 def _is_control(value: Any) -> bool:
     """Whether it is one that a pack has made from nothing."""
     return all(callable(getattr(value, name, None)) for name in ("get_control", "set_cond_hint", "copy"))
-
-
-def _sampler(choice: SamplerChoice) -> KSAMPLER:
-    made = KSAMPLER(as_function(choice.spec), choice.options)
-    made.native = choice  # pyright: ignore[reportAttributeAccessIssue]
-    return made
 
 
 class NativeGuider(CFGGuider):
@@ -196,6 +191,8 @@ class _Followed:
 
     def __init__(self, guider: CFGGuider) -> None:
         self._guider = guider
+        guider.model_patcher.pre_run()
+        self._options = guider.model_patcher.run_options(guider.model_options)
         guider.inner_model = guider.model_patcher.at_work()
         guider.conds = conds = {name: list(entries) for name, entries in guider.original_conds.items()}
         share_controls(conds)
@@ -203,12 +200,12 @@ class _Followed:
             prepare_controls(guider.inner_model, entries)
 
     def __call__(self, x: Tensor, sigma: Tensor, /) -> Tensor:
-        return self._guider(x, sigma.to(x.device).expand(len(x)), self._guider.model_options)
+        return self._guider(x, sigma.to(x.device).expand(len(x)), self._options)
 
     def split(self, x: Tensor, sigma: Tensor, /) -> tuple[Tensor, Tensor]:
         """(guided, unconditional)."""
         heard: list[Tensor] = []
-        options = listening(self._guider.model_options, heard)
+        options = listening(self._options, heard)
         return self._guider(x, sigma.to(x.device).expand(len(x)), options), heard[0]
 
 
@@ -221,4 +218,5 @@ def _guider(guider: CFGGuider) -> Guider:
         for entries in guider.original_conds.values()
         for control in get_models_from_cond(entries, "control")
     )
-    return Guider(native_of(guider.model_patcher), denoiser, controls)
+    company = (*controls, PatchedRun(guider.model_patcher))
+    return Guider(native_of(guider.model_patcher), denoiser, company, whole_of_guider(guider))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from app.diffusion.models.flux import Flux, FluxConfig
-from app.diffusion.models.hooks import Attend, Looking, NetworkHooks, Place, Sources
+from app.diffusion.models.hooks import Attend, Embedded, Looking, NetworkHooks, Place, Sources
 from app.diffusion.models.mmdit import MMDiT, MMDiTConfig
 from app.diffusion.models.unet import UNet, UNetConfig
 
@@ -177,5 +177,91 @@ def test_hooks_are_true_where_there_are_any() -> None:
 
 
 class _Identity(torch.nn.Module):
-    def forward(self, x: Tensor, context: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, context: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
         return x, context
+
+
+# ---------------------------------------------------------------- transformers
+
+
+def transformers() -> dict[str, tuple[Any, dict[str, Tensor]]]:
+    torch.manual_seed(3)
+    flux = Flux(FluxConfig(4, 4, 128, 2, 2, 2, 12, 8, False, (16, 24, 24)))
+    sd3 = MMDiT(MMDiTConfig(3, 64, 4, 12, 8, 8))
+    said = {
+        "x": torch.randn(2, 4, 4, 6),
+        "timesteps": torch.tensor([0.3, 0.7]),
+        "context": torch.randn(2, 3, 12),
+        "vector": torch.randn(2, 8),
+    }
+    for network in (flux, sd3):
+        for parameter in network.parameters():
+            torch.nn.init.normal_(parameter, std=0.1)
+    return {"flux": (flux.eval(), said), "sd3": (sd3.eval(), said)}
+
+
+@pytest.fixture(scope="module", params=["flux", "sd3"])
+def transformer(request: Any) -> tuple[Any, dict[str, Tensor]]:
+    return transformers()[request.param]
+
+
+def test_blocks_and_attention_of_transformers_can_be_replaced(transformer: tuple[Any, dict[str, Tensor]]) -> None:
+    network, said = transformer
+    places: list[Place] = []
+    heads: list[tuple[str, int]] = []
+
+    def block(place: Place, usual: Any) -> Any:
+        places.append(place)
+        return lambda streams: usual(streams)
+
+    def attend(looking: Looking, usual: Attend) -> Attend:
+        heads.append((looking.name, looking.heads))
+        return lambda q, k, v: usual(q, k, v)
+
+    idle = NetworkHooks(blocks=(block,), attend=(attend,), embedded=(lambda tokens: tokens,))
+    expected = called(network, said)
+    assert torch.allclose(called(network, said, idle), expected, atol=1e-5)
+    is_flux = isinstance(network, Flux)
+    parts = ["double", "double", "single", "single"] if is_flux else ["joint"] * 3
+    assert [place.part for place in places] == parts
+    assert heads == [("joint", network.config.heads)] * len(parts)
+    skipped = NetworkHooks(blocks=(lambda place, usual: (lambda s: s) if place == places[1] else usual,))
+    left_out = NetworkHooks(left_out=frozenset({places[1]}))
+    assert torch.equal(called(network, said, skipped), called(network, said, left_out))
+    mean = NetworkHooks(attend=(lambda looking, usual: lambda q, k, v: v.mean(1, keepdim=True).expand_as(q),))
+    assert not torch.allclose(called(network, said, mean), expected, atol=1e-3)
+
+
+def test_the_first_given_hook_of_a_block_is_the_innermost(transformer: tuple[Any, dict[str, Tensor]]) -> None:
+    network, said = transformer
+    order: list[str] = []
+
+    def named(name: str) -> NetworkHooks:
+        def block(place: Place, usual: Any) -> Any:
+            def run(streams: Any) -> Any:
+                order.append(name)
+                return usual(streams)
+
+            return run if place.block == 0 and place.part != "single" else usual
+
+        return NetworkHooks(blocks=(block,))
+
+    called(network, said, named("inner") | named("outer"))
+    assert order == ["outer", "inner"]
+
+
+def test_tokens_can_be_added_before_the_first_block_of_flux() -> None:
+    network, said = transformers()["flux"]
+
+    def more(tokens: Embedded) -> Embedded:
+        assert tokens.img_positions.shape == (6, 3) and not tokens.txt_positions.any()
+        img = torch.cat([tokens.img, tokens.img + 1], dim=1)
+        places = tokens.img_positions + torch.tensor([1, 0, 0])
+        return tokens._replace(img=img, img_positions=torch.cat([tokens.img_positions, places]))
+
+    out = called(network, said, NetworkHooks(embedded=(more,)))
+    assert out.shape == said["x"].shape
+    assert not torch.allclose(out, called(network, said), atol=1e-4)
+    fewer = NetworkHooks(embedded=(lambda t: t._replace(txt=t.txt[:, :1], txt_positions=t.txt_positions[:1]),))
+    alone = called(network, {**said, "context": said["context"][:, :1]})
+    assert torch.allclose(called(network, said, fewer), alone, atol=1e-5)

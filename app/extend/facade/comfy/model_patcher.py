@@ -93,6 +93,7 @@ class ModelPatcher:
         self.model_options: dict[str, Any] = {"transformer_options": {}}
         self.attachments: dict[str, Any] = {}
         self.injections: dict[str, list[Any]] = {}
+        self.is_injected = self.is_running = False
         self.additional_models: dict[str, list[Any]] = {}
         self.callbacks: extension.Keyed = {}
         self.wrappers: extension.Keyed = {}
@@ -111,7 +112,7 @@ class ModelPatcher:
             setattr(made, name, dict(getattr(self, name)))
         for name in ("model_options", "injections", "additional_models", "callbacks", "wrappers"):
             setattr(made, name, extension.copy_nested_dicts(getattr(self, name)))
-        made.parent = self
+        made.parent, made.is_injected, made.is_running = self, False, False
         for callback in self.get_all_callbacks(extension.CallbacksMP.ON_CLONE):
             callback(self, made)
         return made
@@ -297,6 +298,18 @@ class ModelPatcher:
         """Change what a block on the way up is given."""
         self.set_model_patch(patch, "output_block_patch")
 
+    def set_model_middle_block_patch(self, patch: Callable[..., Any]) -> None:
+        """Change what the middle of a U-Net gives: {x, h, transformer_options} → {h}."""
+        self.set_model_patch(patch, "middle_patch")
+
+    def set_model_double_block_patch(self, patch: Callable[..., Any]) -> None:
+        """Change what a block of a transformer gives, {img, txt, x, block_index, …} → {img, txt}."""
+        self.set_model_patch(patch, "double_block")
+
+    def set_model_post_input_patch(self, patch: Callable[..., Any]) -> None:
+        """Change the tokens that a transformer begins with, {img, txt, img_ids, txt_ids} → the same."""
+        self.set_model_patch(patch, "post_input")
+
     def set_model_compute_dtype(self, dtype: torch.dtype) -> None:
         """Remember the precision that a pack wants."""
         self.model_options["compute dtype"] = dtype
@@ -387,19 +400,57 @@ class ModelPatcher:
 
     def detach(self, unpatch_all: bool = True) -> Any:
         """Let go of the device."""
+        self._call_back(extension.CallbacksMP.ON_DETACH, unpatch_all)
         return self.model
 
-    def cleanup(self) -> None:
-        """After a run."""
-        for callback in self.get_all_callbacks(extension.CallbacksMP.ON_CLEANUP):
-            callback(self)
-
     def pre_run(self) -> None:
-        """Before a run."""
-        for callback in self.get_all_callbacks(extension.CallbacksMP.ON_PRE_RUN):
-            callback(self)
+        """Before a run: packs are told, and put in what they have to put in."""
+        self.is_running = True
+        self._call_back(extension.CallbacksMP.ON_PRE_RUN)
+        self.inject_model()
+
+    def prepare_state(self, timestep: Any) -> None:
+        """Before the model is asked at a level."""
+        self._call_back(extension.CallbacksMP.ON_PREPARE_STATE, timestep)
+
+    def cleanup(self) -> None:
+        """After a run: what was put in is taken out."""
+        self.is_running = False
+        self.eject_model()
+        self._call_back(extension.CallbacksMP.ON_CLEANUP)
+
+    def inject_model(self) -> None:
+        """Let packs put in what they have to; once until it is taken out."""
+        if self.is_injected or not self.injections:
+            return
+        self.is_injected = True
+        for injections in self.injections.values():
+            for injection in injections:
+                injection.inject(self)
+        self._call_back(extension.CallbacksMP.ON_INJECT_MODEL)
+
+    def eject_model(self) -> None:
+        """Take it out again, the last first."""
+        if not self.is_injected:
+            return
+        self.is_injected = False
+        for injections in reversed(self.injections.values()):
+            for injection in reversed(injections):
+                injection.eject(self)
+        self._call_back(extension.CallbacksMP.ON_EJECT_MODEL)
+
+    def _call_back(self, moment: str, *said: Any) -> None:
+        for callback in self.get_all_callbacks(moment):
+            callback(self, *said)
 
     # ------------------------------------------------------------ at work
+
+    def run_options(self, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The options (of the model, or those given) as a run takes them: with wrappers and callbacks inside."""
+        options = extension.copy_nested_dicts(self.model_options if given is None else given)
+        merged = {"wrappers": self.wrappers, "callbacks": self.callbacks}
+        options["transformer_options"] = extension.merge_nested_dicts(options.get("transformer_options", {}), merged)
+        return options
 
     def on(self, native: DiffusionModel) -> ModelPatcher:
         """The same changes, of another model with the same names of weights."""
@@ -475,7 +526,20 @@ class PatchedModel(DiffusionModel):
         """A guided denoiser as the pack's functions shape it; see `drawing.Guiding`."""
         from app.extend.facade.comfy.samplers import GuidedByOptions
 
-        return GuidedByOptions(self._at_work(), positive, negative, cfg, self.patcher.model_options)
+        self.patcher.pre_run()
+        return GuidedByOptions(self._at_work(), positive, negative, cfg, self.patcher)
+
+    def company(self) -> Any:
+        """See `drawing.Guiding`."""
+        from app.extend.facade.comfy.runs import PatchedRun
+
+        return PatchedRun(self.patcher)
+
+    def whole(self, positive: Sequence[Any], negative: Sequence[Any], cfg: float) -> Any:
+        """See `drawing.Guiding`."""
+        from app.extend.facade.comfy.runs import whole_of_model
+
+        return whole_of_model(self, positive, negative, cfg)
 
     def _at_work(self) -> BaseModel:
         patcher: ModelPatcher = self.patcher

@@ -1,6 +1,6 @@
 """Patches that packs put into a network for one call, as the hooks that our networks take with their arguments.
 
-h feature maps (B, C, H, W), n tokens (B, P, C).
+h feature maps (B, C, H, W), n tokens (B, P, C). Those of U-Nets are here, those of transformers in `token_patches`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ from typing import Any
 from torch import Tensor
 
 from app.diffusion.models.hooks import Attend, Looking, NetworkHooks, Place, Sources
+from app.extend.facade.comfy.ldm.modules.attention import attention_pytorch
+from app.extend.facade.comfy.token_patches import TOKEN_PATCHES, block_hook, embedded_hook
 
 Patches = Mapping[str, list[Callable[..., Any]]]
 
 ATTENTION_PATCHES = ("attn1_patch", "attn2_patch", "attn1_output_patch", "attn2_output_patch")
+OVERRIDE = "optimized_attention_override"
 BLOCK_PATCHES = ("input_block_patch", "input_block_patch_after_skip", "output_block_patch", "middle_patch")
 
 
@@ -22,8 +25,10 @@ def needs_patching(options: Mapping[str, Any]) -> bool:
     """Whether the options hold anything that changes the network."""
     patches: Mapping[str, Any] = options.get("patches", {})
     replaced: Mapping[str, Any] = options.get("patches_replace", {})
-    return any(patches.get(name) for name in (*ATTENTION_PATCHES, *BLOCK_PATCHES)) or any(
-        replaced.get(name) for name in ("attn1", "attn2")
+    return (
+        any(patches.get(name) for name in (*ATTENTION_PATCHES, *BLOCK_PATCHES, *TOKEN_PATCHES))
+        or any(replaced.get(name) for name in ("attn1", "attn2", "dit"))
+        or OVERRIDE in options
     )
 
 
@@ -44,7 +49,7 @@ def hooks_of(options: Mapping[str, Any]) -> NetworkHooks | None:
         found = replaced.get(at.name, {})
         replacement = found.get((*at.place, at.number)) or found.get(tuple(at.place))
         if replacement is None:
-            return usual
+            return overridden(options, at, usual)
         return lambda q, k, v: replacement(q, k, v, _told(options, at, q.shape[-1]))
 
     def attended(at: Looking, x: Tensor) -> Tensor:
@@ -53,7 +58,28 @@ def hooks_of(options: Mapping[str, Any]) -> NetworkHooks | None:
         return x
 
     return NetworkHooks(
-        (sources,), (attend,), (attended,), (_entering(options, patches),), (_leaving(options, patches),)
+        (sources,),
+        (attend,),
+        (attended,),
+        (_entering(options, patches),),
+        (_leaving(options, patches),),
+        (embedded_hook(patches),),
+        (block_hook(options, patches, replaced.get("dit", {})),),
+    )
+
+
+def overridden(options: Mapping[str, Any], at: Looking, usual: Attend) -> Attend:
+    """Attention by a pack's own function, f(ours, q, k, v, heads, …), where it has set one."""
+    override: Callable[..., Any] | None = options.get(OVERRIDE)
+    if override is None:
+        return usual
+
+    def ours(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None, **said: Any) -> Tensor:
+        return attention_pytorch(q, k, v, heads, mask, **said)
+
+    said = {"mask": None, "attn_precision": None, "skip_reshape": False, "skip_output_reshape": False}
+    return lambda q, k, v: override(
+        ours, q, k, v, at.heads, **said, transformer_options=_told(options, at, q.shape[-1])
     )
 
 

@@ -163,6 +163,8 @@ def _calc_cond_batch(
     timestep: Tensor,
     model_options: Mapping[str, Any],
 ) -> list[Tensor]:
+    if model.current_patcher is not None:
+        model.current_patcher.prepare_state(timestep)
     sides = [conditions_for(model, cond, x_in, index, model_options) for index, cond in enumerate(conds)]
     if len(sides) == 2 and all(sides):
         sides = [matched(sides[0], sides[1]), matched(sides[1], sides[0])]
@@ -233,14 +235,16 @@ class GuidedByOptions:
     """A pack's patched model as a guided denoiser of our samplers."""
 
     def __init__(
-        self, model: BaseModel, positive: Sequence[Any], negative: Sequence[Any], cfg: float, options: dict[str, Any]
+        self, model: BaseModel, positive: Sequence[Any], negative: Sequence[Any], cfg: float, patcher: Any
     ) -> None:
         self._model = model
-        self._positive, self._negative = convert_cond(positive), convert_cond(negative)
-        share_controls({"positive": self._positive, "negative": self._negative})
-        self._cfg = cfg
-        self._options = options
-        for entries in (self._positive, self._negative):
+        self._guider = CFGGuider(patcher)
+        self._guider.inner_model, self._guider.cfg = model, cfg
+        conds = {"positive": convert_cond(positive), "negative": convert_cond(negative)}
+        share_controls(conds)
+        self._guider.conds = conds
+        self._options = patcher.run_options()
+        for entries in conds.values():
             prepare_controls(model, entries)
 
     def __call__(self, x: Tensor, sigma: Tensor, /) -> Tensor:
@@ -253,8 +257,7 @@ class GuidedByOptions:
         return guided, heard[0]
 
     def _guided(self, x: Tensor, sigma: Tensor, options: dict[str, Any]) -> Tensor:
-        level = sigma.to(x.device).expand(len(x))
-        return sampling_function(self._model, x, level, self._negative, self._positive, self._cfg, options)
+        return self._guider(x, sigma.to(x.device).expand(len(x)), options)
 
 
 def listening(options: Mapping[str, Any], heard: list[Tensor]) -> dict[str, Any]:
@@ -413,10 +416,8 @@ class CFGGuider:
         self.conds = process_conds(
             self.inner_model, noise, self.original_conds, device, latent_image, denoise_mask, seed
         )
-        options = extension.copy_nested_dicts(self.model_options)
-        options.setdefault("transformer_options", {})["sample_sigmas"] = sigmas
-        merged = {"wrappers": self.model_patcher.wrappers, "callbacks": self.model_patcher.callbacks}
-        options["transformer_options"] = extension.merge_nested_dicts(options["transformer_options"], merged)
+        options = self.model_patcher.run_options(self.model_options)
+        options["transformer_options"]["sample_sigmas"] = sigmas
         wrappers = self.model_patcher.get_all_wrappers(extension.WrappersMP.SAMPLER_SAMPLE)
         inner = extension.WrapperExecutor.new_class_executor(sampler.sample, sampler, wrappers)
         arguments = {"model_options": options, "seed": seed}
