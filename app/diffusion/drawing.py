@@ -330,7 +330,7 @@ class Drawing:
         if mask is not None:
             told["denoise_mask"] = fit_mask(mask, start)[:, :1]
         yield from sample(
-            self._follows.denoiser(start, self.sampler.spec.uses_cfg_pp, told),
+            self._denoiser(start, told),
             self.noise.to(device),
             start,
             self.levels,
@@ -341,6 +341,27 @@ class Drawing:
             seed=seeds,
             options=self.sampler.options,
         )
+
+    def _denoiser(self, start: Tensor, told: Told) -> Denoiser:
+        keeps = self.sampler.spec.uses_cfg_pp
+        if not self.sampler.spec.resizes:
+            return self._follows.denoiser(start, keeps, told)
+        if "denoise_mask" in told:
+            raise InvalidRequest(
+                f"The sampler {self.sampler.spec.name} changes the size on the way, so that it cannot keep what a mask "
+                "covers.",
+                remedy="Choose another sampler, or remove the mask.",
+            )
+        made: dict[tuple[int, ...], Denoiser] = {tuple(start.shape): self._follows.denoiser(start, keeps, told)}
+
+        def denoise(x: Tensor, sigma: Tensor, /) -> Tensor:
+            size = tuple(x.shape)
+            if size not in made:
+                seed = {"seed": told["seed"]}
+                made[size] = self._follows.denoiser(x, keeps, seed)
+            return made[size](x, sigma)
+
+        return denoise
 
     @property
     def result(self) -> dict[str, Any]:
