@@ -1,32 +1,40 @@
-"""Nodes that read files are run again when the files have changed."""
+"""Nodes that read files are run again when the files have changed; prompts that call embeddings by name do too."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from app.context.models import stamp_of
 from app.engine.node import Node, Returned
 from app.errors import AppError
 from app.store.folders import Folders
 
+CALL = "embedding:"
+
 
 def watched(node: Node, folders: Folders) -> Node:
-    """The node itself, or if it has inputs that name files, one that is as good as new when they have changed."""
+    """The node itself, or if its inputs may name files, one that is as good as new when they have changed."""
+    types = {port.type for port in node.spec.inputs}
     reads_files = any(port.folder for port in node.spec.inputs)
-    return Watched(node, folders) if reads_files else node
+    return Watched(node, folders) if reads_files or {"CLIP", "STRING"} <= types else node
 
 
 class Watched:
-    """A node whose fingerprint holds the times and sizes of the files that its inputs name."""
+    """A node whose fingerprint holds the times and sizes of the files that its inputs name.
+
+    A prompt that names an embedding, or is not known before the run, stands for all embeddings that there are.
+    """
 
     def __init__(self, node: Node, folders: Folders):
         self.spec = replace(node.spec, has_fingerprint=True)
         self._node = node
         self._own = node.spec.has_fingerprint
         self._folders = folders
+        texts = [port.name for port in node.spec.inputs if port.type == "STRING"]
+        self._prompts = texts if any(port.type == "CLIP" for port in node.spec.inputs) else []
 
     def call(self, context: Any, inputs: Mapping[str, Any]) -> Returned | Awaitable[Returned]:
         """See `engine.node.Node`."""
@@ -35,6 +43,8 @@ class Watched:
     def fingerprint(self, inputs: Mapping[str, Any]) -> Any:
         """The node's own, if it has one, and the state of each file; a missing one is told by the run."""
         stamps = [self._stamp(port.folder, inputs.get(port.name)) for port in self.spec.inputs if port.folder]
+        if any(may_name_embeddings(inputs[name]) for name in self._prompts if name in inputs):
+            stamps += [self._stamp("embeddings", name) for name in self._folders.names("embeddings")]
         return [self._node.fingerprint(inputs) if self._own else None, stamps]
 
     def validate(self, inputs: Mapping[str, Any], received_types: Mapping[str, str]) -> str | None:
@@ -56,3 +66,10 @@ class Watched:
 
     def _path(self, folder: str, name: str) -> Path:
         return self._folders.annotated(name) if folder == "input" else self._folders.model(folder, name)
+
+
+def may_name_embeddings(prompt: object) -> bool:
+    """Whether a prompt calls an embedding, or is not known yet; a list stands for all that is in it."""
+    if isinstance(prompt, list):
+        return any(may_name_embeddings(part) for part in cast("list[object]", prompt))
+    return prompt is None or (isinstance(prompt, str) and CALL in prompt)

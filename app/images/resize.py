@@ -60,10 +60,11 @@ def scaled_by(size: tuple[int, int], factor: float) -> tuple[int, int]:
 
 
 def centre_crop(samples: Tensor, proportion: float) -> Tensor:
-    """The largest middle part of (…, H, W) whose width is `proportion` times its height."""
+    """The largest middle part of (…, H, W) whose width is `proportion` times its height; at least a pixel, or two."""
     height, width = samples.shape[-2:]
     x = round((width - height * proportion) / 2) if width > height * proportion else 0
     y = round((height - width / proportion) / 2) if height > width / proportion else 0
+    x, y = min(x, (width - 1) // 2), min(y, (height - 1) // 2)
     return samples[..., y : height - y, x : width - x]
 
 

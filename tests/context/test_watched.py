@@ -71,6 +71,29 @@ def test_a_changed_file_changes_the_fingerprint(folders: Folders) -> None:
     assert node.fingerprint(inputs) != after
 
 
+@node("Encodes", category="test")
+def encodes(*, clip: Annotated[Any, Port("CLIP")], text: str) -> str:
+    """Reads whatever embeddings its text calls."""
+    return text
+
+
+def test_a_replaced_embedding_changes_the_prompts_that_may_call_it(folders: Folders) -> None:
+    node = watched(encodes, folders)
+    assert isinstance(node, Watched)
+    prompts: list[Any] = ["a cat", "a cat, embedding:mine", None, [None], ["embedding:mine"]]
+    before = [node.fingerprint({"clip": None, "text": text}) for text in prompts]
+    assert before[0] == before[1], "there is no embedding yet"
+    place = folders.models["embeddings"][0]
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "mine.safetensors").write_bytes(b"first")
+    added = [node.fingerprint({"clip": None, "text": text}) for text in prompts]
+    (place / "mine.safetensors").write_bytes(b"the second")
+    replaced = [node.fingerprint({"clip": None, "text": text}) for text in prompts]
+    assert before[0] == added[0] == replaced[0], "a text that calls none stays as it is"
+    for one, two, three in list(zip(before, added, replaced, strict=True))[1:]:
+        assert one != two != three != one
+
+
 @pytest.mark.parametrize("name", ["gone.txt", "../a.txt", None, 7])
 def test_what_cannot_be_looked_at_is_left_to_the_run(folders: Folders, name: Any) -> None:
     assert watched(reads, folders).fingerprint({"name": name, "model": name}) == [None, [None, None]]

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import example, given
+from hypothesis import strategies as st
 from torch.nn import functional
 
 from app.errors import InvalidRequest, TooLarge
@@ -43,6 +45,30 @@ def test_a_crop_takes_the_middle() -> None:
     samples = torch.arange(8.0).view(1, 1, 1, 8).expand(1, 1, 4, 8)
     assert resize(samples, 4, 4, "bilinear", crop=True)[0, 0, 0].tolist() == [2.0, 3.0, 4.0, 5.0]
     assert centre_crop(samples, 8.0).shape == (1, 1, 2, 8) or centre_crop(samples, 8.0).shape[-1] == 8
+
+
+Side = st.integers(1, 40)
+
+
+@given(size=st.tuples(Side, Side), wanted=st.tuples(Side, Side), method=st.sampled_from(METHODS))
+@example(size=(1, 8), wanted=(1, 1), method="bilinear")
+@example(size=(8, 1), wanted=(1, 1), method="lanczos")
+def test_every_size_can_be_cropped_to_every_other(size: tuple[int, int], wanted: tuple[int, int], method: str) -> None:
+    resized = resize(torch.full((1, 1, *size), 0.37), wanted[1], wanted[0], method, crop=True)
+    assert resized.shape == (1, 1, *wanted)
+    assert torch.allclose(resized, torch.tensor(0.37), atol=1e-5)
+
+
+@given(size=st.tuples(Side, Side), proportion=st.floats(0.02, 50))
+def test_a_crop_is_in_the_middle_and_of_the_proportion_that_was_asked(size: tuple[int, int], proportion: float) -> None:
+    height, width = size
+    samples = torch.arange(height * width, dtype=torch.float32).view(1, 1, height, width)
+    cropped = centre_crop(samples, proportion)
+    rows, columns = cropped.shape[-2:]
+    first, last = int(cropped.flatten()[0]), int(cropped.flatten()[-1])
+    assert first + last == height * width - 1, "as much is left out on both sides"
+    assert rows == height or columns == width, "one side stays whole"
+    assert abs(columns - rows * proportion) <= 1 + proportion or min(rows, columns) <= 2
 
 
 @pytest.mark.parametrize(
