@@ -58,17 +58,21 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """A change at a place, with a strength; 0 leaves the weight as it is."""
+    """A change at a place, with a strength; 0 leaves the weight as it is. `grows` where it becomes larger."""
 
     place: Place
     change: Change
     strength: float = 1.0
+    grows: bool = False
 
 
 def edited(weight: Tensor, edits: Sequence[Edit], precision: torch.dtype = torch.float32) -> Tensor:
-    """A parameter after its edits, one after the other, computed in `precision` and given in its own type."""
+    """A parameter after its edits, one after the other, computed in `precision` and given in its own type.
+
+    Those that let it grow come last, as the others know it as it was.
+    """
     value = weight.to(precision)
-    for edit in edits:
+    for edit in sorted(edits, key=lambda edit: edit.grows):
         value = edit.place.replaced(value, edit.change.applied(edit.place.part(value), edit.strength))
     return value.to(weight.dtype)
 

@@ -24,9 +24,14 @@ class LowRank:
     alpha: float | None = None
     mid: Tensor | None = None
 
+    @property
+    def rank(self) -> int:
+        """r."""
+        return self.down.shape[0]
+
     def fits(self, shape: Sequence[int]) -> bool:
         """See `Change`."""
-        rank = self.down.shape[0]
+        rank = self.rank
         if self.mid is not None:
             inner = [rank, rank, *shape[2:]]
             return [*self.mid.shape] == inner and [self.up.shape[0], self.down.numel() // rank] == [*shape[:2]]

@@ -53,6 +53,8 @@ def with_edits(network: Module, edits: Iterable[Edit]) -> Module:
     before = edits_of(network)
     make_ready(origin_of(network))
     made = _copied(origin_of(network), {})
+    if "config" in network.__dict__:  # which tells of weights that have grown
+        made.__dict__["config"] = network.__dict__["config"]
     made.__dict__[_EDITS] = Edits(origin_of(network), (*(before.edits if before else ()), *new))
     made.register_forward_pre_hook(_settle_first)
     made.register_state_dict_pre_hook(_settle_before_state)  # pyright: ignore[reportUnknownMemberType]

@@ -12,15 +12,19 @@ from typing import TypeVar, cast
 import torch
 from torch import Tensor, nn
 
-from app.diffusion.adapters.change import Edit, Place
+from app.diffusion.adapters.change import Change, Edit, Place
+from app.diffusion.adapters.low_rank import LowRank
 from app.diffusion.adapters.twin import origin_of, with_edits
+from app.diffusion.adapters.widened import Widened
 from app.diffusion.conditioning.text_encoder import PromptEncoder
+from app.diffusion.inputs import FluxInputs
 from app.diffusion.model import DiffusionModel
-from app.diffusion.models.flux import Flux
+from app.diffusion.models.flux import PATCH, Flux
 from app.diffusion.models.mmdit import MMDiT
 from app.diffusion.models.unet import UNet
 from app.errors import InvalidRequest
 from app.weights.adapters.origin import OURS, origin_of_adapter
+from app.weights.adapters.peft import scales_told
 from app.weights.adapters.reading import Changes, changes_in
 from app.weights.adapters.text_names import text_names
 from app.weights.adapters.transformer_names import transformer_places
@@ -33,6 +37,7 @@ log = logging.getLogger(__name__)
 
 Places = Mapping[str, tuple[Place, tuple[int, ...]]]
 _PARAMETERS = ("weight", "scale")  # of a layer; normalisations of Flux have a scale
+GROWING = "img_in.weight"  # the layer of a network that may take in more than it was made for
 NAMED = 3  # examples in messages
 # How names of layers of text towers begin; see `text_names`.
 _OF_TEXT = re.compile(r"lora_te|lora_prior_te|lycoris_te|text_encoder|text_encoders|clip_[lgh]\.|t5xxl\.|bert\.")
@@ -65,8 +70,7 @@ class Adapter:
         places = {name: tower_places(name, tuple(towers), tower) for name, tower in towers.items()}
         self._check(model, [network, *places.values()])
         if strength_model:
-            twin = with_edits(model.network, self._edits(network, strength_model))
-            model = model if twin is model.network else replace(model, network=twin)
+            model = self._changed(model, network, strength_model)
         edited = {name: with_edits(tower, self._edits(places[name], strength_clip)) for name, tower in towers.items()}
         if clip is not None and any(edited[name] is not tower for name, tower in towers.items()):
             return model, cast("Clip", clip.with_towers(edited))
@@ -78,8 +82,18 @@ class Adapter:
         if not any(layer in places for layer in self.changes.layers) and self._for_text_alone():
             return model
         self._check(model, [places], quiet=True)
-        twin = with_edits(model.network, self._edits(places, strength))
-        return model if twin is model.network else replace(model, network=twin)
+        return self._changed(model, places, strength)
+
+    def _changed(self, model: DiffusionModel, places: Places, strength: float) -> DiffusionModel:
+        edits = list(self._edits(places, strength))
+        twin = with_edits(model.network, edits)
+        if twin is model.network:
+            return model
+        wider = next((edit.change for edit in edits if isinstance(edit.change, Widened)), None)
+        if wider is None or not isinstance(twin, Flux) or not isinstance(model.inputs, FluxInputs):
+            return replace(model, network=twin)
+        twin.config = replace(twin.config, in_channels=wider.shape[1] // PATCH**2)
+        return replace(model, network=twin, inputs=replace(model.inputs, config=twin.config))
 
     def changed_clip(self, clip: PromptEncoder, strength: float) -> PromptEncoder:
         """See `weight_hooks.WeightChange`. Raises InvalidRequest for layers of other shapes."""
@@ -102,7 +116,9 @@ class Adapter:
     def _edits(self, places: Places, strength: float) -> Iterator[Edit]:
         for layer, change in self.changes.weights.items():
             if layer in places:
-                yield Edit(places[layer][0], change, strength)
+                place, shape = places[layer]
+                change = _fitting(change, place, shape)
+                yield Edit(place, change, strength, grows=isinstance(change, Widened))
         for layer, change in self.changes.biases.items():
             if f"{layer}.bias" in places:
                 yield Edit(places[f"{layer}.bias"][0], change, strength)
@@ -136,7 +152,7 @@ class Adapter:
     def _misfits(self, places: Places) -> Iterator[tuple[str, tuple[int, ...], str]]:
         """(layer, our shape, what is said of it) of all that are named like a layer of ours and do not fit it."""
         for layer, change in self.changes.weights.items():
-            if layer in places and not change.fits(places[layer][1]):
+            if layer in places and not _fits(change, *places[layer]):
                 yield layer, places[layer][1], ", which this change does not have"
         for layer, change in self.changes.biases.items():
             place = f"{layer}.bias"
@@ -150,6 +166,21 @@ class Adapter:
         return "Choose a file that was made for this model's family."
 
 
+def _fitting(change: Change, place: Place, shape: Sequence[int]) -> Change:
+    """The change; of Flux's first layer, for more input channels than there are, with the weight widened before."""
+    if place.name == GROWING and isinstance(change, LowRank) and not change.fits(shape):
+        wider = Widened(change, (shape[0], change.down.numel() // change.rank))
+        return wider if wider.fits(shape) else change
+    return change
+
+
+def _fits(change: Change, place: Place, shape: Sequence[int]) -> bool:
+    change = _fitting(change, place, shape)
+    if isinstance(change, Widened) and place.name != GROWING and change.shape != tuple(shape):
+        return False
+    return change.fits(shape)
+
+
 def load_adapter(path: Path) -> Adapter:
     """The changes in a file.
 
@@ -161,7 +192,12 @@ def load_adapter(path: Path) -> Adapter:
     tensors: dict[str, Tensor] = {name: stored.read() for name, stored in file.tensors.items()}
     for name, tensor in tensors.items():
         check_values(tensor, torch.float32, file.name, name)
-    changes = changes_in(tensors)
+    told = scales_told(path, file.metadata)
+
+    def alpha_of(layer: str, rank: int) -> float | None:
+        return next((alpha for scales in told if (alpha := scales.alpha(layer, rank)) is not None), None)
+
+    changes = changes_in(tensors, alpha_of)
     if not changes.layers:
         raise refused(file.tensors, file.name, "a LoRA or another adapter", "'….lora_down.weight' and the like")
     return Adapter(file.name, changes, origin_of_adapter(tensors, file.metadata), len(tensors))

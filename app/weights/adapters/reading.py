@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -16,6 +16,7 @@ from app.diffusion.adapters.hadamard import Hadamard, Product
 from app.diffusion.adapters.kronecker import Kronecker
 from app.diffusion.adapters.low_rank import LowRank
 from app.diffusion.adapters.orthogonal import BlockRotation, Butterfly
+from app.diffusion.adapters.widened import Widened
 
 # What a tensor is to its layer, told by the end of its name; where several fit, the longest.
 _ENDINGS: Mapping[str, Sequence[str]] = {
@@ -37,13 +38,18 @@ _ENDINGS: Mapping[str, Sequence[str]] = {
     "oft": (".oft_blocks", ".oft_diag"),
     "rescale": (".rescale",),
     "diff": (".diff", ".w_norm"),
-    "diff_b": (".diff_b", ".b_norm"),
+    "diff_b": (".diff_b", ".b_norm", ".lora_B.bias"),
     "set": (".set_weight",),
+    "reshape": (".reshape_weight",),
 }
 _BY_LENGTH = sorted(((end, part) for part, ends in _ENDINGS.items() for end in ends), key=lambda each: -len(each[0]))
 # PEFT writes the adapter's own name, mostly "default", before the last word.
-_NAMED = re.compile(r"\.(lora_A|lora_B|lora_magnitude_vector)\.(?!weight$)\w+(\.weight)?$")
+_NAMED = re.compile(r"\.(lora_A|lora_B|lora_magnitude_vector)\.(?!(?:weight|bias)$)\w+(\.weight)?$")
+# Control LoRAs of Flux bring normalisations of heads as they are to be.
+_SCALE = re.compile(r"(.+_norm)\.scale")
 Parts = Mapping[str, Tensor]
+# (layer, rank) → α, where the file's tensors do not tell it
+AlphaOf = Callable[[str, int], float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +67,15 @@ class Changes:
         return frozenset({*self.weights, *self.biases})
 
 
-def changes_in(tensors: Mapping[str, Tensor]) -> Changes:
-    """What the tensors of a file change; those that are no part of a known adapter are told apart."""
+def _untold(layer: str, rank: int) -> float | None:
+    return None
+
+
+def changes_in(tensors: Mapping[str, Tensor], alpha_of: AlphaOf = _untold) -> Changes:
+    """What the tensors of a file change; those that are no part of a known adapter are told apart.
+
+    `alpha_of` tells α of low ranks whose tensors do not.
+    """
     layers: dict[str, dict[str, Tensor]] = {}
     names: dict[str, list[str]] = {}
     unknown: list[str] = []
@@ -73,7 +86,8 @@ def changes_in(tensors: Mapping[str, Tensor]) -> Changes:
             names.setdefault(layer, []).append(name)
         else:
             unknown.append(name)
-    weights = {layer: change for layer, parts in layers.items() if (change := change_of(parts)) is not None}
+    found = ((layer, change_of(parts)) for layer, parts in layers.items())
+    weights = {layer: _scaled(layer, change, alpha_of) for layer, change in found if change is not None}
     biases: dict[str, Change] = {
         layer: Difference(parts["diff_b"]) for layer, parts in layers.items() if "diff_b" in parts
     }
@@ -83,8 +97,19 @@ def changes_in(tensors: Mapping[str, Tensor]) -> Changes:
 
 def _taken_apart(name: str) -> tuple[str, str]:
     """(layer, what the tensor is to it); the second is empty for a name that no adapter has."""
+    if scale := _SCALE.fullmatch(name):
+        return scale[1], "set"
     name = _NAMED.sub(lambda found: f".{found[1]}.weight", name)
     return next(((name.removesuffix(end), part) for end, part in _BY_LENGTH if name.endswith(end)), (name, ""))
+
+
+def _scaled(layer: str, change: Change, alpha_of: AlphaOf) -> Change:
+    """The change with the α that is told beside the tensors, if it is of low rank and has none."""
+    if isinstance(change, Decomposed | Widened):
+        return replace(change, change=_scaled(layer, change.change, alpha_of))
+    if isinstance(change, LowRank) and change.alpha is None:
+        return replace(change, alpha=alpha_of(layer, change.rank))
+    return change
 
 
 def change_of(parts: Parts) -> Change | None:
@@ -94,8 +119,9 @@ def change_of(parts: Parts) -> Change | None:
         change = next(read(parts, alpha), None)
         if change is not None:
             magnitude = parts.get("magnitude")
-            additive = isinstance(change, LowRank | Hadamard | Kronecker | Generalised | Difference)
-            return Decomposed(change, magnitude) if magnitude is not None and additive else change
+            if magnitude is not None and isinstance(change, LowRank | Hadamard | Kronecker | Generalised | Difference):
+                change = Decomposed(change, magnitude)
+            return Widened(change, tuple(map(int, parts["reshape"]))) if "reshape" in parts else change
     return None
 
 
