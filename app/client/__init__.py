@@ -4,6 +4,19 @@ from __future__ import annotations
 
 from app.client.asynchronous import AsyncClient
 from app.client.client import Client
-from app.client.values import Event, File, JobFailed, Preview, Refused, Result, Submitted
+from app.client.values import Estimate, Event, File, JobFailed, Output, Preview, Queue, Refused, Result, Submitted
 
-__all__ = ["AsyncClient", "Client", "Event", "File", "JobFailed", "Preview", "Refused", "Result", "Submitted"]
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "Estimate",
+    "Event",
+    "File",
+    "JobFailed",
+    "Output",
+    "Preview",
+    "Queue",
+    "Refused",
+    "Result",
+    "Submitted",
+]

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from websockets.asyncio.client import ClientConnection, connect
 
 from app.client.client import Client, heard
-from app.client.values import Event, File, Preview, Result, Submitted
+from app.client.values import Estimate, Event, File, Preview, Queue, Result, Submitted
 
 
 class AsyncClient:
@@ -47,6 +47,52 @@ class AsyncClient:
     async def cancel(self, job_id: str) -> bool:
         """Cancel a job."""
         return await asyncio.to_thread(self.client.cancel, job_id)
+
+    async def jobs(self, *status: str, limit: int | None = None) -> list[Mapping[str, Any]]:
+        """The jobs, newest first."""
+        return await asyncio.to_thread(lambda: self.client.jobs(*status, limit=limit))
+
+    async def queue(self) -> Queue:
+        """What runs and what waits."""
+        return await asyncio.to_thread(self.client.queue)
+
+    async def pause(self) -> None:
+        """Let no waiting job begin until `resume`."""
+        await asyncio.to_thread(self.client.pause)
+
+    async def resume(self) -> None:
+        """Let waiting jobs begin again."""
+        await asyncio.to_thread(self.client.resume)
+
+    async def reorder(self, job_id: str, **place: Any) -> bool:
+        """Move a waiting job: `to`, `before` or `after`."""
+        return await asyncio.to_thread(lambda: self.client.reorder(job_id, **place))
+
+    async def urge(self, job_id: str, urgency: int) -> bool:
+        """Let a waiting job run before those of lower urgency."""
+        return await asyncio.to_thread(self.client.urge, job_id, urgency)
+
+    async def estimate(self, graph: Mapping[str, Any], **more: Any) -> Estimate:
+        """What a graph would take, without running it."""
+        return await asyncio.to_thread(lambda: self.client.estimate(graph, **more))
+
+    async def nodes(self) -> Mapping[str, Any]:
+        """The classes of nodes by name."""
+        return await asyncio.to_thread(self.client.nodes)
+
+    async def workflows(self) -> Mapping[str, Mapping[str, Any]]:
+        """The saved workflows: for each name the JSON schema of its inputs."""
+        return await asyncio.to_thread(self.client.workflows)
+
+    async def save_workflow(self, name: str, graph: Mapping[str, Any]) -> None:
+        """Keep a graph as the saved workflow of that name."""
+        await asyncio.to_thread(self.client.save_workflow, name, graph)
+
+    async def events(self, job_id: str, since: int = 0, timeout: float | None = None) -> AsyncIterator[Event]:
+        """The job's stored messages after a number, as they come, until it has ended."""
+        told = self.client.events(job_id, since, timeout)
+        while (event := await asyncio.to_thread(next, told, None)) is not None:
+            yield event
 
     async def upload(self, source: Path | bytes, name: str = "", **options: Any) -> File:
         """Bring a file to the server's input folder."""

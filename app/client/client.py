@@ -8,14 +8,26 @@ import time
 import uuid
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 from websockets.sync.client import connect
 
 from app.client.transport import Transport, form
-from app.client.values import Event, File, JobFailed, Preview, Result, Submitted, files_of
+from app.client.values import (
+    Estimate,
+    Event,
+    File,
+    JobFailed,
+    Preview,
+    Queue,
+    Result,
+    Submitted,
+    files_of,
+    output_of,
+)
 
 _QUIET_SECONDS = 40.0  # the server says something at least every 15 s
 _AGAIN_SECONDS = 0.5
@@ -93,7 +105,7 @@ class Client:
             Refused: there is no such job.
         """
         until = None if timeout is None else time.monotonic() + timeout
-        path = f"/api/jobs/{quote(job_id, safe='')}/events"
+        path = f"{_job(job_id)}/events"
         while True:
             left = _QUIET_SECONDS if until is None else min(_QUIET_SECONDS, until - time.monotonic())
             if left <= 0:
@@ -112,11 +124,60 @@ class Client:
 
     def job(self, job_id: str) -> Mapping[str, Any]:
         """What the server knows of a job. Raises Refused where it knows nothing."""
-        return self.transport.ask("GET", f"/api/jobs/{quote(job_id, safe='')}")
+        return self.transport.ask("GET", _job(job_id))
 
     def cancel(self, job_id: str) -> bool:
         """Cancel a job, waiting or running; False when there was nothing to cancel."""
-        return bool(self.transport.ask("POST", f"/api/jobs/{quote(job_id, safe='')}/cancel")["cancelled"])
+        return bool(self.transport.ask("POST", f"{_job(job_id)}/cancel")["cancelled"])
+
+    def jobs(self, *status: str, limit: int | None = None) -> list[Mapping[str, Any]]:
+        """The jobs, newest first, all or those of some status: pending, in_progress, completed, failed, cancelled."""
+        query = {"status": ",".join(status), **({} if limit is None else {"limit": limit})}
+        return self.transport.ask("GET", "/api/jobs", query=query)["jobs"]
+
+    def queue(self) -> Queue:
+        """What runs and what waits."""
+        told = self.transport.ask("GET", "/api/queue")
+        running, waiting = (tuple(item[1] for item in told[name]) for name in ("queue_running", "queue_pending"))
+        return Queue(running, waiting, told["paused"])
+
+    def pause(self) -> None:
+        """Let no waiting job begin until `resume`, be it by a later server; what runs goes on."""
+        self.transport.ask("POST", "/api/queue/pause")
+
+    def resume(self) -> None:
+        """Let waiting jobs begin again."""
+        self.transport.ask("POST", "/api/queue/resume")
+
+    def reorder(
+        self,
+        job_id: str,
+        *,
+        to: Literal["front", "back"] | None = None,
+        before: str | None = None,
+        after: str | None = None,
+    ) -> bool:
+        """Move a waiting job to the front or the back, or beside another one; False when it does not wait any more.
+
+        Raises:
+            Refused: not exactly one place was given, or there is no such job.
+        """
+        place = {name: value for name, value in (("to", to), ("before", before), ("after", after)) if value is not None}
+        return bool(self.transport.ask("POST", f"{_job(job_id)}/reorder", place)["reordered"])
+
+    def urge(self, job_id: str, urgency: int) -> bool:
+        """Let a waiting job run before those of lower urgency (-1000 to 1000, usually 0); False as in `reorder`."""
+        return bool(self.transport.ask("POST", f"{_job(job_id)}/urgency", {"urgency": urgency})["urged"])
+
+    def estimate(self, graph: Mapping[str, Any], **more: Any) -> Estimate:
+        """What a graph would take, without running it. Takes, and refuses, what `submit` does."""
+        told = self.transport.ask("POST", "/api/estimate", {"prompt": graph, **more})
+        run, cached, maybe, unknown = (tuple(told[name]) for name in ("run", "cached", "maybe", "unknown"))
+        return Estimate(told["seconds"], told["peak_bytes"], run, cached, maybe, unknown, told["nodes"])
+
+    def nodes(self) -> Mapping[str, Any]:
+        """The classes of nodes by name, as GET /object_info tells them."""
+        return self.transport.ask("GET", "/api/object_info")
 
     def upload(self, source: Path | bytes, name: str = "", *, subfolder: str = "", overwrite: bool = False) -> File:
         """Bring a file to the server's input folder. `File.value` is what a node's input takes.
@@ -145,8 +206,15 @@ class Client:
         told = self.transport.ask("GET", "/api/workflows")["workflows"]
         return {each["name"]: each["inputs"] for each in told if each["error"] is None}
 
+    def save_workflow(self, name: str, graph: Mapping[str, Any]) -> None:
+        """Keep a graph, in API form or with its layout, as the saved workflow of that name."""
+        self.transport.ask("POST", f"/api/userdata/{quote(f'workflows/{name}.json', safe='')}", graph)
+
     def run_workflow(self, name: str, timeout: float | None = None, *, key: str | None = None, **inputs: Any) -> Result:
-        """Run a saved workflow with these inputs and wait. Raises as `submit` and `wait` do."""
+        """Run a saved workflow with these inputs and wait; `Result.named` holds its outputs by their names.
+
+        Raises as `submit` and `wait` do.
+        """
         told = self.transport.ask(
             "POST",
             f"/api/workflows/{quote(name, safe='')}/run",
@@ -154,7 +222,9 @@ class Client:
             query={"client_id": self.client_id},
             headers={"Idempotency-Key": key} if key else {},
         )
-        return self.wait(told["prompt_id"], timeout)
+        result = self.wait(told["prompt_id"], timeout)
+        places = {name: each["node_id"] for name, each in told["results"].items()}
+        return replace(result, named={name: output_of(result.outputs.get(node_id)) for name, node_id in places.items()})
 
     @contextmanager
     def listen(self) -> Generator[Iterator[Event | Preview]]:
@@ -167,6 +237,10 @@ class Client:
         with connect(address, additional_headers=headers, max_size=None, open_timeout=self.transport.timeout) as socket:
             socket.send(json.dumps({"type": "feature_flags", "data": {"supports_preview_metadata": True}}))
             yield (said for said in map(heard, socket) if said is not None)
+
+
+def _job(job_id: str) -> str:
+    return f"/api/jobs/{quote(job_id, safe='')}"
 
 
 def heard(said: str | bytes) -> Event | Preview | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 
 class Refused(Exception):
@@ -57,12 +57,47 @@ class Submitted:
 
 
 @dataclass(frozen=True, slots=True)
+class Output:
+    """What one output gave: its files and texts in order."""
+
+    files: tuple[File, ...]
+    text: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
-    """A job that succeeded: what each node showed, and its files in order."""
+    """A job that succeeded: what each node showed, and its files in order.
+
+    `named` are the outputs of a saved workflow that have names.
+    """
 
     id: str
     outputs: Mapping[str, Any]
     files: tuple[File, ...]
+    named: Mapping[str, Output] = field(default_factory=dict[str, Output])
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """The ids of jobs that run and of jobs that wait, in their order; a paused queue lets none begin."""
+
+    running: tuple[str, ...]
+    waiting: tuple[str, ...]
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a graph will take: seconds, the highest memory of one node in bytes, and the ids of nodes by what becomes of
+    them. `unknown` are nodes that have never run, which the sums leave out; `nodes` tells of each."""
+
+    seconds: float
+    peak_bytes: int
+    run: tuple[str, ...]
+    cached: tuple[str, ...]
+    maybe: tuple[str, ...]
+    unknown: tuple[str, ...]
+    nodes: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +116,14 @@ class Preview:
     image: bytes
     image_type: str
     about: Mapping[str, Any]
+
+
+def output_of(shown: object) -> Output:
+    """What a node showed, as files and texts."""
+    told = cast("dict[str, Any]", shown) if isinstance(shown, dict) else {}
+    texts: Any = told.get("text")
+    said: list[Any] = cast("list[Any]", texts) if isinstance(texts, list) else []
+    return Output(files_of({"": told}), tuple(text for text in said if isinstance(text, str)))
 
 
 def files_of(outputs: Mapping[str, Any]) -> tuple[File, ...]:

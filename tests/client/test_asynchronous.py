@@ -35,3 +35,23 @@ async def test_listen_and_cancel(host: Hosted) -> None:
     with pytest.raises(JobFailed):
         await client.wait(long.id, 30)
     assert (await client.job(long.id))["status"] == "cancelled"
+
+
+async def test_the_queue_workflows_and_events(host: Hosted) -> None:
+    client = AsyncClient(host.url)
+    await client.pause()
+    try:
+        first, second = [(await client.submit({"1": show(text)})).id for text in ("a", "b")]
+        assert await client.reorder(second, before=first)
+        assert (await client.queue()).waiting == (second, first)
+        assert await client.urge(first, 1)
+        assert len(await client.jobs("pending")) == 2
+    finally:
+        await client.resume()
+    kinds = [event.type async for event in client.events(first, timeout=30)]
+    assert (kinds[0], kinds[-1]) == ("execution_start", "executing")
+    assert (await client.estimate(WORK)).run == ("1", "2")
+    assert "Show" in await client.nodes()
+    await client.save_workflow("later", {"1": {**show("x"), "_meta": {"title": "output:card"}}})
+    assert "later" in await client.workflows()
+    assert (await client.run_workflow("later", 30)).named["card"].text == ("x",)

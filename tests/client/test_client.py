@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.client import Client, Event, File, JobFailed, Preview, Refused
+from app.client import Client, Event, File, JobFailed, Output, Preview, Queue, Refused
 from tests.server.hosted import Hosted
 from tests.server.support import show
 
@@ -114,6 +114,51 @@ def test_saved_workflows_are_functions(client: Client, host: Hosted) -> None:
     assert client.run_workflow("greet", 30).outputs["1"]["text"] == ["saved"]
     with pytest.raises(Refused, match="The inputs are: words"):
         client.run_workflow("greet", 30, colour=1)
+
+
+def test_outputs_with_names(client: Client) -> None:
+    graph = {
+        "1": {**show("saved"), "_meta": {"title": "input:words; output:card"}},
+        "2": {"class_type": "Say", "inputs": {"text": "done"}, "_meta": {"title": "output:note"}},
+    }
+    client.save_workflow("folder/card", graph)
+    assert "folder/card" in client.workflows()
+    result = client.run_workflow("folder/card", 30, words="given")
+    (file,) = result.named["card"].files
+    assert client.fetch(file) == b"picture given"
+    assert result.named["note"] == Output((), ("done",))
+
+
+def test_the_queue_is_seen_held_and_sorted(client: Client) -> None:
+    client.pause()
+    try:
+        first, second, third = (client.submit({"1": show(text)}).id for text in ("a", "b", "c"))
+        assert client.queue() == Queue((), (first, second, third), True)
+        assert client.reorder(third, to="front")
+        assert client.reorder(first, after=second)
+        assert client.urge(second, 5)
+        assert client.queue().waiting == (second, third, first)
+        assert [job["id"] for job in client.jobs("pending", limit=2)] == [third, second]
+        with pytest.raises(Refused, match="Exactly one"):
+            client.reorder(first)
+        with pytest.raises(Refused, match="urgency"):
+            client.urge(first, 5000)
+    finally:
+        client.resume()
+    for job_id in (first, second, third):
+        client.wait(job_id, 30)
+    assert not client.reorder(first, to="back")
+    assert not client.urge(first, 1)
+
+
+def test_an_estimate_and_the_nodes(client: Client) -> None:
+    client.run(WORK, 30)
+    told = client.estimate(WORK)
+    assert (told.run, told.cached, told.maybe) == (("1", "2"), (), ())
+    assert set(told.nodes) == {"1", "2"}
+    assert client.nodes()["Work"]["display_name"]
+    with pytest.raises(Refused):
+        client.estimate({"1": {"class_type": "Nothing", "inputs": {}}})
 
 
 def test_a_server_with_a_token_and_one_that_is_not_there(tmp_path: Path) -> None:

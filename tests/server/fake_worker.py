@@ -11,11 +11,12 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from app.engine.events import NodeFinished, NodesCached, NodeStarted, Preview, Progress, RunFailed, RunSucceeded
-from app.errors import Cancelled
+from app.errors import Cancelled, InvalidRequest
 from app.graph.order import ancestors
 from app.graph.prompt import parse_prompt
 from app.graph.spec import InputSpec, NodeSpec, OutputSpec, spec_to_json
@@ -72,6 +73,15 @@ class FakeEvaluate:
             emit(NodeFinished(node_id, node.class_type, node_id, False, ui, 0.1))
         emit(RunSucceeded())
 
+    def asked(self, about: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What is expected of a prompt: all that its outputs need will run. Of one that fails nothing is known."""
+        prompt = parse_prompt(data["prompt"])
+        if any(node.class_type == "Fail" for node in prompt.nodes.values()):
+            raise InvalidRequest(f"This worker knows nothing about {about}.")
+        nodes = [(node_id, prompt.nodes[node_id].class_type) for node_id in ancestors(prompt, data["outputs"]).order]
+        told = {"verdict": "run", "reason": "new", "rounds": 1, "signature": ()}
+        return {"nodes": [{"node_id": node_id, "class_type": kind, **told} for node_id, kind in nodes]}
+
     def do_nothing(self, *_: Any) -> None:
         """Most nodes only pass."""
 
@@ -117,7 +127,7 @@ def main() -> None:
         process_id=os.getpid(),
     )
     evaluate = FakeEvaluate(settings.directories.temp)
-    WorkerLoop(settings.worker.connect, settings.worker.secret, hello, evaluate).run()
+    WorkerLoop(settings.worker.connect, settings.worker.secret, hello, evaluate, asked=evaluate.asked).run()
 
 
 if __name__ == "__main__":

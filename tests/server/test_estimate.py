@@ -8,6 +8,8 @@ from app.server.estimate import summary
 from app.store.records import Cost
 from tests.server.support import Site, show
 
+FAILING = {"class_type": "Fail", "inputs": {"message": "no"}}
+
 
 def node(node_id: str, verdict: str = "run", rounds: int | None = 1) -> dict[str, Any]:
     signature = (f"same {node_id}", "alike") if verdict in ("run", "maybe") else ()
@@ -63,6 +65,13 @@ async def test_a_prompt_is_validated_as_if_it_were_run(site: Site) -> None:
 
 
 async def test_a_worker_that_cannot_tell_is_no_failure_of_the_server(site: Site) -> None:
-    told = await site.post("/api/estimate", {"prompt": {"1": show("x")}}, status=503)
+    told = await site.post("/api/estimate", {"prompt": {"1": FAILING, "2": show("x", ["1", 0])}}, status=503)
     assert "knows nothing about forecast" in str(told)
     assert (await site.get("/queue"))["queue_pending"] == []
+
+
+async def test_an_estimate_learns_from_runs(site: Site) -> None:
+    graph = {"1": {"class_type": "Work", "inputs": {"steps": 1, "seconds": 0.0}}, "2": show("x", ["1", 0])}
+    fresh = await site.post("/estimate", {"prompt": graph})
+    assert (fresh["run"], fresh["unknown"]) == (["1", "2"], ["1", "2"])
+    assert fresh["nodes"]["1"]["reason"] == "new"
