@@ -1,53 +1,35 @@
-"""`comfy.lora`: changes of weights in files, their names, and what a changed weight is."""
+"""`comfy.lora`: changes of weights in files, their names, and what a changed weight is.
+
+Files are read by our own adapters (`app.weights.adapters`); here are the forms in which packs hand changes on.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from app.diffusion.adapters.change import Change, Place
+from app.diffusion.adapters.full import Difference, Replacement
 from app.errors import InvalidRequest
+from app.weights.adapters.adapter import network_places, tower_places
+from app.weights.adapters.reading import change_of, changes_in
 
 log = logging.getLogger(__name__)
 
-_RESNET = {
-    "in_layers.0": "norm1",
-    "in_layers.2": "conv1",
-    "emb_layers.1": "time_emb_proj",
-    "out_layers.0": "norm2",
-    "out_layers.3": "conv2",
-    "skip_connection": "conv_shortcut",
+PREFIX, WEIGHT, BIAS = "diffusion_model.", ".weight", ".bias"
+# The parts of tuples that packs make by hand, in their order; see `reading.change_of`.
+PARTS: Mapping[str, Sequence[str]] = {
+    "lora": ("up", "down", "alpha", "mid", "magnitude"),
+    "loha": (*("hada_w1_a", "hada_w1_b", "alpha", "hada_w2_a", "hada_w2_b", "hada_t1", "hada_t2", "magnitude"),),
+    "lokr": (
+        *("lokr_w1", "lokr_w2", "alpha", "lokr_w1_a", "lokr_w1_b", "lokr_w2_a", "lokr_w2_b", "lokr_t2", "magnitude"),
+    ),
+    "glora": ("a1", "a2", "b1", "b2", "alpha", "magnitude"),
 }
-# How files call the two factors: (up, down).
-_FACTORS = (
-    (".lora_up.weight", ".lora_down.weight"),
-    (".lora_B.weight", ".lora_A.weight"),
-    ("_lora.up.weight", "_lora.down.weight"),
-    (".lora_B.default.weight", ".lora_A.default.weight"),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class LowRank:
-    """A change of low rank: up · down · alpha / rank (arXiv:2106.09685), for convolutions perhaps with a middle."""
-
-    up: Tensor
-    down: Tensor
-    alpha: float | None = None
-    mid: Tensor | None = None
-
-    def delta(self, weight: Tensor) -> Tensor:
-        """The change of a weight, in its shape."""
-        up, down = (part.to(weight.device, torch.float32) for part in (self.up, self.down))
-        if self.mid is not None:
-            mid = self.mid.to(weight.device, torch.float32)
-            down = torch.einsum("m n k l, n i -> m i k l", mid, down.flatten(1))
-        scale = 1.0 if self.alpha is None else self.alpha / self.down.shape[0]
-        return (up.flatten(1) @ down.flatten(1)).reshape(weight.shape) * scale
 
 
 def calculate_weight(
@@ -60,46 +42,55 @@ def calculate_weight(
     """
     result = weight.to(intermediate_dtype)
     for strength, value, strength_model, offset, function in patches:
-        whole, part = result, result
-        if offset is not None:
-            part = result.narrow(*offset)
-        if strength_model != 1.0:
-            part = part * strength_model
+        part = result if offset is None else result.narrow(*offset)
+        part = part if strength_model == 1.0 else part * strength_model
         try:
-            delta, sets = _delta(value, part, key)
+            part = _changed(value, part, key, strength, function)
         except RuntimeError as error:
             raise InvalidRequest(
                 f"A change of {key} does not fit its shape {list(weight.shape)}: {error}",
                 remedy="The file was made for another model; choose one for this model's family.",
             ) from error
-        delta = delta if function is None else function(delta)
-        part = delta if sets else part + strength * delta
         if offset is None:
             result = part
         else:
-            result = whole.clone()
+            result = result.clone()
             result.narrow(*offset).copy_(part)
     return result.to(weight.dtype)
 
 
-def _delta(value: Any, weight: Tensor, key: str) -> tuple[Tensor, bool]:
-    """(change, whether it is the new weight itself)."""
-    if isinstance(value, LowRank):
-        return value.delta(weight), False
+def _changed(
+    value: Any, part: Tensor, key: str, strength: float, function: Callable[[Tensor], Tensor] | None
+) -> Tensor:
     if hasattr(value, "calculate_weight"):  # an adapter of a pack's own
-        return value.calculate_weight(weight, key, 1.0, 1.0, None, _as_it_is) - weight, False
+        whole: Tensor = value.calculate_weight(part, key, strength, 1.0, None, function or _as_it_is)
+        return whole
+    change = _change(value, part, key)
+    if function is None or isinstance(change, Replacement):
+        return change.applied(part, strength)
+    return part + strength * function(change.applied(part, 1.0) - part)
+
+
+def _change(value: Any, weight: Tensor, key: str) -> Change:
+    """What packs hand on as one of our changes."""
+    if hasattr(value, "applied"):
+        return cast("Change", value)
     parts: Sequence[Any] = value
     if isinstance(parts[0], Tensor):
-        return _fitting(parts[0], weight), False
+        return Difference(parts[0])
     kind, said = parts[0], parts[1]
     if kind == "set":
-        return _fitting(said[0], weight), True
+        return Replacement(said[0])
     if kind == "diff":
-        return _fitting(said[0], weight), False
+        return Difference(said[0])
     if kind == "model_as_lora":
-        return _fitting(said[0], weight) - weight, False
-    if kind == "lora":
-        return LowRank(said[0], said[1], said[2], said[3] if len(said) > 3 else None).delta(weight), False
+        return Difference(said[0].to(weight.device, weight.dtype) - weight)
+    if kind in PARTS:
+        named = dict(zip(PARTS[kind], said, strict=False))
+        tensors = {name: torch.as_tensor(part) for name, part in named.items() if part is not None}
+        change = change_of(tensors)
+        if change is not None:
+            return change
     raise InvalidRequest(f"The change of {key} is of an unknown kind {str(kind)[:40]!r}.", remedy="Update the pack.")
 
 
@@ -107,96 +98,52 @@ def _as_it_is(weight: Tensor) -> Tensor:
     return weight
 
 
-def _fitting(value: Tensor, weight: Tensor) -> Tensor:
-    return value.to(weight.device, weight.dtype).reshape(weight.shape)
-
-
 def load_lora(lora: Mapping[str, Tensor], to_load: Mapping[str, Any], log_missing: bool = True) -> dict[Any, Any]:
-    """The changes in a file for the weights of `to_load` (name in the file → name of the weight)."""
+    """The changes in a file for the weights of `to_load`: name in the file → name of the weight, or a part of it."""
+    changes = changes_in(lora)
     found: dict[Any, Any] = {}
-    used: set[str] = set()
+    taken: set[str] = set()
     for name, key in to_load.items():
-        change = _change(lora, name, used)
-        if change is not None:
-            found[key] = change
-    unknown = [name for name in lora if name not in used]
+        if name in changes.weights:
+            found[key] = changes.weights[name]
+            taken.add(name)
+        if name in changes.biases and isinstance(key, str) and key.endswith(WEIGHT):
+            found[key.removesuffix(WEIGHT) + BIAS] = changes.biases[name]
+            taken.add(name)
+    unknown = [*changes.unknown, *(each for layer in changes.layers - taken for each in changes.tensors[layer])]
     if unknown and log_missing:
         log.warning("%d of %d entries of the file fit nothing here, such as %s", len(unknown), len(lora), unknown[0])
     return found
 
 
-def _change(lora: Mapping[str, Tensor], name: str, used: set[str]) -> Any:
-    alpha = lora.get(f"{name}.alpha")
-    for up, down in _FACTORS:
-        if name + up in lora and name + down in lora:
-            mid = lora.get(f"{name}.lora_mid.weight")
-            used.update((name + up, name + down, f"{name}.alpha", f"{name}.lora_mid.weight"))
-            return LowRank(lora[name + up], lora[name + down], None if alpha is None else float(alpha), mid)
-    for end, kind in ((".diff", "diff"), (".set_weight", "set")):
-        if name + end in lora:
-            used.add(name + end)
-            return kind, (lora[name + end],)
-    return None
-
-
 def model_lora_keys_unet(model: Any, key_map: dict[str, Any] | None = None) -> dict[str, Any]:
     """Names in files → weights, for the network of a model."""
     names = {} if key_map is None else key_map
-    weights = [key for key in model.state_dict() if key.startswith("diffusion_model.") and key.endswith(".weight")]
-    blocks = int(getattr(getattr(model.diffusion_model, "config", None), "num_res_blocks", 2))
-    for key in weights:
-        inner = key.removeprefix("diffusion_model.").removesuffix(".weight")
-        names["lora_unet_" + inner.replace(".", "_")] = key
-        names[key.removesuffix(".weight")] = key
-        names[inner] = key
-        for other in _diffusers(inner, blocks):
-            names["lora_unet_" + other.replace(".", "_")] = key
-            names["unet." + other] = key
-            names["lycoris_" + other.replace(".", "_")] = key
+    names.update(_keys(network_places(model.diffusion_model).items(), PREFIX))
     return names
 
 
 def model_lora_keys_clip(model: Any, key_map: dict[str, Any] | None = None) -> dict[str, Any]:
     """Names in files → weights, for the towers of a text encoder."""
     names = {} if key_map is None else key_map
-    weights = [key for key in model.state_dict() if key.endswith(".weight")]
-    towers = list(dict.fromkeys(key.partition("text_model.")[0] for key in weights if "text_model." in key))
-    for key in weights:
-        before, _, inner = key.partition("text_model.")
-        if not inner:
-            continue
-        tower = towers.index(before)
-        path = "text_model." + inner.removesuffix(".weight")
-        starts = ["lora_te1_", "lora_te_"] if tower == 0 else ["lora_te2_"]
-        for start in starts:
-            names[start + path.replace(".", "_")] = key
-        names[("text_encoder." if tower == 0 else "text_encoder_2.") + path] = key
-        names["text_encoders." + key.removesuffix(".weight")] = key
+    joined = isinstance(model, nn.ModuleDict)
+    towers = dict(cast("Any", model).items()) if joined else {"l": model}
+    for tower, module in towers.items():
+        names.update(_keys(tower_places(tower, tuple(towers), module).items(), f"{tower}." if joined else ""))
     return names
 
 
-def _diffusers(inner: str, blocks: int) -> Iterator[str]:
-    """What diffusers calls a part of the U-Net; `blocks` residual blocks per level on the way down."""
-    parts = inner.split(".")
-    if parts[0] in ("time_embed", "label_emb", "out"):
-        return
-    if parts[0] == "middle_block" and len(parts) > 2:
-        index, rest = int(parts[1]), ".".join(parts[2:])
-        yield (
-            f"mid_block.attentions.0.{rest}"
-            if index == 1
-            else f"mid_block.resnets.{index // 2}.{_RESNET.get(rest, rest)}"
-        )
-        return
-    if len(parts) < 4 or parts[0] not in ("input_blocks", "output_blocks"):
-        return
-    index, layer, rest = int(parts[1]), int(parts[2]), ".".join(parts[3:])
-    down = parts[0] == "input_blocks"
-    level, place = divmod(index - 1, blocks + 1) if down else divmod(index, blocks + 1)
-    side = f"{'down' if down else 'up'}_blocks.{level}"
-    if rest == "op" or rest == "conv":
-        yield f"{side}.{'downsamplers' if down else 'upsamplers'}.0.conv"
-    elif layer == 0:
-        yield f"{side}.resnets.{place}.{_RESNET.get(rest, rest)}"
-    else:
-        yield f"{side}.attentions.{place}.{rest}"
+def _keys(places: Iterable[tuple[str, tuple[Place, Any]]], prefix: str) -> dict[str, Any]:
+    return {name: _key(place, prefix) for name, (place, _) in places if not name.endswith(BIAS)}
+
+
+def _key(place: Place, prefix: str) -> Any:
+    """A place as packs write it: a name, or (name, (dimension, first, count), what is done with a change)."""
+    name = prefix + place.name
+    if place.rows is None and not place.halves_swapped:
+        return name
+    return name, None if place.rows is None else (0, *place.rows), _swapped if place.halves_swapped else None
+
+
+def _swapped(change: Tensor) -> Tensor:
+    return torch.cat(change.chunk(2)[::-1])
