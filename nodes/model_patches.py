@@ -8,12 +8,13 @@ from dataclasses import replace
 from functools import partial
 from typing import Annotated
 
+import torch
 from torch import nn
 
 from app.api import Choice, Clip, Context, FileIn, InvalidRequest, Model, Range, node
 from app.diffusion.adapters.change import Edit, Place
 from app.diffusion.adapters.merge import Scaled
-from app.diffusion.adapters.twin import with_edits
+from app.diffusion.adapters.twin import in_precision, with_edits
 from app.diffusion.guidance.features import free_u, scaled_attention, shrunk
 from app.diffusion.guidance.hyper_tile import SMALLEST, hyper_tile
 from app.diffusion.guidance.reuse import Reuse
@@ -210,6 +211,17 @@ def hypernetwork_loader(
 Threshold = Annotated[float, Range(0.0, 3.0, step=0.01)]
 Share = Annotated[float, Range(0.0, 1.0, step=0.01)]
 DEBUG = "advanced/debug/model"
+PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+@node("ModelComputeDtype", category=DEBUG, id="ModelComputeDtype", aliases=("precision", "half"))
+def model_compute_dtype(*, model: Model, dtype: Annotated[str, Choice("default", *PRECISIONS)]) -> Model:
+    """Lets a model compute in another precision.
+
+    Args:
+        dtype: "default" changes nothing; fp32 is the most exact and takes the most memory.
+    """
+    return model if dtype == "default" else replace(model, network=in_precision(model.network, PRECISIONS[dtype]))
 
 
 @node("EasyCache", category=DEBUG, id="EasyCache", experimental=True, aliases=("fast", "skip steps"))

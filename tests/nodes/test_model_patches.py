@@ -144,3 +144,31 @@ def test_steps_are_left_out(bench: Any, node_id: str, caplog: pytest.LogCaptureF
     assert len(calls) < 6
     assert "calls saved" in caplog.text
     assert torch.isfinite(found).all()
+
+
+def apart(one: torch.Tensor, other: torch.Tensor) -> float:
+    """The distance of two answers in parts of the second one's length."""
+    return float((one - other).norm() / other.norm())
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)]
+)
+def test_a_model_computes_in_another_precision(bench: Any, model: Any, name: str, dtype: torch.dtype) -> None:
+    made = bench("ModelComputeDtype", model=model, dtype=name)
+    assert (made.network is model.network) == (dtype == torch.float32)
+    usual = answered(model)
+    assert apart(answered(made), usual) < 0.03
+    assert made.dtype == {parameter.dtype for parameter in made.network.parameters()}.pop() == dtype
+    assert model.dtype == torch.float32
+    assert torch.equal(answered(made), usual) == (dtype == torch.float32)
+    assert bench("ModelComputeDtype", model=model, dtype="default") is model
+
+
+def test_another_precision_keeps_what_adapters_made(bench: Any, model: Any) -> None:
+    louder = bench("UNetTemporalAttentionMultiply", model=model, self_structural=3.0)
+    made = bench("ModelComputeDtype", model=louder, dtype="bf16")
+    assert apart(answered(made), answered(louder)) < 0.03 < apart(answered(model), answered(louder))
+    softer = bench("UNetTemporalAttentionMultiply", model=made, self_structural=1 / 3)
+    assert apart(answered(softer), answered(model)) < 0.03
+    assert softer.dtype == torch.bfloat16

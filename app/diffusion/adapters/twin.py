@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from app.diffusion.adapters.change import Edit, edited
-from app.diffusion.working import make_ready
+from app.diffusion.working import at_first_use, computes_in, make_ready, working_dtype
 
 Module = TypeVar("Module", bound=nn.Module)
 _EDITS = "edits_of_twin"
@@ -58,6 +58,26 @@ def with_edits(network: Module, edits: Iterable[Edit]) -> Module:
     made.__dict__[_EDITS] = Edits(origin_of(network), (*(before.edits if before else ()), *new))
     made.register_forward_pre_hook(_settle_first)
     made.register_state_dict_pre_hook(_settle_before_state)  # pyright: ignore[reportUnknownMemberType]
+    return made
+
+
+def in_precision(network: Module, dtype: torch.dtype) -> Module:
+    """A network with the same weights, edits included, that computes in another precision; itself where that is its.
+
+    Its weights take memory of their own once it is used.
+    """
+    if working_dtype(network) == dtype:
+        return network
+    settle(network)
+    made = _copied(network, {})
+    for module in made.modules():
+        module.__dict__.pop(_EDITS, None)
+
+    def convert(module: nn.Module) -> None:
+        module.to(dtype)
+
+    computes_in(made, dtype)
+    at_first_use(made, convert)
     return made
 
 
