@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from app.server import (
+    assets,
     endpoints,
     estimate,
     events,
@@ -81,8 +82,7 @@ def build_app(services: Services) -> web.Application:
         routes = resource.routes()
         app.add_routes(routes)
         app.add_routes(web.RouteDef(r.method, f"/api{r.path}", r.handler, r.kwargs) for r in routes)
-    app.add_routes(pack_files.routes())
-    for resource in (internal, link, login, openapi, static):
+    for resource in (pack_files, assets, internal, link, login, openapi, static):
         app.add_routes(resource.routes())
     openapi.describe_app(app)
     return app

@@ -96,7 +96,8 @@ def test_no_request_is_too_strange(host: Host, data: st.DataObject) -> None:
     query = data.draw(st.dictionaries(st.sampled_from(NAMES), TEXTS.map(sendable), max_size=4))
     headers = {"Content-Type": data.draw(KINDS)} if isinstance(body, bytes) else {}
     status = host.do(host.ask(method if method != "*" else "GET", path, body, query, headers))
-    assert status < 500, (method, path, body)
+    off = template.startswith(("/api/assets", "/api/tags"))
+    assert status < 500 or (off and status == 503), (method, path, body)
 
 
 @FEW

@@ -28,8 +28,9 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::aiohttp.BadContentDispositionHeader"),
     pytest.mark.filterwarnings("ignore::aiohttp.BadContentDispositionParam"),
 ]
-# Not for programs: the editor's files, the page that asks for the token, the workers' socket.
-UNDESCRIBED = {"/", "/{path}", "/login", "/login.js", "/link"}
+# Not for programs: the editor's files, the page that asks for the token, the workers' socket, what is switched off.
+OFF = {"/api/assets", "/api/assets/{rest}", "/api/tags", "/api/tags/{rest}"}
+UNDESCRIBED = {"/", "/{path}", "/login", "/login.js", "/link", *OFF}
 # A stream that does not end, and what would be the same for each of many examples.
 NOT_FUZZED = {"/openapi.json", "/internal/logs/subscribe"}
 FEW = settings(
