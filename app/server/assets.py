@@ -11,7 +11,7 @@ from app.server.replies import reply
 
 
 def routes() -> list[web.RouteDef]:
-    """/api/assets, /api/tags and what is below them, whatever the method. In /assets editors have files of their own."""
+    """/api/assets, /api/tags and what is below them, whatever the method; /assets is for the files of editors."""
     return [web.route("*", f"/api/{name}{rest}", refuse) for name in ("assets", "tags") for rest in ("", "/{rest:.*}")]
 
 
