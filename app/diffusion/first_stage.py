@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from app.diffusion import piecewise
 from app.diffusion.models.autoencoder_kl import AutoencoderConfig, AutoencoderKL, Posterior
 from app.diffusion.models.autoencoder_vq import AutoencoderVQ
 from app.diffusion.working import make_ready
@@ -46,10 +47,11 @@ class FirstStage:
         return 0.0 if self.model.config.codes else 0.5
 
     @torch.no_grad()
-    def encode(self, image: Tensor) -> Tensor:
+    def encode(self, image: Tensor, side: int | None = None) -> Tensor:
         """(B, H, W, 3 or more) in 0..1 → (B, C, h, w) in float32, the mean where there is a posterior.
 
-        Sides that are no multiples of the factor are cropped evenly on both ends.
+        Sides that are no multiples of the factor are cropped evenly on both ends. With `side` in pieces of so many
+        pixels, for which less memory suffices; the result is the same.
 
         Raises:
             InvalidRequest: an image smaller than the factor.
@@ -64,12 +66,15 @@ class FirstStage:
         pixels = image[:, top : top + height, left : left + width, :3].movedim(-1, 1)
         make_ready(self.model)
         parameter = next(self.model.parameters())
-        encoded = self.model.encode((pixels * 2.0 - 1.0).to(parameter))
+        pixels = (pixels * 2.0 - 1.0).to(parameter)
+        if side is not None:
+            return piecewise.encoded(self.model, pixels, max(side, self.factor)).float()
+        encoded = self.model.encode(pixels)
         return (encoded.mean if isinstance(encoded, Posterior) else encoded).float()
 
     @torch.no_grad()
-    def decode(self, latent: Tensor) -> Tensor:
-        """(B, C, h, w) → (B, H, W, 3) in 0..1, float32.
+    def decode(self, latent: Tensor, side: int | None = None) -> Tensor:
+        """(B, C, h, w) → (B, H, W, 3) in 0..1, float32; with `side` in pieces of so many pixels, as `encode`.
 
         Raises:
             InvalidRequest: a latent of another number of channels.
@@ -81,5 +86,7 @@ class FirstStage:
             )
         make_ready(self.model)
         parameter = next(self.model.parameters())
-        image = self.model.decode(latent.to(parameter)).float()
+        latent = latent.to(parameter)
+        decoded = self.model.decode(latent) if side is None else piecewise.decoded(self.model, latent, side)
+        image = decoded.float()
         return (image / 2.0 + 0.5).clamp(0.0, 1.0).movedim(1, -1)

@@ -1,4 +1,4 @@
-"""Work on parts of a picture where the whole does not fit into memory; the parts overlap and fade into each other.
+"""Work on parts of a picture where the whole does not fit into memory.
 
 B items, C channels, h × w places of the input; the result is `factor` times as large (a fraction for smaller ones).
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -16,14 +17,15 @@ from app.errors import OutOfMemory
 
 Work = Callable[[Tensor], Tensor]
 
-OVERLAP = 16  # latent pixels that fallback tiles share
-TILES = (64, 32)  # latent pixels along a side of fallback tiles, the first that fits
+SIDES = (512, 256)  # pixels along a side of a piece, the first that fits
+OVERLAP, TILE = 16, 32  # latent pixels that tiles share, and along their side, where even pieces do not fit
 
 
 def tiled(work: Work, x: Tensor, tile: int, overlap: int, factor: Fraction) -> Tensor:
     """`work` on tiles of (B, C, h, w), put together again; tiles of `tile` places that share `overlap` of them.
 
-    `work` gives results `factor` times as large. Its results are weighted by the distance from the tile's edges.
+    `work` gives results `factor` times as large. They are weighted by the distance from the tile's edges, so that
+    tiles, which know nothing of each other, fade into each other.
     """
     height, width = x.shape[-2:]
     total: Tensor | None = None
@@ -59,30 +61,13 @@ def faded(part: Tensor, overlap: int) -> Tensor:
     return sides[0][:, None] * sides[1]
 
 
-def decode_tiled(vae: FirstStage, latent: Tensor, tile: int, overlap: int) -> Tensor:
-    """As `vae.decode`, on tiles of so many latent pixels."""
-    image = tiled(
-        lambda part: vae.decode(part).movedim(-1, 1), latent, tile, min(overlap, tile // 4), Fraction(vae.factor)
-    )
-    return image.movedim(1, -1)
-
-
-def encode_tiled(vae: FirstStage, image: Tensor, tile: int, overlap: int) -> Tensor:
-    """As `vae.encode`, on tiles of so many pixels; both numbers are rounded down to multiples of the factor."""
-    factor = vae.factor
-    height, width = (side // factor * factor for side in image.shape[1:3])
-    top, left = (image.shape[1] - height) // 2, (image.shape[2] - width) // 2
-    pixels = image[:, top : top + height, left : left + width].movedim(-1, 1)
-    tile = max(tile // factor, 1) * factor
-    overlap = min(overlap, tile // 4) // factor * factor
-    return tiled(lambda part: vae.encode(part.movedim(1, -1)), pixels, tile, overlap, Fraction(1, factor))
-
-
 def decode_within_memory(vae: FirstStage, latent: Tensor) -> Tensor:
-    """As `vae.decode`; where memory does not suffice, first fewer images at once, then smaller and smaller tiles.
+    """As `vae.decode`; where memory does not suffice, first fewer images at once, then pieces, at last tiles.
+
+    Pieces give what the whole gives; tiles differ a little from each other.
 
     Raises:
-        OutOfMemory: even the smallest tile does not fit.
+        OutOfMemory: not even a tile fits.
     """
     try:
         return vae.decode(latent)
@@ -91,12 +76,17 @@ def decode_within_memory(vae: FirstStage, latent: Tensor) -> Tensor:
     if len(latent) > 1:
         half = len(latent) // 2
         return torch.cat([decode_within_memory(vae, part) for part in (latent[:half], latent[half:])])
-    for tile in TILES:
+    for attempt in (*(partial(vae.decode, latent, side) for side in SIDES), partial(_decode_tiled, vae, latent)):
         try:
-            return decode_tiled(vae, latent, tile, OVERLAP)
+            return attempt()
         except (torch.OutOfMemoryError, OutOfMemory):
             continue
     raise OutOfMemory(
         f"There is not enough memory to decode a latent of {latent.shape[-1]} × {latent.shape[-2]}, even in tiles.",
         remedy="Close other programs, draw a smaller picture, or start with --device cpu.",
     )
+
+
+def _decode_tiled(vae: FirstStage, latent: Tensor) -> Tensor:
+    image = tiled(lambda part: vae.decode(part).movedim(-1, 1), latent, TILE, OVERLAP, Fraction(vae.factor))
+    return image.movedim(1, -1)

@@ -45,11 +45,12 @@ class Small:
 
     def __init__(self, room: int):
         self.room = room
-        self.calls: list[tuple[int, ...]] = []
+        self.calls: list[tuple[int | None, ...]] = []
 
-    def decode(self, latent: Tensor) -> Tensor:
-        self.calls.append(tuple(latent.shape))
-        if latent.shape[0] * latent.shape[2] * latent.shape[3] > self.room:
+    def decode(self, latent: Tensor, side: int | None = None) -> Tensor:
+        self.calls.append((*latent.shape, side))
+        seen = [min(length, side or length) for length in latent.shape[2:]]
+        if latent.shape[0] * seen[0] * seen[1] > self.room:
             raise torch.OutOfMemoryError("full")
         return latent.movedim(1, -1).repeat_interleave(2, 1).repeat_interleave(2, 2)
 
@@ -67,14 +68,16 @@ def test_enough_memory_means_one_call() -> None:
 def test_fewer_images_come_before_tiles() -> None:
     vae, latent = Small(128), torch.randn(4, 3, 8, 8)
     assert torch.equal(decoded(vae, latent), decoded(Small(10**6), latent))
-    assert (2, 3, 8, 8) in vae.calls
-    assert all(call[-1] == 8 for call in vae.calls)
+    assert (2, 3, 8, 8, None) in vae.calls
+    assert all(call[-1] is None for call in vae.calls)
 
 
-@pytest.mark.parametrize("room", [64 * 64, 32 * 32])
-def test_tiles_shrink_until_they_fit(room: int) -> None:
-    latent = torch.randn(1, 3, 80, 70)
-    assert torch.allclose(decoded(Small(room), latent), decoded(Small(10**6), latent), atol=1e-5)
+@pytest.mark.parametrize(("room", "sides"), [(512**2, [512]), (256**2, [512, 256]), (32**2, [512, 256])])
+def test_pieces_shrink_until_they_fit_and_tiles_come_last(room: int, sides: list[int]) -> None:
+    vae, latent = Small(room), torch.randn(1, 1, 600, 520)
+    assert torch.allclose(decoded(vae, latent), decoded(Small(10**6), latent), atol=1e-5)
+    assert [call[-1] for call in vae.calls if call[-1]] == sides
+    assert ((1, 1, 32, 32, None) in vae.calls) == (room == 32**2)
 
 
 def test_what_never_fits_is_told() -> None:

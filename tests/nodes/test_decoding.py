@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -54,18 +55,25 @@ def test_what_does_not_fit_is_told(bench: Any, vae: Any, node_id: str, inputs: d
     assert error.value.remedy
 
 
+def decibels(one: torch.Tensor, other: torch.Tensor) -> float:
+    """Signal to noise, for values that lie about as far apart as 0 and 1; the processor may compute in bfloat16."""
+    return -10 * math.log10(float((one - other).square().mean()) + 1e-12)
+
+
 def test_tiles_decode_what_the_whole_decodes(bench: Any, vae: Any) -> None:
-    latent = {"samples": torch.randn(1, 4, 24, 20)}
+    latent = {"samples": torch.randn(2, 4, 24, 20)}
     whole = bench("VAEDecode", vae=vae, samples=latent)
-    parts = bench("VAEDecodeTiled", vae=vae, samples=latent, tile_size=128, overlap=64)
-    assert parts.shape == whole.shape
-    assert (parts - whole).abs().mean() < 0.05
-    assert torch.allclose(bench("VAEDecodeTiled", vae=vae, samples=latent, tile_size=512), whole, atol=1e-5)
+    for size in (64, 128, 512):
+        parts = bench("VAEDecodeTiled", vae=vae, samples=latent, tile_size=size, overlap=64)
+        assert parts.shape == whole.shape
+        assert decibels(parts, whole) > 40
 
 
 def test_tiles_encode_in_the_form_of_the_whole(bench: Any, vae: Any) -> None:
     pixels = torch.rand(1, 130, 196, 3)
     whole = bench("VAEEncode", vae=vae, pixels=pixels)["samples"]
-    parts = bench("VAEEncodeTiled", vae=vae, pixels=pixels, tile_size=64, overlap=32)["samples"]
-    assert parts.shape == whole.shape == (1, 4, 16, 24)
-    assert torch.allclose(bench("VAEEncodeTiled", vae=vae, pixels=pixels)["samples"], whole, atol=1e-4)
+    assert whole.shape == (1, 4, 16, 24)
+    for size in (64, 512):
+        parts = bench("VAEEncodeTiled", vae=vae, pixels=pixels, tile_size=size, overlap=32)["samples"]
+        assert parts.shape == whole.shape
+        assert decibels(parts, whole) > 40

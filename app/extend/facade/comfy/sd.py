@@ -18,7 +18,7 @@ from app.diffusion.adapters.twin import settle
 from app.diffusion.conditioning.entries import conditioning_of
 from app.diffusion.conditioning.prompt import Chunk
 from app.diffusion.first_stage import FirstStage
-from app.diffusion.tiles import decode_tiled, decode_within_memory, encode_tiled
+from app.diffusion.tiles import decode_within_memory
 from app.errors import InvalidRequest, UnknownFamily
 from app.extend.facade.comfy import clip_vision
 from app.extend.facade.comfy import lora as loras
@@ -115,9 +115,10 @@ class VAE:
         tile_t: int | None = None,
         overlap_t: int | None = None,
     ) -> Tensor:
-        """Latents to images, on tiles of so many latent pixels."""
+        """Latents to images, in pieces of so many latent pixels; they join without any overlap."""
         with HOST.now.residency.using(self.first_stage_model):
-            return decode_tiled(self.native, samples.to(self._at), tile_x or tile_y or 64, overlap or 16).cpu()
+            side = (tile_x or tile_y or 64) * self.native.factor
+            return self.native.decode(samples.to(self._at), side).cpu()
 
     def encode(self, pixel_samples: Tensor) -> Tensor:
         """Images to latents."""
@@ -133,9 +134,9 @@ class VAE:
         tile_t: int | None = None,
         overlap_t: int | None = None,
     ) -> Tensor:
-        """Images to latents, on tiles of so many pixels."""
+        """Images to latents, in pieces of so many pixels; they join without any overlap."""
         with HOST.now.residency.using(self.first_stage_model):
-            return encode_tiled(self.native, pixel_samples.to(self._at), tile_x or tile_y or 512, overlap or 64).cpu()
+            return self.native.encode(pixel_samples.to(self._at), tile_x or tile_y or 512).cpu()
 
     @property
     def _at(self) -> torch.device:
