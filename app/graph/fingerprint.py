@@ -9,8 +9,8 @@ import hashlib
 import math
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from app.graph.json_values import is_object, is_sequence
 from app.graph.loops import LOOP
@@ -28,8 +28,7 @@ UNEQUAL = "?"  # the part of a value that nothing equals, itself included
 _PLAIN = frozenset({int, float, bool, str, type(None)})
 
 
-@dataclass(frozen=True, slots=True)
-class NodeKey:
+class NodeKey(NamedTuple):
     """The key of a node, and the part that each input has in it: what differs between two is what changed.
 
     `repeatable` says whether an equal node can turn up at all: neither the node nor an ancestor is unequal to itself.
@@ -92,7 +91,13 @@ def node_key(node: PromptNode, traits: Traits, keys: Mapping[str, NodeKey], chan
     """The key of one node from those of its parents; `changed` is what its class's own fingerprint says."""
     inputs = sorted(node.inputs.items()) if len(node.inputs) > 1 else node.inputs.items()
     counting = traits.inputs
-    parts = {name: _part(value, keys) for name, value in inputs if counting is None or name in counting}
+    parts: dict[str, str] = {}
+    repeatable = True
+    for name, value in inputs:
+        if counting is None or name in counting:
+            parts[name] = _part(value, keys)
+            parent = keys.get(value.node) if isinstance(value, Link) else None
+            repeatable = repeatable and (parent is None or parent.repeatable)
     if changed is not None:
         parts[CHANGED] = token(changed)
     if traits.own_id:
@@ -102,8 +107,6 @@ def node_key(node: PromptNode, traits: Traits, keys: Mapping[str, NodeKey], chan
     if UNEQUAL in parts.values():
         return NodeKey(secrets.token_hex(32), parts, False)
     digest = _digest(node.class_type, parts)
-    parents = [keys.get(value.node) for value in node.inputs.values() if isinstance(value, Link)]
-    repeatable = not any(parent is not None and not parent.repeatable for parent in parents)
     if not traits.inner_slots:
         return NodeKey(digest, parts, repeatable)
     inner = _digest(node.class_type, {name: part for name, part in parts.items() if name not in traits.bounds})
@@ -118,7 +121,7 @@ def with_values(begin: NodeKey, outputs: Sequence[Sequence[Any]]) -> NodeKey:
     slots = {
         slot: _plain_part(outputs[slot]) or part for slot, part in (begin.slots or {}).items() if slot < len(outputs)
     }
-    return replace(begin, slots=slots)
+    return begin._replace(slots=slots)
 
 
 def token(value: object) -> str:
@@ -175,9 +178,10 @@ def _plain_part(values: Sequence[Any]) -> str | None:
 
 
 def _digest(class_type: str, parts: Mapping[str, str]) -> str:
-    said = [f"{len(name)}:{name}{len(part)}:{part}" for name, part in parts.items()]
-    text = f"{len(class_type)}:{class_type}{''.join(said)}"
-    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+    text = f"{len(class_type)}:{class_type}"
+    for name, part in parts.items():
+        text += f"{len(name)}:{name}{len(part)}:{part}"
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _canonical(value: object, depth: int) -> str:

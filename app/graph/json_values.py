@@ -8,7 +8,7 @@ from typing import Any, TypeGuard
 
 def is_object(value: object) -> TypeGuard[Mapping[str, Any]]:
     """Whether it is an object of JSON; its keys are text then."""
-    return isinstance(value, Mapping)
+    return type(value) is dict or isinstance(value, Mapping)  # the second takes ten times as long
 
 
 def is_dict(value: object) -> TypeGuard[dict[str, Any]]:

@@ -78,20 +78,21 @@ def parse_prompt(data: object) -> Prompt:
 
 def parse_node(node_id: object, data: object) -> PromptNode:
     """One node of a prompt; raises `InvalidPrompt` as `parse_prompt` does."""
-    where = f"Node ID '#{_short(node_id)}'"
     if not isinstance(node_id, str):
-        raise InvalidPrompt(f"A node id is text, not {_kind(node_id)}.", details=where, remedy="Quote the id.")
+        raise InvalidPrompt(
+            f"A node id is text, not {_kind(node_id)}.", details=_where(node_id), remedy="Quote the id."
+        )
     if not is_object(data):
         raise InvalidPrompt(
             f"Node {_short(node_id)} is {_kind(data)}, not an object.",
-            details=where,
+            details=_where(node_id),
             remedy='Write a node as {"class_type": …, "inputs": {…}}.',
         )
     class_type = data.get("class_type")
     if not isinstance(class_type, str):
         raise InvalidPrompt(
             "Cannot execute because a node is missing the class_type property.",
-            details=where,
+            details=_where(node_id),
             extra_info={"node_id": node_id},
             remedy="Every node needs a class_type; if this is a saved workflow, save it in API format.",
         )
@@ -99,7 +100,7 @@ def parse_node(node_id: object, data: object) -> PromptNode:
     if not is_object(inputs):
         raise InvalidPrompt(
             f"The inputs of node {_short(node_id)} are {_kind(inputs)}, not an object.",
-            details=where,
+            details=_where(node_id),
             remedy="Write inputs as an object of values and links by name.",
         )
     meta = data.get("_meta")
@@ -166,14 +167,17 @@ def depth_exceeds(value: object, limit: int) -> bool:
 def _parse_input(node_id: str, name: str, value: object) -> object:
     if value is None or isinstance(value, str | int | float):
         return value
+    link = as_link(value)
+    if link is not None:
+        return link
     if (is_list(value) or is_object(value)) and depth_exceeds(value, MAX_DEPTH):
         raise InvalidPrompt(
             f"Input {_short(name)} of node {_short(node_id)} nests deeper than {MAX_DEPTH} levels.",
-            details=f"Node ID '#{_short(node_id)}'",
+            details=_where(node_id),
             remedy="Send flatter data.",
         )
     if is_list(value):
-        return as_link(value) or NoLink(value)
+        return NoLink(value)
     return value.get("__value__", value) if is_object(value) else value
 
 
@@ -185,6 +189,10 @@ def _input_to_json(value: object) -> object:
     # Without the wrapper a list would be read back as a link, and an object with this key would lose it.
     ambiguous = is_sequence(value) or (is_object(value) and "__value__" in value)
     return {"__value__": value} if ambiguous else value
+
+
+def _where(node_id: object) -> str:
+    return f"Node ID '#{_short(node_id)}'"
 
 
 def _kind(value: object) -> str:

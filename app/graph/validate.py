@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from app.errors import InvalidPrompt
@@ -111,7 +111,7 @@ def _judged(
     complaints: Mapping[str, list[Complaint]],
 ) -> Validated:
     """The outputs that no complaint concerns, and the complaints in the words of the wire."""
-    failing = _failing_outputs(prompt, needed, outputs, plan, complaints)
+    failing = _failing_outputs(prompt, needed, outputs, plan, complaints) if complaints else {}
     node_errors = {
         node_id: {
             "errors": [each.to_json() for each in complaints[node_id]],
@@ -180,7 +180,7 @@ class _Check:
     def node(self, node: PromptNode) -> _Checked:
         """The node with converted values, and its complaints."""
         spec = self.specs[node.class_type]
-        inputs = dict(node.inputs)
+        inputs = node.inputs
         found: list[Complaint] = []
         ports = ports_of(spec, inputs)
         for port in ports:
@@ -192,14 +192,16 @@ class _Check:
             if isinstance(value, Link | NoLink):
                 found.extend(self.link(spec, port, value))
             else:
-                inputs[port.name], problem = self.literal(spec, port, value)
+                taken, problem = self.literal(spec, port, value)
+                if taken is not value:
+                    inputs = {**inputs, port.name: taken}
                 found.extend([problem] if problem else [])
         if spec.accepts_any_input:
             known = {port.name for port in ports}
             for name, link in node.links():
                 if name not in known:
                     found.extend(self.link(spec, InputSpec(name, ANYTHING, "optional"), link))
-        return _Checked(PromptNode(node.id, node.class_type, inputs, node.title, node.display_id), found)
+        return _Checked(node if inputs is node.inputs else replace(node, inputs=inputs), found)
 
     def literal(self, spec: NodeSpec, port: InputSpec, value: object) -> tuple[Any, Complaint | None]:
         """The value as declared, or what is wrong with it."""
