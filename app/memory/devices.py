@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from app.errors import InvalidRequest
+
+CONTROL_GROUPS = Path("/sys/fs/cgroup")
+
+EIGHT_BIT_PRODUCTS = (8, 9)  # the compute capability from which CUDA devices have them
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -57,11 +62,46 @@ def free_bytes(device: torch.device) -> int:
     return _memory(device)[1]
 
 
+def weights_room(device: torch.device) -> int:
+    """Bytes that the weights of one network may take on a device, so that there is room to compute with them."""
+    return _memory(device)[0] * 3 // 4
+
+
+def lacks_eight_bits(device: torch.device, *, products: bool = False) -> str | None:
+    """Why a device cannot keep weights in 8 bits, or with `products` multiply in them; None where it can."""
+    if device.type == "mps":
+        return f"The device {device} has no 8-bit floating-point numbers."
+    if products and (device.type != "cuda" or torch.cuda.get_device_capability(device) < EIGHT_BIT_PRODUCTS):
+        return f"The device {device} cannot multiply 8-bit numbers, which needs an NVIDIA card of 2022 or later."
+    return None
+
+
 def usable_cores() -> int:
     """Physical cores that this process may run on: two threads of one core only get in each other's way."""
     allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
     cores = {_core_of(processor) for processor in allowed}
-    return max(1, len(cores))
+    return max(1, min(len(cores), granted_cores()))
+
+
+def granted_cores(groups: Path = CONTROL_GROUPS) -> int:
+    """How many processors' time a container may take, rounded down, at least one; without a limit all that there are.
+
+    More threads than that are stopped in the middle of their work until the next period begins.
+    """
+    both = _numbers(groups / "cpu.max")
+    if not both:  # the first generation of control groups has a file for each
+        both = [*_numbers(groups / "cpu" / "cpu.cfs_quota_us"), *_numbers(groups / "cpu" / "cpu.cfs_period_us")]
+    if len(both) == 2 and both[0] > 0 and both[1] > 0:
+        return max(1, both[0] // both[1])
+    return os.cpu_count() or 1
+
+
+def _numbers(file: Path) -> list[int]:
+    """The whole numbers in a file; none where it is not there, or says "max"."""
+    try:
+        return [int(word) for word in file.read_text().split()]
+    except (OSError, ValueError):
+        return []
 
 
 def use_all_cores() -> int:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -9,6 +12,7 @@ from app.memory.devices import (
     choose_device,
     device_facts,
     free_bytes,
+    granted_cores,
     main_memory,
     usable_cores,
     use_all_cores,
@@ -42,6 +46,24 @@ def test_facts_have_the_names_that_clients_read() -> None:
     assert facts["vram_total"] >= facts["vram_free"] > 0
     assert free_bytes(torch.device("cpu")) > 0
     assert main_memory()[0] == facts["vram_total"]
+
+
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        ({"cpu.max": "250000 100000\n"}, 2),
+        ({"cpu.max": "50000 100000\n"}, 1),
+        ({"cpu.max": "max 100000\n"}, os.cpu_count()),
+        ({"cpu/cpu.cfs_quota_us": "400000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 4),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, os.cpu_count()),
+        ({}, os.cpu_count()),
+    ],
+)
+def test_a_container_s_share_of_processors_is_kept_to(tmp_path: Path, files: dict[str, str], cores: int) -> None:
+    (tmp_path / "cpu").mkdir()
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    assert granted_cores(tmp_path) == cores
 
 
 def test_threads_do_not_outnumber_cores() -> None:
