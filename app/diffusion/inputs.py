@@ -3,7 +3,8 @@
 B latents, T tokens, D context width, h × w latent pixels, H × W pixels. Options that are read, in users' spelling:
 pooled_output (B, 1280); width, height, crop_w, crop_h, target_width, target_height, aesthetic_score;
 concat_latent_image (B, C, h, w) as the first stage gives it; concat_mask (B, 1, H, W), 1 where to draw;
-concat_image (B, E, h, w), taken as it is; noise_augmentation; class_label. Whoever samples adds what the run itself
+concat_image (B, E, h, w), taken as it is; noise_augmentation; class_label; reference_latents, a list of (B, C, …, …) as
+the first stage gives them, and reference_latents_method. Whoever samples adds what the run itself
 tells: latent_image (B, C, h, w) in the model's scale, denoise_mask (B, 1, h, w), and seed, one or one for each latent.
 """
 
@@ -178,7 +179,21 @@ class FluxInputs:
         wanted = config.in_channels - config.out_channels
         if wanted:
             inputs["concat"] = self._further_channels(said, like, wanted)
+        for number, latent in enumerate(said.get("reference_latents") or ()):
+            inputs[f"reference_{number:03}"] = self._reference(latent)
+        if said.get("reference_latents"):
+            inputs["method"] = said.get("reference_latents_method", "offset")
         return inputs
+
+    def _reference(self, latent: Tensor) -> Tensor:
+        """A picture to look at (B, C, …, …), in the model's scale; what Fill and its like show besides is empty."""
+        if latent.shape[1] != self.config.out_channels:
+            raise InvalidRequest(
+                f"This reference latent has {latent.shape[1]} channels; the model takes {self.config.out_channels}.",
+                remedy="Encode the picture with the VAE of the same model.",
+            )
+        scaled = self.latent.to_model(latent.float().cpu())
+        return F.pad(scaled, (0, 0, 0, 0, 0, self.config.in_channels - self.config.out_channels))
 
     def _further_channels(self, said: Mapping[str, Any], like: Tensor, wanted: int) -> Tensor:
         """The image that is given, and for Fill the mask of its pixels."""

@@ -114,3 +114,31 @@ def test_the_transformer_equals_diffusers(name: str) -> None:
         further = x[:, 16:] if config.in_channels > 16 else None
         flow = ours(x[:, :16], t, context, vector, guidance=guidance, concat=further)
         assert relative_error(flow, unpacked(tokens, 8, 12)) < TOLERANCE
+
+
+def test_with_a_picture_to_look_at_it_equals_diffusers() -> None:
+    """Kontext: the tokens of the picture come after the canvas's, with 1 in place of 0 as the first coordinate."""
+    config = CONFIGS["schnell, narrow, deeper"]
+    ours = built(lambda: Flux(config), 31)
+    theirs = in_diffusers(config, ours)
+    x, shown, context = normal(1, 16, 8, 12, seed=32), normal(1, 16, 6, 10, seed=36), normal(1, 7, 4096, seed=33)
+    vector, t = normal(1, 768, seed=34), torch.tensor([0.8735])
+    places = [
+        torch.cartesian_prod(torch.tensor([first]), torch.arange(rows), torch.arange(columns))
+        for first, rows, columns in ((0.0, 4.0, 6.0), (1.0, 3.0, 5.0))
+    ]
+    with torch.inference_mode():
+        tokens = theirs(
+            hidden_states=torch.cat([packed(x), packed(shown)], dim=1),
+            encoder_hidden_states=context,
+            pooled_projections=vector,
+            timestep=t,
+            img_ids=torch.cat(places),
+            txt_ids=torch.zeros(7, 3),
+            return_dict=False,
+        )[0]
+        wanted = unpacked(tokens[:, :24], 8, 12)
+        for method in ("offset", "index"):
+            found = ours(x, t, context, vector, reference_000=shown, method=method)
+            assert relative_error(found, wanted) < TOLERANCE
+        assert relative_error(ours(x, t, context, vector), wanted) > 0.01

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from app.diffusion.models.hooks import AttentionHooks, Embedded, NetworkHooks, Streams, looking_at_all, through
 from app.diffusion.models.modulation import EPSILON, FinalLayer, attended, joint, modulated, split_heads
 from app.diffusion.models.patches import FREQUENCIES, packed, unpacked, waves, whole_patches
+from app.diffusion.models.references import METHODS, Size, places
 
 PATCH = 2
 UNIT = 1000.0  # times and guidance scales are told in thousandths
@@ -226,11 +227,14 @@ class Flux(nn.Module):
         guidance: Tensor | None = None,
         concat: Tensor | None = None,
         hooks: NetworkHooks | None = None,
+        method: str = "offset",
+        **references: Tensor,
     ) -> Tensor:
         """(B, 16, H, W), (B,) in 0..1, (B, T, D), (B, V) → (B, 16, H, W); without context or vector, zeros.
 
         `guidance` (B,) is the scale that dev has learnt to follow, none if it is not given; `concat` (B, E, H, W) are
-        further input channels; of `hooks` those of transformers count.
+        further input channels; of `hooks` those of transformers count. `references` (B, 16, …, …) are further pictures
+        to look at, by name in their order, and `method` says where they stand (see `references.METHODS`).
         """
         height, width = x.shape[-2:]
         x = whole_patches(x if concat is None else torch.cat([x, concat], dim=1), PATCH)
@@ -240,12 +244,26 @@ class Flux(nn.Module):
         c = self.vector(timesteps, vector, guidance, x)
         positions = self.positions(x.shape[-2] // PATCH, x.shape[-1] // PATCH, txt.shape[1], x.device)
         tokens = Embedded(img, txt, positions[txt.shape[1] :], positions[: txt.shape[1]])
+        if references:
+            shown = [whole_patches(each, PATCH) for _, each in sorted(references.items())]
+            tokens = self._with_references(tokens, shown, (x.shape[-2] // PATCH, x.shape[-1] // PATCH), method)
         for hook in hooks.embedded if hooks else ():
             tokens = hook(tokens)
         angles = self.angles(torch.cat([tokens.txt_positions, tokens.img_positions]))
         patches = self._patches(Streams(tokens.img, tokens.txt, c, angles), hooks)
         flow = self.final_layer(patches[:, : img.shape[1]], c)  # a hook may have added pictures after ours
         return unpacked(flow, x.shape[-2], x.shape[-1], PATCH)[..., :height, :width]
+
+    def _with_references(self, tokens: Embedded, shown: Sequence[Tensor], canvas: Size, method: str) -> Embedded:
+        """The tokens of the picture, and after them those of further ones."""
+        sizes = [(each.shape[-2] // PATCH, each.shape[-1] // PATCH) for each in shown]
+        starts = METHODS[method](sizes, canvas)
+        device = tokens.img.device
+        at = [places(start, size, device) for start, size in zip(starts, sizes, strict=True)]
+        return tokens._replace(
+            img=torch.cat([tokens.img, *(self.img_in(packed(each, PATCH)) for each in shown)], dim=1),
+            img_positions=torch.cat([tokens.img_positions, *at]),
+        )
 
     def vector(self, timesteps: Tensor, vector: Tensor | None, guidance: Tensor | None, like: Tensor) -> Tensor:
         """Time, pooled text and guidance as one vector (B, C)."""
