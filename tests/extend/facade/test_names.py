@@ -74,6 +74,19 @@ USED: dict[str, Callable[[Any], bool]] = {
     "comfy.model_management.should_use_fp16": lambda f: f() is False,
 }
 NEEDED = (
+    "comfy.sd.load_clip",
+    "comfy.model_base.SDXL",
+    "comfy.model_base.Flux",
+    "comfy.supported_models.SDXL",
+    "comfy.supported_models_base.BASE",
+    "comfy.model_detection.unet_prefix_from_state_dict",
+    "comfy.sdxl_clip.SDXLClipModel",
+    "comfy.sdxl_clip.SDXLRefinerClipModel",
+    "comfy.sdxl_clip.SDXLClipG",
+    "comfy.sd1_clip.token_weights",
+    "comfy.ldm.flux.layers.DoubleStreamBlock",
+    "comfy.ldm.flux.layers.SingleStreamBlock",
+    "comfy.controlnet.ControlLora",
     "comfy.clip_vision.Output",
     "comfy.clip_vision.clip_preprocess",
     "comfy.clip_vision.load",
@@ -127,7 +140,7 @@ def test_what_the_semantics_need(host: FacadeHost, name: str) -> None:
     assert look_up(name) is not None
 
 
-@pytest.mark.parametrize("name", ["comfy.model_detection.detect_unet_config", "comfy.sdxl_clip.SDXLClipModel"])
+@pytest.mark.parametrize("name", ["comfy.quant_ops.QuantizedTensor", "comfy.nested_tensor.NestedTensor"])
 def test_what_is_not_offered_says_so_by_name(host: FacadeHost, name: str) -> None:
     with pytest.raises(ModuleNotFoundError, match=name.rpartition(".")[0].replace(".", r"\.")):
         look_up(name)

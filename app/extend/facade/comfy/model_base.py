@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Generator, Mapping
 from enum import Enum
-from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -18,9 +17,13 @@ from app.diffusion.parameterization import V
 from app.diffusion.process import FLOW as FLOW_PROCESS
 from app.errors import InvalidRequest
 from app.extend.facade.comfy import patcher_extension as extension
+from app.extend.facade.comfy import supported_models
 from app.extend.facade.comfy.latent_formats import NativeLatent
 from app.extend.facade.comfy.model_sampling import NativeSampling
+from app.extend.facade.comfy.network_facts import facts_of
 from app.extend.facade.comfy.network_patches import hooks_of
+from app.extend.facade.comfy.supported_models import family_of
+from app.extend.facade.comfy.supported_models_base import BASE
 
 # What packs call an input of the network, and what our networks call it.
 NAMES: Mapping[str, str] = {"c_crossattn": "context", "c_concat": "concat", "y": "vector"}
@@ -57,14 +60,8 @@ class BaseModel(nn.Module):
         self.model_sampling = NativeSampling(native.sampling)
         self.latent_format = NativeLatent(native.latent, native.preview)
         self.model_type = _type_of(native)
-        self.model_config = SimpleNamespace(
-            unet_config=_unet_config(native.network),
-            latent_format=self.latent_format,
-            sampling_settings={},
-            supported_inference_dtypes=[torch.float16, torch.bfloat16, torch.float32],
-            manual_cast_dtype=None,
-            scaled_fp8=None,
-        )
+        self.model_config = family_of(facts_of(getattr(native.network, "config", None)))
+        self.model_config.latent_format = self.latent_format
         self.adm_channels = int(getattr(getattr(native.network, "config", None), "vector_width", 0))
         self.manual_cast_dtype = None
         self.concat_keys: tuple[str, ...] = ()
@@ -168,23 +165,41 @@ def _type_of(native: DiffusionModel) -> ModelType:
     return ModelType.V_PREDICTION if native.sampling.prediction is V else ModelType.EPS
 
 
-def _unet_config(network: Any) -> dict[str, Any]:
-    """A network's shape under the names of the published configurations."""
-    config: Any = getattr(network, "config", None)
-    names = {
-        "in_channels": "in_channels",
-        "out_channels": "out_channels",
-        "model_channels": "model_channels",
-        "num_res_blocks": "num_res_blocks",
-        "channel_mult": "channel_mult",
-        "transformer_depth": "transformer_depth",
-        "context_dim": "context_width",
-        "adm_in_channels": "vector_width",
-        "use_linear_in_transformer": "linear_projection",
-        "num_heads": "heads",
-        "num_head_channels": "head_width",
-    }
-    return {theirs: getattr(config, ours) for theirs, ours in names.items() if hasattr(config, ours)}
+class SD21UNCLIP(BaseModel):
+    """Stable Diffusion 2.1 that is shown a picture."""
+
+
+class SDXLRefiner(BaseModel):
+    """The refiner of SDXL."""
+
+
+class SDXL(BaseModel):
+    """SDXL and its smaller kin."""
+
+
+class SD3(BaseModel):
+    """Stable Diffusion 3 and 3.5."""
+
+
+class Flux(BaseModel):
+    """Flux.1."""
+
+
+# What a family's model is for packs; those that are not here are plain ones.
+KINDS: Mapping[type[BASE], type[BaseModel]] = {
+    supported_models.SD21UnclipL: SD21UNCLIP,
+    supported_models.SD21UnclipH: SD21UNCLIP,
+    supported_models.SDXLRefiner: SDXLRefiner,
+    supported_models.SDXL: SDXL,
+    supported_models.SD3: SD3,
+    supported_models.Flux: Flux,
+    supported_models.FluxSchnell: Flux,
+}
+
+
+def _kind_of(native: DiffusionModel) -> type[BaseModel]:
+    family = family_of(facts_of(getattr(native.network, "config", None)))
+    return next((KINDS[kind] for kind in type(family).__mro__ if kind in KINDS), BaseModel)
 
 
 @contextlib.contextmanager
@@ -202,7 +217,7 @@ def model_of(native: DiffusionModel) -> BaseModel:
     """The model as packs see it; the same object as long as it is the same native model."""
     kept: BaseModel | None = native.network.__dict__.get("_for_packs")
     if kept is None or kept.native.sampling is not native.sampling or kept.native.latent != native.latent:
-        kept = BaseModel(native)
+        kept = _kind_of(native)(native)
         # Not registered as a part of the network, of which it is the owner.
         native.network.__dict__["_for_packs"] = kept
     return kept

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from enum import Enum
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from app.context.text import TextFiles
 from app.diffusion.adapters.twin import settle
 from app.diffusion.conditioning.entries import conditioning_of
 from app.diffusion.conditioning.prompt import Chunk
@@ -28,6 +29,7 @@ from app.extend.facade.comfy.tensor_files import save_torch_file
 from app.extend.facade.host import HOST
 from app.weights.checkpoint import load_checkpoint as read_checkpoint
 from app.weights.separate import load_first_stage, load_network
+from app.weights.text_files import check_towers
 
 log = logging.getLogger(__name__)
 
@@ -341,6 +343,35 @@ class PatchedEncoder:
     def _with_weights(self, work: Any) -> Any:
         with swapped(self.clip.cond_stage_model, self.clip.patcher.patched_weights()):
             return work()
+
+
+# What packs call a kind of text encoder, and what we do, by the number of its towers where that tells.
+_KINDS = {CLIPType.SD3: "sd3", CLIPType.FLUX: "flux", CLIPType.STABLE_DIFFUSION: "stable_diffusion"}
+
+
+def load_clip(
+    ckpt_paths: Sequence[str],
+    embedding_directory: Any = None,
+    clip_type: CLIPType = CLIPType.STABLE_DIFFUSION,
+    model_options: Any = None,
+) -> CLIP:
+    """The text encoder in files, one for each tower.
+
+    Raises:
+        Missing, UnusableFile: no file, a damaged one, or no vocabulary for T5.
+        InvalidRequest: towers that do not make an encoder of that kind, or a kind that is none of ours.
+    """
+    kind = "sdxl" if len(ckpt_paths) == 2 and clip_type not in (CLIPType.SD3, CLIPType.FLUX) else _KINDS.get(clip_type)
+    if kind is None:
+        raise InvalidRequest(
+            f"Text encoders for {clip_type.name} are not among those that are known.",
+            remedy=f"Known are those for {', '.join(each.name for each in _KINDS)} and SDXL.",
+        )
+    texts = TextFiles(HOST.now.folders)
+    paths = [Path(path) for path in ckpt_paths]
+    check_towers(kind, [texts.told(path) for path in paths])
+    with torch.inference_mode(False):
+        return CLIP(native=texts.encoder(kind, [texts.tower(path) for path in paths]))
 
 
 def load_lora_for_models(
