@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -173,3 +175,25 @@ def test_initial_noise_reads_the_latent():
     latent = {"samples": torch.zeros(1, 4, 8, 8), "batch_index": [2]}
     assert torch.equal(initial_noise(latent, 4), prepare_noise(torch.zeros(3, 4, 8, 8), 4)[2:])
     assert not initial_noise(latent, 4, add_noise=False).any()
+
+
+@pytest.mark.parametrize("strength", [0.3, 0.6, 0.9])
+def test_a_picture_as_the_start_pulls_the_result_by_a_known_share(strength):
+    """On N(mean, s²) the way back from x_in + sigma·noise is affine, and its coefficients are known (but for the last
+    jump to zero, which is worth 0.005 here).
+    """
+    s, mean, clean = 0.5, 1.5, torch.full((1, 1, 1, 1), -2.0)
+    sampling, sampler = discrete(), SAMPLERS["heun"]
+    levels = schedule_for(sampler, "karras", sampling, 300, denoise=strength).double()
+
+    def denoise(x, sigma):
+        return mean + (x - mean) * s**2 / (s**2 + sigma**2)
+
+    def end(noise):
+        *_, step = sample(denoise, torch.full_like(clean, noise), clean, levels, sampler, sampling)
+        return step.x.item()
+
+    first = levels[0].item()
+    share = s / math.sqrt(s**2 + first**2)
+    assert end(0.0) == pytest.approx(mean + share * (-2.0 - mean), abs=7e-3)
+    assert end(1.0) - end(0.0) == pytest.approx(share * first, abs=7e-3)

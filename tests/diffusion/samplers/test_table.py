@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 
+from app.diffusion.parameterization import discrete
 from app.diffusion.samplers import SAMPLERS
 from app.diffusion.samplers.catalogue import sampler_named
 from app.diffusion.samplers.plms import plms
+from app.diffusion.sampling import schedule_for
 
 PAGE = (Path(__file__).parents[3] / "docs/samplers.md").read_text()
+SD = discrete()
 # Without noise these follow the flow's ODE.
 QUIET = {
     **{name: {"eta": 0.0} for name in ("dpmpp_2m_sde", "dpmpp_2m_sde_heun", "dpmpp_3m_sde", "dpmpp_2s_ancestral")},
@@ -76,3 +79,32 @@ def test_the_variances_are_those_of_the_page(row: list[str], probe: Any) -> None
         100 * probe.error(spec.function, steps, brownian=brownian, **spec.defaults) for steps in (8, 16, 32, 64, 128)
     ]
     assert found == pytest.approx(shown, rel=0.02, abs=6e-4), f"measured: {[f'{e:+.3g}' for e in found]}"
+
+
+LEAGUE = rows("| sampler | karras: 6 |")
+# The schedules of the columns, and how often the model is asked.
+COLUMNS = [*(("karras", count) for count in (6, 10, 20, 40)), ("simple", 10), ("simple", 20)]
+COLUMNS += [("kl_optimal", 10), ("kl_optimal", 20)]
+
+
+@pytest.fixture(scope="module")
+def flow_of_stable_diffusion(mixture: Any) -> tuple[Any, Any]:
+    """Forty-eight starts at the first level, and where the flow takes them."""
+    start = mixture.start(SD.sigma_max, 48)
+    return start, mixture.reference(start, SD.sigma_max, 1e-4)
+
+
+@pytest.mark.parametrize("row", LEAGUE, ids=lambda row: row[0])
+def test_the_league_is_that_of_the_page(
+    row: list[str], mixture: Any, flow_of_stable_diffusion: tuple[Any, Any]
+) -> None:
+    shown = [float(cell.strip("*")) for cell in row[1:9]]
+    spec = sampler_named(names(row[0])[0])
+    start, end = flow_of_stable_diffusion
+    noise = {"noise": lambda sigma, sigma_next: 0.0} if spec.name in NOISELESS else {}
+    found: list[float] = []
+    for schedule, evaluations in COLUMNS:
+        levels = schedule_for(spec, schedule, SD, round(evaluations / spec.evaluations)).double()
+        *_, step = spec.function(mixture, start, levels, **spec.defaults, **QUIET.get(spec.name, {}), **noise)
+        found.append(float((step.x - end).square().mean().sqrt()))
+    assert found == pytest.approx(shown, rel=0.06), f"measured: {[f'{e:.2g}' for e in found]}"
