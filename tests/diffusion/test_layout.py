@@ -27,8 +27,8 @@ def test_a_prepared_network_gives_the_same() -> None:
 
 def test_it_takes_no_more_than_it_was_given() -> None:
     network = UNet(WIDE)
-    wide = [layer for layer in network.modules() if isinstance(layer, Conv3x3) and layer.transformed_bytes]
-    room = wide[0].transformed_bytes * 2
+    wide = [layer for layer in network.modules() if isinstance(layer, Conv3x3) and layer.second_form_bytes]
+    room = wide[0].second_form_bytes * 2
     assert prepare(network) == 0
     assert not any(layer.quick for layer in wide)
     assert 0 < prepare(network, room) <= room

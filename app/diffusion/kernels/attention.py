@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 SLICE = 512
+# Products of an image's scores below which one call of the fused kernel takes less time than several of others.
+FEW_PRODUCTS = 1 << 21
 # Scores of all heads of an image that the shared cache still holds: 8 MiB.
 FEW_SCORES = 1 << 22
 # The second product is slow unless the width of its result is a multiple of this.
@@ -26,7 +28,8 @@ SAFE_EXPONENT = 100.0
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """(B, N, P, D), (B, N, T, D), (B, N, T, D) → (B, N, P, D)."""
-    if q.device.type != "cpu" or q.dtype != torch.bfloat16 or torch.is_grad_enabled():
+    tiny = q.shape[1:].numel() * k.shape[2] < FEW_PRODUCTS
+    if tiny or q.device.type != "cpu" or q.dtype != torch.bfloat16 or torch.is_grad_enabled():
         return F.scaled_dot_product_attention(q, k, v)
     # Laid out so that the heads' results lie side by side, as the layer that follows reads them.
     out = q.new_empty(q.shape[0], q.shape[2], q.shape[1], q.shape[3]).transpose(1, 2)

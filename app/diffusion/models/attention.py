@@ -12,8 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from app.diffusion.kernels.attention import attend
-from app.diffusion.models.convolution import Conv1x1
+from app.diffusion.models.convolution import Conv1x1, GroupNorm
 from app.diffusion.models.hooks import AttentionHooks, BlockHooks
+from app.diffusion.models.memo import made_of
 
 
 class CrossAttention(nn.Module):
@@ -31,12 +32,18 @@ class CrossAttention(nn.Module):
     def forward(
         self, x: Tensor, context: Tensor | None = None, hooks: AttentionHooks | None = None
     ) -> Tensor:  # (B, P, C), (B, T, D)
-        context = x if context is None else context
         if hooks is not None:
-            return self._hooked(x, context, hooks)
-        q, k, v = (self._split(part) for part in (self.to_q(x), self.to_k(context), self.to_v(context)))
-        x = attend(q, k, v)  # (B, N, P, C/N)
+            return self._hooked(x, x if context is None else context, hooks)
+        k, v = self._keys_and_values(x) if context is None else self._of_text(context)
+        x = attend(self._split(self.to_q(x)), k, v)  # (B, N, P, C/N)
         return self.to_out(x.transpose(1, 2).flatten(2))  # (B, P, C)
+
+    def _keys_and_values(self, context: Tensor) -> tuple[Tensor, Tensor]:  # each (B, N, T, C/N)
+        return self._split(self.to_k(context)), self._split(self.to_v(context))
+
+    def _of_text(self, context: Tensor) -> tuple[Tensor, Tensor]:
+        weights = self.to_k.weight, self.to_v.weight
+        return made_of(self, context, weights, lambda: self._keys_and_values(context))
 
     def _hooked(self, x: Tensor, context: Tensor, hooks: AttentionHooks) -> Tensor:
         x, keys, values = hooks.sources((x, context, context))
@@ -78,6 +85,8 @@ class FeedForward(nn.Module):
         if x.device.type != "cpu" or torch.is_grad_enabled():
             return self.net(x)
         tokens = x.flatten(0, 1)
+        if len(tokens) <= TOKENS_AT_ONCE:
+            return self.net(x)
         out = torch.empty_like(tokens)
         for piece, result in zip(torch.split(tokens, TOKENS_AT_ONCE), torch.split(out, TOKENS_AT_ONCE), strict=True):
             result.copy_(self.net(piece))
@@ -149,7 +158,7 @@ class SpatialTransformer(nn.Module):
         super().__init__()
         inner = heads * head_width
         self.linear = linear
-        self.norm = nn.GroupNorm(groups, width, eps=1e-6)
+        self.norm = GroupNorm(groups, width, eps=1e-6)
         self.proj_in = nn.Linear(width, inner) if linear else Conv1x1(width, inner)
         self.transformer_blocks = nn.ModuleList(
             BasicTransformerBlock(inner, heads, head_width, context_width, cross_only=cross_only) for _ in range(depth)

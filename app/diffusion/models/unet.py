@@ -17,8 +17,9 @@ from torch import Tensor, nn
 
 from app.diffusion.kernels.lanes import side_by_side
 from app.diffusion.models.attention import PixelAttention, SpatialTransformer, repeated
-from app.diffusion.models.convolution import Conv1x1, Conv3x3, ordered
+from app.diffusion.models.convolution import Conv1x1, Conv3x3, GroupNorm, ordered
 from app.diffusion.models.hooks import BlockHooks, NetworkHooks
+from app.diffusion.models.memo import made_of
 
 # Latent pixels from which on two halves of a batch run side by side. With fewer the time goes into reading weights,
 # which each half reads for itself.
@@ -99,10 +100,10 @@ class ResBlock(nn.Module):
         super().__init__()
         self.scale_shift = scale_shift
         self.resample = resample
-        self.in_layers = nn.Sequential(nn.GroupNorm(groups, width), nn.SiLU(inplace=True), Conv3x3(width, out))
+        self.in_layers = nn.Sequential(GroupNorm(groups, width), nn.SiLU(inplace=True), Conv3x3(width, out))
         self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(emb_width, 2 * out if scale_shift else out))
         self.out_layers = nn.Sequential(
-            nn.GroupNorm(groups, out), nn.SiLU(inplace=True), nn.Dropout(0.0), Conv3x3(out, out)
+            GroupNorm(groups, out), nn.SiLU(inplace=True), nn.Dropout(0.0), Conv3x3(out, out)
         )
         self.skip_connection = Conv1x1(width, out) if width != out else nn.Identity()
 
@@ -131,7 +132,7 @@ class Downsample(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.op = nn.Conv2d(width, width, 3, stride=2, padding=1)
+        self.op = Conv3x3(width, width, stride=2)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.op(x)
@@ -216,9 +217,7 @@ class UNet(nn.Module):
         widths = self._build_input()
         self._build_middle()
         self._build_output(widths)
-        self.out = nn.Sequential(
-            nn.GroupNorm(config.groups, width), nn.SiLU(), nn.Conv2d(width, config.out_channels, 3, padding=1)
-        )
+        self.out = nn.Sequential(GroupNorm(config.groups, width), nn.SiLU(), Conv3x3(width, config.out_channels))
 
     def _block(self, width: int, out: int, resample: str = "") -> ResBlock:
         config = self.config
@@ -253,7 +252,7 @@ class UNet(nn.Module):
         """The way down; returns the width of each skip connection."""
         config = self.config
         width = config.model_channels
-        self.input_blocks = nn.ModuleList([Stage(nn.Conv2d(config.in_channels, width, 3, padding=1))])
+        self.input_blocks = nn.ModuleList([Stage(Conv3x3(config.in_channels, width))])
         widths = [width]
         for level, factor in enumerate(config.channel_mult):
             out = config.model_channels * factor
@@ -341,7 +340,7 @@ class UNet(nn.Module):
         """Both halves of a batch, of which `start` may hold the first only, as the second repeats it."""
         half = emb.shape[0] // 2
         starts = [start] * 2 if start.x.shape[0] == half else [Start(part) for part in start.x.chunk(2)]
-        contexts = (None, None) if context is None else context.chunk(2)
+        contexts = (None, None) if context is None else made_of(self, context, (), lambda: _halves(context))
         halves = zip(starts, emb.chunk(2), contexts, strict=True)
         return torch.cat(side_by_side([partial(self._finish, *parts) for parts in halves]))
 
@@ -384,6 +383,11 @@ def _left(hooks: BlockHooks | None, x: Tensor) -> Tensor:
 def _in_halves(x: Tensor) -> bool:
     """Whether the halves of a batch are worth a look: where it costs more than it can save they are not."""
     return x.device.type == "cpu" and not torch.is_grad_enabled() and x.shape[0] % 2 == 0
+
+
+def _halves(x: Tensor) -> tuple[Tensor, Tensor]:
+    first, second = x.chunk(2)
+    return first.clone(), second.clone()
 
 
 def _halves_agree(x: Tensor) -> bool:

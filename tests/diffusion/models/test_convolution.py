@@ -4,39 +4,55 @@ from __future__ import annotations
 
 import copy
 
+import pytest
 import torch
 import torch.nn.functional as F
 
-from app.diffusion.models.convolution import NARROWEST, Conv1x1, Conv3x3
+from app.diffusion.kernels import packed
+from app.diffusion.models.convolution import NARROWEST, Conv1x1, Conv3x3, GroupNorm
+
+WIDE, NARROW = (NARROWEST, NARROWEST), (24, 40)
+LAYERS = pytest.mark.parametrize(("widths", "stride"), [(WIDE, 1), (WIDE, 2), (NARROW, 1), (NARROW, 2), ((3, 40), 1)])
 
 
-def quick_layer() -> Conv3x3:
-    layer = Conv3x3(NARROWEST, NARROWEST)
+def quick_layer(widths: tuple[int, int] = WIDE, stride: int = 1) -> Conv3x3:
+    torch.manual_seed(1)
+    layer = Conv3x3(*widths, stride)
     layer.quick = True
     return layer
 
 
 def direct(layer: Conv3x3, x: torch.Tensor) -> torch.Tensor:
-    return F.conv2d(x, layer.weight, layer.bias, padding=1)
+    return F.conv2d(x, layer.weight, layer.bias, padding=1, stride=layer.stride)
 
 
-def test_quick_or_not_the_values_are_the_same() -> None:
-    layer = quick_layer()
-    for size in ((8, 8), (7, 8)):  # the second is odd and goes the direct way
-        x = torch.randn(2, NARROWEST, *size)
+@LAYERS
+@pytest.mark.parametrize("size", [(8, 8), (7, 9), (1, 1)])
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
+def test_quick_or_not_the_values_are_the_same(
+    widths: tuple[int, int], stride: int, size: tuple[int, int], order: torch.memory_format
+) -> None:
+    layer = quick_layer(widths, stride)
+    for batch in (2, 1):  # the second form was made for another size
+        x = torch.randn(batch, widths[0], *size).contiguous(memory_format=order)
         with torch.no_grad():
             assert torch.allclose(layer(x), direct(layer, x), atol=1e-4)
+            half = copy.deepcopy(layer).to(torch.bfloat16)
+            error = half(x.bfloat16()).float() - direct(layer, x)
+            assert error.norm() < 2e-2 * direct(layer, x).norm()
     assert set(layer.state_dict()) == {"weight", "bias"}
 
 
-def test_gradients_go_the_direct_way() -> None:
-    layer, x = quick_layer(), torch.randn(1, NARROWEST, 4, 4)
+@LAYERS
+def test_gradients_go_the_direct_way(widths: tuple[int, int], stride: int) -> None:
+    layer, x = quick_layer(widths, stride), torch.randn(1, widths[0], 4, 4)
     layer(x).sum().backward()
     assert layer.weight.grad is not None
 
 
-def test_changed_weights_are_seen() -> None:
-    layer, x = quick_layer(), torch.randn(1, NARROWEST, 8, 8)
+@LAYERS
+def test_changed_weights_are_seen(widths: tuple[int, int], stride: int) -> None:
+    layer, x = quick_layer(widths, stride), torch.randn(1, widths[0], 8, 8)
     with torch.inference_mode():
         layer(x)
         layer.weight.mul_(0.5)  # in place, as a patch is
@@ -47,9 +63,19 @@ def test_changed_weights_are_seen() -> None:
         assert half(x.bfloat16()).dtype == torch.bfloat16
 
 
-def test_narrow_layers_ask_for_no_room() -> None:
-    assert Conv3x3(NARROWEST - 1, NARROWEST).transformed_bytes == 0
-    assert quick_layer().transformed_bytes == NARROWEST * NARROWEST * 16 * 4
+def test_the_room_that_second_forms_take() -> None:
+    assert packed.is_available()
+    assert quick_layer().second_form_bytes == NARROWEST * NARROWEST * 16 * 4
+    assert quick_layer(NARROW).second_form_bytes == 24 * 40 * 9 * 4
+
+
+@pytest.mark.parametrize("side", [4, 40])
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
+def test_groups_are_normalised_in_any_order(side: int, order: torch.memory_format) -> None:
+    x = torch.randn(2, 16, side, side).contiguous(memory_format=order)
+    result = GroupNorm(4, 16)(x).unflatten(1, (4, 4))
+    assert torch.allclose(result.mean((2, 3, 4)), torch.zeros(2, 4), atol=1e-5)
+    assert torch.allclose(result.var((2, 3, 4), correction=0), torch.ones(2, 4), atol=1e-3)
 
 
 def test_a_pixelwise_layer_in_both_orders() -> None:

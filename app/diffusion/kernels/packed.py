@@ -1,0 +1,42 @@
+"""3 × 3 convolution with kernels that are kept in the order in which oneDNN multiplies them.
+
+PyTorch puts them in that order at every call, which for small maps takes as long as the convolution itself. The two
+functions used here are those that PyTorch's own compiler calls; where they are missing nothing is packed.
+
+B batch, C channels in, O channels out, H × W pixels
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+PADDING = DILATION = (1, 1)
+
+
+def is_available() -> bool:
+    """Whether this PyTorch has oneDNN and its packed convolution."""
+    has_both = hasattr(_native(), "mkldnn_reorder_conv2d_weight") and hasattr(
+        torch.ops.mkldnn, "_convolution_pointwise"
+    )
+    return torch.backends.mkldnn.is_available() and has_both
+
+
+def pack(weight: Tensor, stride: int, size: torch.Size) -> Tensor:
+    """(O, C, 3, 3) → the same kernels in oneDNN's order, the best one for inputs of that size (B, C, H, W)."""
+    whole = weight.detach().to_mkldnn()
+    return _native().mkldnn_reorder_conv2d_weight(whole, PADDING, (stride, stride), DILATION, 1, tuple(size))
+
+
+def _native() -> Any:
+    library: Any = torch._C  # pyright: ignore[reportPrivateUsage]
+    return library._nn
+
+
+def convolve(x: Tensor, packed: Tensor, bias: Tensor | None, stride: int) -> Tensor:
+    """(B, C, H, W) → (B, O, H/stride, W/stride) in channels-last order, padded by one pixel of zeros."""
+    convolution = cast("Callable[..., Tensor]", torch.ops.mkldnn._convolution_pointwise)
+    return convolution(x, packed, bias, PADDING, (stride, stride), DILATION, 1, "none", [], "")
