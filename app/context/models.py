@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,8 +21,8 @@ from app.diffusion.layout import prepare
 from app.diffusion.model import DiffusionModel
 from app.diffusion.models.clip_vision import ClipVision
 from app.diffusion.working import at_first_use, make_ready
-from app.errors import AppError
-from app.memory.devices import main_memory
+from app.errors import AppError, InvalidRequest
+from app.memory.devices import lacks_eight_bits, main_memory, weights_room
 from app.memory.residency import Residency
 from app.memory.sizes import size_of
 from app.store.folders import Folders
@@ -30,12 +30,20 @@ from app.weights.adapters.adapter import Adapter, load_adapter
 from app.weights.checkpoint import Checkpoint, load_checkpoint
 from app.weights.controlnet import load_control
 from app.weights.hypernetworks import load_hypernetwork
+from app.weights.network import EightBits
 from app.weights.precision import Precision
 from app.weights.separate import load_first_stage, load_folder, load_network
 from app.weights.text_files import check_towers
 from app.weights.vision import load_clip_vision
 
 DEFAULT_BYTES = 32 << 30
+# What weights may be kept in instead of the precision that is computed in, by the name that nodes have for it.
+KEPT = {
+    "fp8_e4m3fn": torch.float8_e4m3fn,
+    "fp8_e4m3fn_fast": torch.float8_e4m3fn,
+    "fp8_e5m2": torch.float8_e5m2,
+}
+FAST = "_fast"
 SPARE = 4  # of the free memory, one part may hold second forms of weights, with which a CPU is quicker
 
 T = TypeVar("T")
@@ -67,11 +75,12 @@ class LoadedModels:
         self._folders = folders
         self._residency = residency
         self._max_bytes = max_bytes
-        self._held = held = precision or Precision()
+        held = precision or Precision()
+        self._held = held = held if held.room is not None else replace(held, room=weights_room(residency.device))
         self._texts = TextFiles(folders, held)
         self._loaders = loaders or Loaders(
             self._texts.checkpoint,
-            lambda path: load_network(path, held.network),
+            lambda path: load_network(path, held.network, EightBits(room=held.room)),
             lambda path: load_first_stage(path, held.first_stage),
             self._texts.folder,
         )
@@ -85,9 +94,23 @@ class LoadedModels:
             )
         return self.loaded("checkpoints", name, self._loaders.checkpoint, "ckpt_name")
 
-    def diffusion_model(self, name: str) -> DiffusionModel:
+    def diffusion_model(self, name: str, kept: str = "default") -> DiffusionModel:
         """See `protocol.Models`."""
-        return self.loaded("diffusion_models", name, self._loaders.network, "unet_name")
+        if kept == "default":
+            return self.loaded("diffusion_models", name, self._loaders.network, "unet_name")
+        lacking = lacks_eight_bits(self._residency.device, products=kept.endswith(FAST))
+        if lacking is not None:
+            raise InvalidRequest(
+                lacking, remedy="Choose another weight_dtype; default always works.", input_name="weight_dtype"
+            )
+        eight_bits = EightBits(KEPT[kept], fast=kept.endswith(FAST))
+        return self.loaded(
+            "diffusion_models",
+            name,
+            lambda path: load_network(path, self._held.network, eight_bits),
+            "unet_name",
+            variant=kept,
+        )
 
     def vae(self, name: str) -> FirstStage:
         """See `protocol.Models`."""

@@ -36,8 +36,14 @@ class Models(Protocol):
         """
         ...
 
-    def diffusion_model(self, name: str) -> DiffusionModel:
-        """As `checkpoint`, a network alone from the folder of diffusion models."""
+    def diffusion_model(self, name: str, kept: str = "default") -> DiffusionModel:
+        """As `checkpoint`, a network alone from the folder of diffusion models.
+
+        `kept` is how its weights are kept: default, fp8_e4m3fn, fp8_e4m3fn_fast or fp8_e5m2.
+
+        Raises:
+            InvalidRequest: 8 bits on a device that cannot compute with them so.
+        """
         ...
 
     def vae(self, name: str) -> FirstStage:

@@ -32,7 +32,7 @@ from app.weights.absent import Absent
 from app.weights.blank import blank
 from app.weights.fill import fill
 from app.weights.identify import identify
-from app.weights.network import model_of
+from app.weights.network import EightBits, model_of
 from app.weights.opening import open_weights
 from app.weights.parts import Parts, parts_of
 from app.weights.precision import Precision
@@ -92,7 +92,7 @@ def checkpoint_of(
     parts = parts_of(file.tensors, ema=ema, name=file.name)
     own = described(file.metadata, file.name)
     family = own or identify(parts, file.tensors, file.metadata, file.name)
-    model = model_of(family, parts, file.name, held.network)
+    model = model_of(family, parts, file.name, held.network, EightBits(room=held.room))
     vae = _first_stage(family, parts, file.name, held.first_stage, ours=own is not None)
     if own is not None and vae is not None:
         model = DiffusionModel(

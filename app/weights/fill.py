@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from app.diffusion.layout import is_wide
+from app.diffusion.models.eight_bit import EightBit, packed
 from app.diffusion.working import at_first_use, computes_in, make_ready
 from app.errors import UnusableFile
 from app.weights.conversion import converted
@@ -38,27 +40,51 @@ def fill(
     """
     expected = module.state_dict()
     check(tensors, {key: tuple(value.shape) for key, value in expected.items()}, name, told)
+    layers = dict(_eight_bit_layers(module))
+    scales: dict[str, Tensor] = {}
 
     def read(key: str) -> Tensor:
-        value = tensors[key].read()
-        if expected[key].is_floating_point() and value.dtype != dtype and tensors[key].is_derived:
-            value = converted(value, dtype)  # else it would be in memory in both precisions
+        stored = tensors[key]
+        if key in layers and stored.scaled:
+            value, scales[key] = (part.read() for part in stored.scaled)
+        else:
+            value = stored.read()
         check_values(value, dtype if expected[key].is_floating_point() else value.dtype, name, told + key)
+        if stored.is_derived and key not in scales and expected[key].is_floating_point():
+            # Else it would be in memory twice.
+            if key in layers:
+                value, scales[key] = packed(value, layers[key].kept)
+            else:
+                value = converted(value, dtype) if value.dtype != dtype else value
         return value
 
     filled = dict(zip(expected, spread(read, list(expected)), strict=True))
     module.load_state_dict(filled, assign=True)
+    module.eval().requires_grad_(False)
+    for key, scale in scales.items():
+        layers[key].put(filled[key], scale.float())
     waiting = {
         key: _Waiting(value.data_ptr(), tensors[key].forget)
         for key, value in filled.items()
-        if expected[key].is_floating_point() and value.dtype != dtype
+        if expected[key].is_floating_point() and key not in scales and value.dtype != _kept(layers.get(key), dtype)
     }
-    module.eval().requires_grad_(False)
-    if waiting:
+    if waiting or layers:
         computes_in(module, dtype)
+    if waiting:
         at_first_use(module, _Conversion(dtype, waiting))
         if not later:
             make_ready(module)
+
+
+def _eight_bit_layers(module: nn.Module) -> Iterator[tuple[str, EightBit]]:
+    """By the names of their weights."""
+    for path, part in cast("Iterable[tuple[str, nn.Module]]", module.named_modules()):
+        if isinstance(part, EightBit):
+            yield f"{path}.weight", part
+
+
+def _kept(layer: EightBit | None, dtype: torch.dtype) -> torch.dtype:
+    return dtype if layer is None else layer.kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,21 +104,25 @@ class _Conversion:
 
     def __call__(self, module: nn.Module) -> None:
         spread(self._convert, list(self._found(module)))
-        computes_in(module, None)
+        if not any(isinstance(part, EightBit) for part in module.modules()):
+            computes_in(module, None)
 
-    def _found(self, module: nn.Module) -> Iterator[tuple[Tensor, _Waiting, bool]]:
-        """The weights that are still where the file has them, and whether their layer is a wide convolution."""
+    def _found(self, module: nn.Module) -> Iterator[tuple[Tensor, _Waiting, nn.Module, str]]:
+        """The weights that are still where the file has them, their layer, and their name in it."""
         for key, one in self.waiting.items():
             path, _, name = key.rpartition(".")
             part = module.get_submodule(path)
             value: Tensor = getattr(part, name)
             if value.data_ptr() == one.address:
-                yield value, one, is_wide(part)
+                yield value, one, part, name
 
-    def _convert(self, found: tuple[Tensor, _Waiting, bool]) -> None:
-        value, one, channels_last = found
+    def _convert(self, found: tuple[Tensor, _Waiting, nn.Module, str]) -> None:
+        value, one, part, name = found
         with torch.no_grad():
-            value.data = converted(value.data, self.dtype, channels_last=channels_last)
+            if isinstance(part, EightBit) and name == "weight":
+                part.pack(value)
+            else:
+                value.data = converted(value.data, self.dtype, channels_last=is_wide(part))
         one.forget()
 
 

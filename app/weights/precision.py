@@ -13,11 +13,16 @@ CHOICES = ("auto", *DTYPES)
 
 @dataclass(frozen=True, slots=True)
 class Precision:
-    """The dtype of each part. Text encoders run once a prompt, so they can afford more than they need."""
+    """The dtype of each part. Text encoders run once a prompt, so they can afford more than they need.
+
+    `room` are the bytes that a network's weights may take before those that a file has in 8 bits are kept so; None
+    for any number.
+    """
 
     network: torch.dtype = torch.float32
     first_stage: torch.dtype = torch.float32
     text: torch.dtype = torch.float32
+    room: int | None = None
 
     @classmethod
     def alike(cls, dtype: torch.dtype) -> Self:

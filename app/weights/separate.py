@@ -17,7 +17,7 @@ from app.weights.fill import fill
 from app.weights.folder import open_folder
 from app.weights.identify import identify
 from app.weights.kinds import refused
-from app.weights.network import model_of
+from app.weights.network import EightBits, model_of
 from app.weights.opening import open_weights
 from app.weights.parts import FIRST_STAGE_PREFIXES, parts_of
 from app.weights.precision import Precision
@@ -27,7 +27,7 @@ from app.weights.stored import Tensors, below, shapes_of
 LOOKED_FOR = "'encoder.conv_in.weight' and 'decoder.conv_in.weight'"
 
 
-def load_network(path: Path, dtype: torch.dtype = torch.float32) -> DiffusionModel:
+def load_network(path: Path, dtype: torch.dtype = torch.float32, eight_bits: EightBits | None = None) -> DiffusionModel:
     """A diffusion model without its first stage and text encoder, in the original names or in diffusers'.
 
     Raises:
@@ -40,7 +40,7 @@ def load_network(path: Path, dtype: torch.dtype = torch.float32) -> DiffusionMod
     tensors = transformer_names(kind, tensors) if kind else unet_names(tensors) if is_unet(tensors) else tensors
     parts = parts_of(tensors)
     family = described(file.metadata, file.name) or identify(parts, tensors, file.metadata, file.name)
-    return model_of(family, parts, file.name, dtype)
+    return model_of(family, parts, file.name, dtype, eight_bits)
 
 
 def load_first_stage(path: Path, dtype: torch.dtype = torch.float32) -> FirstStage:

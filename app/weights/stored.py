@@ -27,13 +27,14 @@ class Stored:
     """One tensor in a file. `read` gives it on the CPU, in the file's own precision.
 
     `forget` lets go of the file's pages once the values were copied elsewhere; `is_derived` says that they are not
-    in a file, but made at each reading.
+    in a file, but made at each reading. `scaled` are the weight in 8 bits and its scale that they are made of.
     """
 
     shape: tuple[int, ...]
     read: Callable[[], Tensor]
     forget: Callable[[], None] = _keep
     is_derived: bool = False
+    scaled: tuple[Stored, Stored] | None = None
 
 
 Tensors = Mapping[str, Stored]
@@ -125,5 +126,8 @@ def dequantised(tensors: Tensors) -> dict[str, Stored]:
 
 def _multiplied(weight: Stored, scale: Stored) -> Stored:
     return Stored(
-        weight.shape, lambda: weight.read().to(torch.float32) * scale.read().to(torch.float32), is_derived=True
+        weight.shape,
+        lambda: weight.read().to(torch.float32) * scale.read().to(torch.float32),
+        is_derived=True,
+        scaled=(weight, scale),
     )

@@ -69,14 +69,15 @@ def write_checkpoint(path: Path, dtype: torch.dtype) -> None:
 
 def write_configuration(folder: Path) -> None:
     """What diffusers wants to know of Stable Diffusion 1.5 beside its weights."""
-    from diffusers import AutoencoderKL as TheirKL
-    from diffusers import DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+    import diffusers
     from transformers import CLIPTextConfig, CLIPTextModel
+
+    lib: Any = diffusers  # whose hints say less than it takes
 
     down, up = "CrossAttnDownBlock2D", "CrossAttnUpBlock2D"
     with torch.device("meta"):
-        pipeline = StableDiffusionPipeline(
-            vae=TheirKL(
+        pipeline = lib.StableDiffusionPipeline(
+            vae=lib.AutoencoderKL(
                 block_out_channels=(128, 256, 512, 512),
                 down_block_types=("DownEncoderBlock2D",) * 4,
                 up_block_types=("UpDecoderBlock2D",) * 4,
@@ -88,16 +89,16 @@ def write_configuration(folder: Path) -> None:
                     hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12
                 )  # the rest is SD 1's already
             ),
-            tokenizer=None,  # type: ignore[arg-type]
-            unet=UNet2DConditionModel(
+            tokenizer=None,
+            unet=lib.UNet2DConditionModel(
                 sample_size=64,
                 cross_attention_dim=768,
                 down_block_types=(down, down, down, "DownBlock2D"),
                 up_block_types=("UpBlock2D", up, up, up),
             ),
-            scheduler=DDIMScheduler(),
-            safety_checker=None,  # type: ignore[arg-type]
-            feature_extractor=None,  # type: ignore[arg-type]
+            scheduler=lib.DDIMScheduler(),
+            safety_checker=None,
+            feature_extractor=None,
             requires_safety_checker=False,
         )
     for name in ("unet", "vae", "scheduler"):
@@ -108,9 +109,10 @@ def write_configuration(folder: Path) -> None:
 
 def theirs(file: Path, folder: Path, dtype: torch.dtype) -> Loader:
     """diffusers' own way to load such a file."""
-    from diffusers import StableDiffusionPipeline
+    import diffusers
 
-    read: Any = StableDiffusionPipeline.from_single_file  # pyright: ignore[reportUnknownMemberType]
+    lib: Any = diffusers
+    read = lib.StableDiffusionPipeline.from_single_file
     absent = {"tokenizer": None, "safety_checker": None, "feature_extractor": None}
     return lambda: read(str(file), config=str(folder), torch_dtype=dtype, local_files_only=True, **absent)
 

@@ -13,9 +13,11 @@ from app.memory.devices import (
     device_facts,
     free_bytes,
     granted_cores,
+    lacks_eight_bits,
     main_memory,
     usable_cores,
     use_all_cores,
+    weights_room,
 )
 
 
@@ -75,3 +77,15 @@ def test_threads_do_not_outnumber_cores() -> None:
         assert use_all_cores() == 1, "whoever asks for fewer gets fewer"
     finally:
         torch.set_num_threads(before)
+
+
+def test_what_a_device_lacks_of_eight_bits_is_told() -> None:
+    cpu, apple = torch.device("cpu"), torch.device("mps")
+    assert lacks_eight_bits(cpu) is None
+    assert "cpu cannot multiply" in str(lacks_eight_bits(cpu, products=True))
+    assert "mps has no 8-bit" in str(lacks_eight_bits(apple)) and lacks_eight_bits(apple, products=True)
+
+
+def test_weights_leave_room_to_compute_in() -> None:
+    total = device_facts(torch.device("cpu"))["vram_total"]
+    assert total / 2 < weights_room(torch.device("cpu")) < total

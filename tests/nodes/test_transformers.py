@@ -12,9 +12,11 @@ from safetensors.torch import save_file
 
 from app.diffusion.models.flux import FLUX_DEV, FLUX_FILL, FLUX_SCHNELL, Flux, FluxConfig
 from app.diffusion.models.mmdit import MMDiT, MMDiTConfig
+from app.diffusion.working import make_ready
 from app.errors import InvalidRequest
 from app.settings import Settings
-from app.weights.network import precision_of
+from app.weights.network import EightBits, precision_of
+from app.weights.separate import load_network
 
 SD3 = MMDiTConfig(2, 64, 16, 4096, 2048, 24)
 DEV = replace(FLUX_DEV, width=128, heads=1, double=1, single=1)
@@ -119,3 +121,38 @@ def test_large_transformers_are_held_in_half_precision() -> None:
     assert {precision_of(net, torch.float32) for net in large} == {torch.bfloat16}
     assert precision_of(large[0], torch.float16) == torch.float16
     assert precision_of(small, torch.float32) == torch.float32
+
+
+@pytest.mark.parametrize("kept", ["fp8_e4m3fn", "fp8_e5m2"])
+def test_weights_kept_in_eight_bits_draw_nearly_the_same(bench: Any, folder: Path, kept: str) -> None:
+    save_file(network(DEV).state_dict(), folder / "dev.safetensors")
+    entry = prompt(768)
+    recipe = {"seed": 1, "steps": 2, "cfg": 1.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
+    drawn: list[torch.Tensor] = []
+    for dtype in ("default", kept):
+        model = bench("UNETLoader", unet_name="dev.safetensors", weight_dtype=dtype)
+        latent = bench("EmptySD3LatentImage", width=64, height=64, batch_size=1)
+        asked = {"model": model, "positive": entry, "negative": entry, "latent_image": latent}
+        drawn.append(bench("KSampler", **recipe, **asked)["samples"])
+    sizes = {value.dtype.itemsize for value in model.network.parameters() if value.dim() > 1}
+    assert sizes == {1}
+    assert bench("UNETLoader", unet_name="dev.safetensors", weight_dtype=kept) is model, "loaded once"
+    assert 0 < float((drawn[0] - drawn[1]).norm() / drawn[0].norm()) < 0.2
+
+
+def test_products_that_a_device_lacks_are_told_before_the_file_is_read(bench: Any, folder: Path) -> None:
+    (folder / "dev.safetensors").write_bytes(b"never read")
+    with pytest.raises(InvalidRequest, match="cpu cannot multiply 8-bit numbers") as told:
+        bench("UNETLoader", unet_name="dev.safetensors", weight_dtype="fp8_e4m3fn_fast")
+    assert told.value.input_name == "weight_dtype" and "default" in told.value.remedy
+
+
+def test_eight_bits_of_a_file_are_kept_where_there_is_no_room_for_more(folder: Path) -> None:
+    state = {key: value.to(torch.float8_e4m3fn) for key, value in network(DEV).state_dict().items()}
+    save_file(state, folder / "dev.safetensors")
+    whole = 2 * sum(value.numel() for value in state.values())
+    for room, expected in ((None, 2), (whole, 2), (whole - 1, 1)):
+        model = load_network(folder / "dev.safetensors", torch.bfloat16, EightBits(room=room))
+        make_ready(model.network)
+        assert model.network.get_parameter("img_in.weight").dtype.itemsize == expected
+        assert model.dtype == torch.bfloat16

@@ -12,11 +12,12 @@ from safetensors.torch import save_file
 from torch import nn
 
 from app.diffusion.models.convolution import Conv3x3
+from app.diffusion.models.eight_bit import keep_in_eight_bits
 from app.diffusion.working import is_ready, make_ready, working_dtype
 from app.errors import UnusableFile
 from app.weights.blank import blank
 from app.weights.fill import check_values, fill
-from app.weights.stored import Stored, held, open_safetensors
+from app.weights.stored import Stored, Tensors, held, open_safetensors
 
 SAFE = {"weight": torch.tensor([[0.5, 1.0, -2.0]], dtype=torch.float16), "bias": torch.tensor([1.5])}
 
@@ -109,6 +110,7 @@ import sys
 from pathlib import Path
 import torch
 from torch import nn
+from app.diffusion.models.eight_bit import keep_in_eight_bits
 from app.diffusion.working import make_ready
 from app.weights.blank import blank
 from app.weights.fill import fill
@@ -150,3 +152,40 @@ def test_weights_are_in_memory_once(tmp_path: Path) -> None:
     loaded, ready, peak = (int(value) / whole for value in done.stdout.split())
     assert loaded < 1.15 and 0.9 < ready < 1.15, (loaded, ready, peak)
     assert peak < 1.4, (loaded, ready, peak)
+
+
+def filled(tensors: Tensors) -> nn.Sequential:
+    with blank():
+        module = nn.Sequential(nn.Linear(3, 1))
+        keep_in_eight_bits(module, torch.float8_e4m3fn)
+    fill(module, tensors, "x", dtype=torch.bfloat16, later=True)
+    return module
+
+
+def test_eight_bits_are_made_of_other_precisions_when_they_are_used() -> None:
+    module = filled(held({f"0.{key}": value for key, value in SAFE.items()}))
+    assert module.get_parameter("0.weight").dtype == torch.float16
+    make_ready(module)
+    assert module.get_parameter("0.weight").dtype == torch.float8_e4m3fn
+    assert module.get_parameter("0.bias").dtype == working_dtype(module) == torch.bfloat16
+    assert module(torch.ones(1, 3, dtype=torch.bfloat16)).tolist() == [[pytest.approx(1.0, abs=0.05)]]
+
+
+def test_eight_bits_of_a_file_stay_in_it(tmp_path: Path) -> None:
+    weight = torch.tensor([[0.5, 1.0, -2.0]]).to(torch.float8_e4m3fn)
+    for scale, factor in ((None, 1.0), (torch.tensor(0.25), 0.25)):
+        tensors = {"0.weight": weight, "0.bias": torch.zeros(1)}
+        save_file(tensors if scale is None else {**tensors, "0.scale_weight": scale}, tmp_path / "x.safetensors")
+        file = open_safetensors(tmp_path / "x.safetensors")
+        module = filled(file.tensors)
+        make_ready(module)
+        assert module.get_parameter("0.weight").dtype == torch.float8_e4m3fn
+        assert torch.equal(module.get_parameter("0.weight").float(), weight.float()), "bit by bit"
+        assert module(torch.ones(1, 3, dtype=torch.bfloat16)).tolist() == [[-0.5 * factor]]
+
+
+def test_what_is_made_at_each_reading_is_packed_at_once() -> None:
+    made = Stored((1, 3), lambda: torch.full((1, 3), 2.0), is_derived=True)
+    module = filled({"0.weight": made, **held({"0.bias": torch.zeros(1)})})
+    assert module.get_parameter("0.weight").dtype == torch.float8_e4m3fn
+    assert module(torch.ones(1, 3, dtype=torch.bfloat16)).tolist() == [[6.0]]

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from app.diffusion.adapters.change import Edit, edited
+from app.diffusion.models.eight_bit import packed_layer
 from app.diffusion.working import at_first_use, computes_in, make_ready, working_dtype
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -94,15 +95,20 @@ def _settle_one(network: nn.Module) -> None:
         return
     with torch.inference_mode(False), torch.no_grad():
         for name in dict.fromkeys(edit.place.name for edit in edits.edits):
-            parameter = network.get_parameter(name)
-            parameter.data = edited(parameter.data, edits.of(name))
+            layer = packed_layer(network, name)
+            if layer is not None:
+                layer.pack(edited(layer.wide(torch.float32), edits.of(name)))
+            else:
+                parameter = network.get_parameter(name)
+                parameter.data = edited(parameter.data, edits.of(name))
     edits.settled = True
 
 
 def value_of(network: nn.Module, name: str) -> Tensor:
     """One parameter with its edits; the others of a twin that is not used yet stay as they are."""
     edits = edits_of(network)
-    parameter = network.get_parameter(name).detach()
+    layer = packed_layer(network, name)
+    parameter = network.get_parameter(name).detach() if layer is None else layer.wide(torch.float32)
     return parameter if edits is None or edits.settled else edited(parameter, edits.of(name))
 
 
