@@ -5,13 +5,20 @@ from __future__ import annotations
 import json
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import comfy_toolkit
 import pytest
 import websocket
+from aiohttp import web
+from comfy_api_proxy.app import make_app
 from comfy_api_simplified import ComfyApiWrapper, ComfyWorkflowWrapper
+from comfy_headless.client import ComfyClient
+from comfy_sdk import Comfy
+from comfy_sdk.exceptions import InvalidWorkflow
 from PIL import Image
 
 from tests.server.hosted import Hosted
@@ -51,6 +58,57 @@ def test_comfy_api_simplified(host: Hosted, tmp_path: Path) -> None:
     Image.new("RGB", (2, 2)).save(picture)
     assert client.upload_image(str(picture))["name"] == "small.png"
     client.interrupt()
+
+
+@pytest.fixture
+def second_interface(host: Hosted, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The proxy that puts ComfyUI's second interface before a server; the address of it."""
+
+    async def start() -> web.AppRunner:
+        runner = web.AppRunner(make_app(host.url), access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        return runner
+
+    runner = host.do(start())
+    address = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    monkeypatch.setenv("COMFY_BASE_URL", address)
+    yield address
+    host.do(runner.cleanup())
+
+
+def test_the_official_sdk_through_the_official_proxy(second_interface: str, tmp_path: Path) -> None:
+    picture = tmp_path / "mine.png"
+    Image.new("RGB", (2, 3)).save(picture)
+    with Comfy() as client:
+        graph = client.workflows.from_json(deepcopy(WORK))
+        graph.set_input("2", "text", "by the SDK")
+        job = client.run(graph, timeout=30)
+        (output,) = job.get_outputs("2")
+        assert output.to_bytes() == b"picture by the SDK"
+        graph = client.workflows.from_json({"1": {"class_type": "Pick", "inputs": {}}, "2": show("x", ["1", 0])})
+        graph.set_input("1", "image", client.assets.from_file(str(picture)))
+        assert client.run(graph, timeout=30).get_outputs("2")
+        assert len(list(client.list_jobs())) == 2
+        with pytest.raises(InvalidWorkflow, match="Nothing does not exist"):
+            client.run(client.workflows.from_json({"1": {"class_type": "Nothing", "inputs": {}}}))
+
+
+def test_comfy_headless(host: Hosted, tmp_path: Path) -> None:
+    picture = tmp_path / "headless.png"
+    Image.new("RGB", (2, 2)).save(picture)
+    with ComfyClient(host.url) as client:
+        assert client.is_online()
+        assert client.check_workflow_dependencies(WORK)["all_installed"]
+        assert client.check_workflow_types(WORK)["errors"] == []
+        job = client.queue_prompt(WORK)
+        assert job is not None
+        ended = client.wait_for_completion(job, 30, 0.05)
+        assert ended is not None
+        (image,) = ended["outputs"]["2"]["images"]
+        assert client.get_image(image["filename"], image["subfolder"], image["type"]) == b"picture drawn"
+        assert client.upload_image(str(picture))["name"] == "headless.png"
+        assert client.get_queue()["queue_running"] == []
 
 
 def test_the_websocket_recipe_that_scripts_copy(host: Hosted) -> None:
