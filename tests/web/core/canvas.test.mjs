@@ -90,3 +90,23 @@ test("a class grows with the choices and links of its node", () => {
   const plain = readDefinition("Plain", { input: { required: { a: ["INT", {}] } } });
   assert.equal(grownDefinition(plain, node({})), plain);
 });
+
+test("rows and sockets bring inputs of their own", () => {
+  const template = { required: { name: ["COMBO", { options: ["A", "B"] }] }, optional: { on: ["BOOLEAN", {}] } };
+  const ports = {
+    rows: ["COMFY_DYNAMICGROUP_V3", { template, min: 1, max: 3, group_name: "LoRA" }],
+    guide: ["COMFY_DYNAMICSLOT_V3", { slotType: "IMAGE", inputs: { required: { strength: ["FLOAT", { default: 0.5 }] } } }],
+    last: ["STRING", {}],
+  };
+  const def = readDefinition("Rows", { input: { required: ports } });
+  const grown = (/** @type {any} */ more) => grownDefinition(def, { id: 1, type: "Rows", pos: [0, 0], ...more });
+  const names = (/** @type {any} */ more) => grown(more).inputs.map((input) => input.name);
+  assert.deepEqual(names({}), ["rows", "rows.0.name", "rows.0.on", "guide", "last"]);
+  const two = grown({ widgets_values: [2, "A", true, "B", false, "end"] });
+  assert.deepEqual(two.widgets.map((widget) => widget.name), ["rows", "rows.0.name", "rows.0.on", "rows.1.name", "rows.1.on", "last"]);
+  assert.equal(two.widgets[0].serialised, false, "the number of rows is for the editor");
+  assert.deepEqual([-1, 1e9, "x", null].map((count) => names({ widgets_values: [count] }).length), [5, 5, 5, 5]);
+  const linked = { widgets_values: [1, "A", true, 0.7, "end"], inputs: [{ name: "guide", type: "IMAGE", link: 3 }] };
+  assert.deepEqual(names(linked).slice(3), ["guide", "guide.strength", "last"]);
+  assert.equal(grown(linked).inputs[3].type, "IMAGE");
+});

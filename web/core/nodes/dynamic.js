@@ -2,8 +2,9 @@ import { isObject } from "../doc/schema.js";
 import { readDefinition, widgetsOfInput } from "./definitions.js";
 
 /**
- * Inputs that depend on the node: those that grow with their links ("images.image0", "images.image1", …), and choices that
- * bring inputs of their own ("mode" and "mode.strength"). The class declares them, the node's record says which there are.
+ * Inputs that depend on the node: those that grow with their links ("images.image0", "images.image1", …), choices and
+ * linked sockets that bring inputs of their own ("mode" and "mode.strength"), rows of equal inputs ("loras.0.name"). The
+ * class declares them, the node's record says which there are.
  *
  * @typedef {import("./definitions.js").NodeDef} NodeDef
  * @typedef {import("./definitions.js").InputDef} InputDef
@@ -13,12 +14,15 @@ import { readDefinition, widgetsOfInput } from "./definitions.js";
 
 const GROWING = "COMFY_AUTOGROW_V3";
 const CHOOSING = "COMFY_DYNAMICCOMBO_V3";
+const OPENING = "COMFY_DYNAMICSLOT_V3";
+const REPEATING = "COMFY_DYNAMICGROUP_V3";
+const DYNAMIC = new Set([GROWING, CHOOSING, OPENING, REPEATING]);
 const MOST = 100;
 const DEPTH = 8;
 
 /** @param {string} type */
 export function isDynamic(type) {
-  return type === GROWING || type === CHOOSING;
+  return DYNAMIC.has(type);
 }
 
 /**
@@ -42,6 +46,8 @@ function expand(inputs, reader) {
   return inputs.flatMap((input) => {
     if (input.type === GROWING) return grown(input, reader.node);
     if (input.type === CHOOSING && reader.depth < DEPTH) return chosen(input, reader);
+    if (input.type === OPENING && reader.depth < DEPTH) return opened(input, reader);
+    if (input.type === REPEATING && reader.depth < DEPTH) return repeated(input, reader);
     reader.at += widgetsOfInput(input).length;
     return [input];
   });
@@ -102,19 +108,61 @@ function chosen(input, reader) {
       serialised: true,
     },
   };
-  const inner = readDefinition("", { input: options.find((option) => option.key === key)?.inputs ?? {} }).inputs;
-  const named = inner.map((each) => ({
+  return [combo, ...brought(input.name, options.find((option) => option.key === key)?.inputs, reader)];
+}
+
+/**
+ * A socket, and what it brings once it is linked.
+ * @param {InputDef} input
+ * @param {Reader} reader
+ * @returns {InputDef[]}
+ */
+function opened(input, reader) {
+  const { inputs, slotType, ...options } = input.options;
+  const socket = { ...input, type: String(slotType ?? "*"), options, widget: null };
+  const linked = reader.node.inputs?.some((slot) => slot.name === input.name && slot.link !== null);
+  return linked ? [socket, ...brought(input.name, inputs, reader)] : [socket];
+}
+
+/**
+ * The number of rows, which is for the editor alone, and the inputs of each.
+ * @param {InputDef} input
+ * @param {Reader} reader
+ * @returns {InputDef[]}
+ */
+function repeated(input, reader) {
+  const { template, min = 0, max = 50, group_name: label } = input.options;
+  const least = Math.min(Math.max(Number(min) || 0, 0), MOST);
+  const stored = Number(storedValue(reader.node, input.name, reader.at));
+  const count = stored >= 0 && stored <= MOST ? Math.max(least, Math.floor(stored)) : least;
+  reader.at += 1;
+  const options = { label: label ?? input.name, default: least, min: least, max, dynamic: true, socketless: true };
+  const kind = /** @type {const} */ ("int");
+  const widget = { name: input.name, kind, options, choices: null, owner: null, serialised: false };
+  const rows = { ...input, type: "INT", widget };
+  return [rows, ...Array.from({ length: count }, (_, row) => brought(`${input.name}.${row}`, template, reader)).flat()];
+}
+
+/**
+ * Inputs that another one declares, by their full names.
+ * @param {string} prefix
+ * @param {unknown} inputs
+ * @param {Reader} reader moved on
+ * @returns {InputDef[]}
+ */
+function brought(prefix, inputs, reader) {
+  const named = readDefinition("", { input: inputs ?? {} }).inputs.map((each) => ({
     ...each,
-    name: `${input.name}.${each.name}`,
+    name: `${prefix}.${each.name}`,
     options: { label: each.name, ...each.options },
     widget: each.widget && {
       ...each.widget,
-      name: `${input.name}.${each.name}`,
+      name: `${prefix}.${each.name}`,
       options: { label: each.name, ...each.widget.options },
     },
   }));
   const deeper = { ...reader, depth: reader.depth + 1 };
-  const all = [combo, ...expand(named, deeper)];
+  const all = expand(named, deeper);
   reader.at = deeper.at;
   return all;
 }
