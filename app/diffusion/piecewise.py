@@ -55,6 +55,12 @@ def pieces(height: int, width: int, side: int) -> Iterator[Piece]:
             yield Piece(top, min(top + side, height), left, min(left + side, width))
 
 
+def _moments(part: Tensor) -> tuple[Tensor, Tensor]:
+    """(variance, mean) of each channel, (B, C) in float64 in main memory."""
+    variance, mean = torch.var_mean(part.float(), dim=(2, 3), correction=0)
+    return variance.double().cpu(), mean.double().cpu()
+
+
 class Walk:
     """Layers over pieces of maps that are kept in main memory."""
 
@@ -82,18 +88,21 @@ class Walk:
     def normalised(self, norm: nn.GroupNorm, value: Tensor, side: int) -> Work:
         """The normalisation of the whole map, followed by SiLU, for pieces of it."""
         height, width = value.shape[-2:]
-        sums = torch.zeros(2, len(value), norm.num_groups, dtype=torch.float64)
+        means = torch.zeros(value.shape[:2], dtype=torch.float64)  # (B, C)
+        squares = torch.zeros_like(means)
         for piece in pieces(height, width, side):
-            part = piece.of(value).to(self._device).reshape(len(value), norm.num_groups, -1).float()
-            sums += torch.stack([part.sum(2, dtype=torch.float64), part.square().sum(2, dtype=torch.float64)]).cpu()
-        mean, square = sums / (height * width * value.shape[1] // norm.num_groups)
-        deviation = (square - mean**2).clamp(min=0).add(norm.eps).sqrt()
+            part = piece.of(value)
+            share = part.shape[-2] * part.shape[-1] / (height * width)
+            variance, mean = _moments(part.to(self._device))
+            means += share * mean
+            squares += share * (variance + mean**2)
         each = value.shape[1] // norm.num_groups
-        weight, bias = (parameter.detach().cpu().double() for parameter in (norm.weight, norm.bias))
-        scale = weight / deviation.repeat_interleave(each, 1)
-        shift = bias - mean.repeat_interleave(each, 1) * scale
-        scale, shift = (number.float()[..., None, None].to(self._device) for number in (scale, shift))
-        return lambda part: F.silu(torch.addcmul(shift, part.float(), scale)).to(self._dtype)
+        mean, square = (found.view(len(value), -1, each).mean(2) for found in (means, squares))  # (B, G)
+        deviation = (square - mean**2).clamp(min=0).add(norm.eps).sqrt()
+        scales = norm.weight.detach().cpu().double() / deviation.repeat_interleave(each, 1)
+        shifts = norm.bias.detach().cpu().double() - mean.repeat_interleave(each, 1) * scales
+        scale, shift = (numbers.float()[..., None, None].to(self._device) for numbers in (scales, shifts))
+        return lambda part: F.silu(part.float().mul(scale).add_(shift), inplace=True).to(self._dtype)
 
     def block(self, block: ResnetBlock, value: Tensor, side: int) -> Tensor:
         """A residual block; the result takes the place of what goes in, where it has no more channels."""
