@@ -20,6 +20,7 @@ from app.diffusion.guidance.hypernetworks import Hypernetwork
 from app.diffusion.layout import prepare
 from app.diffusion.model import DiffusionModel
 from app.diffusion.models.clip_vision import ClipVision
+from app.diffusion.upscaling import Upscaler
 from app.diffusion.working import at_first_use, make_ready
 from app.errors import AppError, InvalidRequest
 from app.memory.devices import lacks_eight_bits, main_memory, weights_room
@@ -34,6 +35,7 @@ from app.weights.network import EightBits
 from app.weights.precision import Precision
 from app.weights.separate import load_first_stage, load_folder, load_network
 from app.weights.text_files import check_towers
+from app.weights.upscaler import load_upscaler
 from app.weights.vision import load_clip_vision
 
 DEFAULT_BYTES = 32 << 30
@@ -150,6 +152,10 @@ class LoadedModels:
         path = self._path("controlnet", name, "control_net_name")
         with torch.inference_mode(False):
             return load_control(path, dtype, base)
+
+    def upscaler(self, name: str) -> Upscaler:
+        """See `protocol.Models`."""
+        return self.loaded("upscale_models", name, load_upscaler, "model_name")
 
     def loaded(self, kind: str, name: str, load: Callable[[Path], T], input_name: str, *, variant: str = "") -> T:
         """What `load` makes of a file of that kind, kept and given again while the file stays as it is.

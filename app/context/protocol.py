@@ -15,6 +15,7 @@ from app.diffusion.first_stage import FirstStage
 from app.diffusion.guidance.hypernetworks import Hypernetwork
 from app.diffusion.model import DiffusionModel
 from app.diffusion.models.clip_vision import ClipVision
+from app.diffusion.upscaling import Upscaler
 from app.images.decoding import Decoded
 from app.weights.adapters.adapter import Adapter
 from app.weights.checkpoint import Checkpoint
@@ -89,6 +90,14 @@ class Models(Protocol):
 
     def hypernetwork(self, name: str) -> Hypernetwork:
         """As `adapter`, from the folder of hypernetworks."""
+        ...
+
+    def upscaler(self, name: str) -> Upscaler:
+        """A network that draws pictures larger, from the folder of upscalers.
+
+        Raises:
+            Missing, UnusableFile, UnknownFamily: no such file, a damaged or a foreign one.
+        """
         ...
 
     def on_device(self, *modules: nn.Module, working_bytes: int = 0) -> AbstractContextManager[None]:
