@@ -9,13 +9,12 @@ from typing import Any
 from app.engine.node import Blocker, Returned
 from app.extend.bridge import PackHost, PlainHost
 from app.extend.hooks import accepted, parameters, plain, settled, shown_lists
+from app.graph.dynamic_inputs import CHOOSING, DYNAMIC, MOST, OPENING, REPEATING, row_inputs
 from app.graph.json_values import is_dict, is_object, is_sequence
 from app.graph.lazy import still_open
 from app.graph.spec import InputSpec, NodeSpec, OutputSpec
 
-# Inputs that stand for several, which prompts name with dots: "images.image0".
-DYNAMIC = ("COMFY_AUTOGROW_V3", "COMFY_DYNAMICCOMBO_V3", "COMFY_DYNAMICSLOT_V3", "COMFY_DYNAMICGROUP_V3")
-CHOOSING = ("COMFY_DYNAMICCOMBO_V3",)
+SENT = (CHOOSING, OPENING)  # of the inputs that stand for several, those that are in prompts themselves
 
 
 def v3_spec(kind: type[Any], title: str, module: str, host: PackHost | None = None) -> NodeSpec:
@@ -75,7 +74,7 @@ def _input(port: Any, host: PackHost) -> InputSpec:
     options: Mapping[str, Any] = port.as_dict()
     folder = host.folder_of(options.get("options")) if kind == "COMBO" else None
     # One that stands for several is itself never sent.
-    optional = port.optional or (kind in DYNAMIC and kind not in CHOOSING)
+    optional = port.optional or (kind in DYNAMIC and kind not in SENT)
     section = "optional" if optional else "required"
     said = () if folder else kind if isinstance(kind, str) else tuple(plain(kind))
     return InputSpec(port.id, said, section, plain({k: v for k, v in options.items() if v is not None}), folder)
@@ -146,7 +145,7 @@ class V3Node:
         given: dict[str, Any] = {}
         for name, kind in self._dynamic.items():
             group: dict[str, Any] = {}
-            if kind in CHOOSING and name in inputs:
+            if kind in SENT and name in inputs:
                 group[name] = inputs[name]
             given[name] = group
         for name, value in inputs.items():
@@ -155,6 +154,9 @@ class V3Node:
                 _put(given[first], rest.split("."), value)
             elif name not in self._dynamic:
                 given[name] = value
+        for port in self.spec.inputs:
+            if port.type == REPEATING:
+                given[port.name] = _rows(port, given[port.name])
         return given
 
     async def _later(self, context: Any, result: Awaitable[Any]) -> Returned:
@@ -194,6 +196,13 @@ def _ui(ui: Any) -> Mapping[str, Any]:
         return {}
     said: Any = ui if is_object(ui) else ui.as_dict()
     return {name: value for name, value in said.items() if value is not None}
+
+
+def _rows(port: InputSpec, given: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rows in order, up to the last one that something is given of; what a row lacks is None."""
+    numbers = [int(row) for row in given if row.isascii() and row.isdecimal() and int(row) < MOST]
+    fields = {each.name.rpartition(".")[2]: None for each in row_inputs(port, 0)}
+    return [{**fields, **given.get(str(row), {})} for row in range(max(numbers, default=-1) + 1)]
 
 
 def _put(group: dict[str, Any], path: Sequence[str], value: Any) -> None:

@@ -179,6 +179,35 @@ def test_groups_of_inputs_come_as_dicts(io: Any) -> None:
     assert heard == {"images": {"first": 1, "second": 2}, "how": {"how": "scaled", "factor": 3}}
 
 
+def test_sockets_come_with_what_they_bring_and_rows_as_a_list(io: Any) -> None:
+    heard: dict[str, Any] = {}
+
+    def hear(cls: Any, **inputs: Any) -> Any:
+        heard.update(inputs)
+
+    row = [io.String.Input("name"), io.Float.Input("weight", default=1.0, optional=True)]
+    inputs = [
+        io.DynamicSlot.Input(io.Image.Input("guide", optional=True), inputs=[io.Float.Input("amount", default=0.5)]),
+        io.DynamicGroup.Input("rows", template=row, max=5, group_name="Row"),
+    ]
+    node = made(io, hear, inputs=inputs, outputs=[])
+    ports = {port.name: port for port in node.spec.inputs}
+    assert (ports["guide"].type, ports["guide"].section) == ("COMFY_DYNAMICSLOT_V3", "optional")
+    assert ports["guide"].options["slotType"] == "IMAGE"
+    assert list(ports["guide"].options["inputs"]["required"]) == ["amount"]
+    assert ports["rows"].section == "optional", "it is never sent itself"
+    told = {name: value for name, value in ports["rows"].options.items() if name != "template"}
+    assert told == {"min": 0, "max": 5, "group_name": "Row"}
+    assert ports["rows"].options["template"]["optional"] == {"weight": ["FLOAT", {"default": 1.0}]}
+    returned(node, **{"guide": 1, "guide.amount": 0.7, "rows.0.name": "a", "rows.2.name": "c", "rows.2.weight": 2.0})
+    assert heard == {
+        "guide": {"guide": 1, "amount": 0.7},
+        "rows": [{"name": "a", "weight": None}, {"name": None, "weight": None}, {"name": "c", "weight": 2.0}],
+    }
+    returned(node, **{"rows.999999999.name": "far", "rows.x.name": "odd"})
+    assert heard == {"guide": {}, "rows": []}
+
+
 def test_hooks_of_its_own(io: Any) -> None:
     class Hooked(io.ComfyNode):
         @classmethod

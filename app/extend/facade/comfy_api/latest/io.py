@@ -263,6 +263,15 @@ class Autogrow:
     Type = dict[str, Any]
 
 
+def _sections(ports: Sequence[Input]) -> dict[str, dict[str, Any]]:
+    """For clients: the inputs that another one brings."""
+    sections: dict[str, dict[str, Any]] = {"required": {}}
+    for port in ports:
+        section = sections.setdefault("optional" if port.optional else "required", {})
+        section[port.id] = [port.get_io_type(), port.as_dict()]
+    return sections
+
+
 class DynamicCombo:
     """A choice that brings inputs of its own, given to the node as a dict."""
 
@@ -274,11 +283,7 @@ class DynamicCombo:
 
         def as_dict(self) -> dict[str, Any]:
             """For clients."""
-            sections: dict[str, dict[str, Any]] = {"required": {}}
-            for port in self.inputs:
-                section = sections.setdefault("optional" if port.optional else "required", {})
-                section[port.id] = [port.get_io_type(), port.as_dict()]
-            return {"key": self.key, "inputs": sections}
+            return {"key": self.key, "inputs": _sections(self.inputs)}
 
     class Input(Input):
         """The choice; the fields of what is chosen are named "<id>.<field>" in prompts."""
@@ -294,6 +299,53 @@ class DynamicCombo:
             return {**super().as_dict(), "options": [option.as_dict() for option in self.options]}
 
     Type = dict[str, Any]
+
+
+class DynamicSlot:
+    """A socket that brings inputs of its own once it is linked, given to the node as a dict."""
+
+    class Input(Input):
+        """The socket; the fields that it brings are named "<id>.<field>" in prompts."""
+
+        io_type = "COMFY_DYNAMICSLOT_V3"
+
+        def __init__(self, slot: Any, inputs: Sequence[Any], **words: Any) -> None:
+            super().__init__(slot.id, **{"optional": slot.optional, **words})
+            self.slot, self.inputs = slot, list(inputs)
+
+        def as_dict(self) -> dict[str, Any]:
+            """Options."""
+            return {**super().as_dict(), "slotType": self.slot.get_io_type(), "inputs": _sections(self.inputs)}
+
+    Type = dict[str, Any]
+
+
+class DynamicGroup:
+    """Rows of inputs, given to the node as a list of dicts."""
+
+    class Input(Input):
+        """The rows; the fields of each are named "<id>.<row>.<field>" in prompts."""
+
+        io_type = "COMFY_DYNAMICGROUP_V3"
+
+        def __init__(
+            self,
+            id: str,
+            template: Sequence[Any],
+            min: int = 0,
+            max: int = 50,
+            group_name: str | None = None,
+            **words: Any,
+        ) -> None:
+            super().__init__(id, **words)
+            self.template, self.min, self.max, self.group_name = list(template), min, max, group_name
+
+        def as_dict(self) -> dict[str, Any]:
+            """Options."""
+            limits = {"min": self.min, "max": self.max, "group_name": self.group_name}
+            return {**super().as_dict(), "template": _sections(self.template), **limits}
+
+    Type = list[dict[str, Any]]
 
 
 @dataclass
