@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from app.api import Clip, Conditioning, Context, FileIn, Image, Model, Port, Range, Vae, node
 from app.diffusion.conditioning.entries import appended
-from app.diffusion.models.clip_vision import ClipVision, VisionFeatures, seen
+from app.diffusion.models.clip_vision import ClipVision, VisionFeatures
 
 Vision = Annotated[ClipVision, Port("CLIP_VISION")]
 Seen = Annotated[VisionFeatures, Port("CLIP_VISION_OUTPUT")]
@@ -44,8 +44,7 @@ def clip_vision_encode(*, context: Context, clip_vision: Vision, image: Image, c
         crop: "center" looks at the middle square, "none" at the whole picture, squeezed to a square.
     """
     with context.models.on_device(clip_vision):
-        weight = clip_vision.visual_projection.weight
-        return clip_vision.see(seen(image, clip_vision.config.size, crop=crop == "center").to(weight))
+        return clip_vision.see(clip_vision.look(image, crop=crop == "center"))
 
 
 @node("unCLIPConditioning", category="conditioning", id="unCLIPConditioning", aliases=("image prompt", "variation"))

@@ -20,6 +20,7 @@ from app.diffusion.guidance.hypernetworks import Hypernetwork
 from app.diffusion.layout import prepare
 from app.diffusion.model import DiffusionModel
 from app.diffusion.models.clip_vision import ClipVision
+from app.diffusion.models.style import StyleModel
 from app.diffusion.upscaling import Upscaler
 from app.diffusion.working import at_first_use, make_ready
 from app.errors import AppError, InvalidRequest
@@ -34,6 +35,7 @@ from app.weights.hypernetworks import load_hypernetwork
 from app.weights.network import EightBits
 from app.weights.precision import Precision
 from app.weights.separate import load_first_stage, load_folder, load_network
+from app.weights.style import load_style
 from app.weights.text_files import check_towers
 from app.weights.upscaler import load_upscaler
 from app.weights.vision import load_clip_vision
@@ -142,6 +144,10 @@ class LoadedModels:
     def hypernetwork(self, name: str) -> Hypernetwork:
         """See `protocol.Models`."""
         return self.loaded("hypernetworks", name, load_hypernetwork, "hypernetwork_name")
+
+    def style_model(self, name: str) -> StyleModel:
+        """See `protocol.Models`."""
+        return self.loaded("style_models", name, load_style, "style_model_name")
 
     def control(self, name: str, base: DiffusionModel | None = None) -> ControlModel:
         """See `protocol.Models`."""

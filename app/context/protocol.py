@@ -15,6 +15,7 @@ from app.diffusion.first_stage import FirstStage
 from app.diffusion.guidance.hypernetworks import Hypernetwork
 from app.diffusion.model import DiffusionModel
 from app.diffusion.models.clip_vision import ClipVision
+from app.diffusion.models.style import StyleModel
 from app.diffusion.upscaling import Upscaler
 from app.images.decoding import Decoded
 from app.weights.adapters.adapter import Adapter
@@ -90,6 +91,10 @@ class Models(Protocol):
 
     def hypernetwork(self, name: str) -> Hypernetwork:
         """As `adapter`, from the folder of hypernetworks."""
+        ...
+
+    def style_model(self, name: str) -> StyleModel:
+        """As `checkpoint`, from the folder of style models."""
         ...
 
     def upscaler(self, name: str) -> Upscaler:

@@ -15,7 +15,12 @@ from app.weights.kinds import refused
 from app.weights.opening import open_weights
 from app.weights.stored import Tensors, WeightsFile, below, held, shapes_of
 
-MARKS = ("vision_model.embeddings.class_embedding", "class_embedding")  # transformers' name, and OpenCLIP's
+# A tensor of transformers' CLIP, of OpenCLIP and of SigLIP.
+MARKS = (
+    "vision_model.embeddings.class_embedding",
+    "class_embedding",
+    "vision_model.embeddings.patch_embedding.bias",
+)
 
 
 def load_clip_vision(path: Path, dtype: torch.dtype = torch.float32) -> ClipVision:

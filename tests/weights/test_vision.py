@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from app.diffusion.models.clip_vision import ClipVision, ClipVisionConfig
+from app.diffusion.models.clip_vision import ClipVision, ClipVisionConfig, clip_vision_config
 from app.errors import UnknownFamily, UnusableFile
 from app.weights.stored import WeightsFile, held
 from app.weights.vision import clip_vision_of
@@ -73,3 +73,32 @@ def test_what_is_missing_is_named() -> None:
     del state["visual_projection.weight"]
     with pytest.raises(UnusableFile, match=r"'visual_projection\.weight' is missing"):
         clip_vision_of(WeightsFile("vision.safetensors", held(state), {}))
+
+
+@pytest.mark.parametrize("head", [True, False])
+def test_siglips_tower_is_told_by_its_tensors(head: bool) -> None:
+    torch.manual_seed(9)
+    config = ClipVisionConfig(32, 2, 16, 48, 4, 12, "gelu_tanh", 0, sigmoid=True, head=head)
+    ours = ClipVision(config).eval()
+    found = clip_vision_of(WeightsFile("siglip", held(ours.state_dict()), {}))
+    assert found.config == config
+    image = torch.rand(1, 20, 30, 3)
+    with torch.no_grad():
+        for one, other in zip(
+            (found(found.look(image)).last_hidden_state, found.look(image)),
+            (ours(ours.look(image)).last_hidden_state, ours.look(image)),
+            strict=True,
+        ):
+            assert torch.equal(one, other)
+    assert float(ours.look(torch.ones(1, 20, 30, 3)).max()) == 1.0
+    assert float(ours.look(torch.zeros(1, 20, 30, 3)).min()) == -1.0
+
+
+def test_the_published_siglip_looks_at_384_pixels() -> None:
+    shapes = {
+        "vision_model.embeddings.patch_embedding.weight": (1152, 3, 14, 14),
+        "vision_model.embeddings.position_embedding.weight": (729, 1152),
+        "vision_model.encoder.layers.0.mlp.fc1.weight": (4304, 1152),
+    }
+    config = clip_vision_config(shapes)
+    assert (config.size, config.heads, config.inner, config.head) == (384, 16, 4304, False)

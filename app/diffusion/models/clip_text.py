@@ -6,6 +6,7 @@ B batch, T tokens, C width
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +17,7 @@ from app.diffusion.models.text_tower import TextFeatures, last_of
 
 @dataclass(frozen=True, slots=True)
 class ClipTextConfig:
-    """The shape of a text tower. The defaults are ViT-L/14's. `activation` is "quick_gelu" or "gelu"."""
+    """The shape of a text tower. The defaults are ViT-L/14's. `activation` is one of `ACTIVATIONS`."""
 
     vocabulary: int = 49408
     width: int = 768
@@ -32,7 +33,7 @@ def quick_gelu(x: Tensor) -> Tensor:
     return x * torch.sigmoid(1.702 * x)
 
 
-ACTIVATIONS = {"quick_gelu": quick_gelu, "gelu": F.gelu}
+ACTIVATIONS = {"quick_gelu": quick_gelu, "gelu": F.gelu, "gelu_tanh": partial(F.gelu, approximate="tanh")}
 
 
 class Attention(nn.Module):

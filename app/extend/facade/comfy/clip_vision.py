@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from app.diffusion.models.clip_vision import DEVIATION, MEAN, ClipVision, VisionFeatures, seen
+from app.diffusion.models.clip_vision import DEVIATION, HALF, MEAN, ClipVision, VisionFeatures, seen
 from app.extend.facade.comfy.model_management import intermediate_device
 from app.extend.facade.comfy.model_patcher import ModelPatcher
 from app.extend.facade.host import HOST
@@ -75,7 +75,9 @@ class Tower(nn.Module):
         `intermediate_output` is a layer, from the end if negative, or "all" for (B, layers, T, C).
         """
         model = self.native.vision_model
-        x: Tensor = model.pre_layrnorm(model.embeddings(pixel_values))
+        sigmoid = self.native.config.sigmoid
+        x: Tensor = model.embeddings(pixel_values)
+        x = x if sigmoid else model.pre_layrnorm(x)
         states: list[Tensor] = []
         for block in model.encoder.layers:
             x = block(x)
@@ -83,6 +85,9 @@ class Tower(nn.Module):
         between = torch.stack(states, dim=1) if intermediate_output == "all" else None
         if isinstance(intermediate_output, int):
             between = states[intermediate_output]
+        if sigmoid:
+            x = model.post_layernorm(x)
+            return x, between, model.head(x) if self.native.config.head else x.mean(dim=1), None
         return x, between, self.native.visual_projection(model.post_layernorm(x[:, 0])), None
 
 
@@ -93,10 +98,11 @@ class ClipVisionModel:
         self.native = native
         self.model = Tower(native)
         self.image_size = native.config.size
-        self.image_mean, self.image_std = list(MEAN), list(DEVIATION)
+        colours = (HALF, HALF) if native.config.sigmoid else (MEAN, DEVIATION)
+        self.image_mean, self.image_std = (list(each) for each in colours)
         self.return_all_hidden_states = False
         self.load_device = HOST.now.device
-        self.dtype = native.visual_projection.weight.dtype
+        self.dtype = native.vision_model.post_layernorm.weight.dtype
         self.patcher = ModelPatcher(native)
 
     def load_sd(self, sd: Mapping[str, Tensor]) -> Any:
@@ -110,8 +116,8 @@ class ClipVisionModel:
     def encode_image(self, image: Tensor, crop: bool = True) -> Output:
         """What the tower says of pictures (B, H, W, C) in 0..1; float32 where values between nodes lie."""
         with HOST.now.residency.using(self.native), torch.no_grad():
-            weight = self.native.visual_projection.weight
-            pixels = clip_preprocess(image.to(weight.device), self.image_size, crop=crop).to(weight)
+            device = self.native.vision_model.post_layernorm.weight.device
+            pixels = self.native.look(image.to(device), crop=crop)
             asked = "all" if self.return_all_hidden_states else -2
             last, between, embeds, _ = self.model(pixels, intermediate_output=asked)
         made = Output()
