@@ -200,7 +200,7 @@ def _ui(ui: Any) -> Mapping[str, Any]:
 
 def _rows(port: InputSpec, given: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The rows in order, up to the last one that something is given of; what a row lacks is None."""
-    numbers = [int(row) for row in given if row.isascii() and row.isdecimal() and int(row) < MOST]
+    numbers = [int(row) for row in given if row.isascii() and row.isdecimal() and len(row) < 4 and int(row) < MOST]
     fields = {each.name.rpartition(".")[2]: None for each in row_inputs(port, 0)}
     return [{**fields, **given.get(str(row), {})} for row in range(max(numbers, default=-1) + 1)]
 

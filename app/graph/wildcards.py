@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from app.graph.dynamic_inputs import ports_of
 from app.graph.prompt import Prompt, PromptNode
 from app.graph.spec import NodeSpec
 
@@ -49,7 +50,8 @@ def resolve_text(text: str, choose: Choose) -> str:
 
 
 def _resolved(node: PromptNode, spec: NodeSpec | None, choose: Choose) -> PromptNode:
-    names = [port.name for port in spec.inputs if port.options.get("dynamicPrompts")] if spec else []
+    ports = ports_of(spec, node.inputs) if spec else ()
+    names = [port.name for port in ports if port.options.get("dynamicPrompts")]
     texts: dict[str, Any] = {name: node.inputs[name] for name in names if isinstance(node.inputs.get(name), str)}
     if not texts:
         return node

@@ -22,6 +22,7 @@ from app.graph.document import (
     is_workflow,
     parse_document,
 )
+from app.graph.dynamic_inputs import ports_of
 from app.graph.group_nodes import group_graph
 from app.graph.marks import Mark, marks_of
 from app.graph.patterns import fill_patterns
@@ -226,7 +227,7 @@ class _Compiler:
                 fed = fed.value
             if fed is not None:
                 inputs[socket.name] = fed
-        for port in spec.inputs if spec else ():
+        for port in ports_of(spec, inputs) if spec else ():
             value = inputs.get(port.name)
             if port.type == "STRING" and has_widget(port) and isinstance(value, str):
                 inputs[port.name] = self.fill(value)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from app.graph.dynamic_inputs import DYNAMIC
 from app.graph.spec import InputSpec, NodeSpec, OutputSpec
 
 FOLDER = Path(__file__).parent.parent / "data" / "workflows"
@@ -22,6 +23,7 @@ def node_specs() -> dict[str, NodeSpec]:
             tuple(OutputSpec(label, kind) for label, kind in zip(entry["output_name"], entry["output"], strict=True)),
             display_name=entry.get("display_name", name),
             output_node=entry.get("output_node", False),
+            accepts_any_input=any(port.type in DYNAMIC for port in _inputs(entry["input"])),
         )
         for name, entry in catalogue.items()
     }
