@@ -27,7 +27,7 @@ from app.errors import AppError, InvalidRequest
 from app.memory.devices import lacks_eight_bits, main_memory, weights_room
 from app.memory.residency import Residency
 from app.memory.sizes import size_of
-from app.store.folders import Folders
+from app.store.folders import PIXEL_SPACE, Folders, tiny_vaes
 from app.weights.adapters.adapter import Adapter, load_adapter
 from app.weights.checkpoint import Checkpoint, load_checkpoint
 from app.weights.controlnet import load_control
@@ -37,6 +37,7 @@ from app.weights.precision import Precision
 from app.weights.separate import load_first_stage, load_folder, load_network
 from app.weights.style import load_style
 from app.weights.text_files import check_towers
+from app.weights.tiny import load_tiny, pixel_space
 from app.weights.upscaler import load_upscaler
 from app.weights.vision import load_clip_vision
 
@@ -118,7 +119,19 @@ class LoadedModels:
 
     def vae(self, name: str) -> FirstStage:
         """See `protocol.Models`."""
-        return self.loaded("vae", name, self._loaders.first_stage, "vae_name")
+        if name == PIXEL_SPACE:
+            return pixel_space()
+        files = tiny_vaes(self._folders.names("vae_approx")).get(name)
+        if files is None:
+            return self.loaded("vae", name, self._loaders.first_stage, "vae_name")
+        encoder = self._path("vae_approx", files[0], "vae_name")
+        return self.loaded(
+            "vae_approx",
+            files[1],
+            lambda path: load_tiny(name, encoder, path, self._held.first_stage),
+            "vae_name",
+            variant=repr(stamp_of(encoder)),
+        )
 
     def text_encoder(self, names: Mapping[str, str], kind: str) -> PromptEncoder:
         """See `protocol.Models`."""

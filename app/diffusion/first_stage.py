@@ -12,9 +12,12 @@ from torch import Tensor
 
 from app.diffusion import piecewise
 from app.diffusion.models.autoencoder_kl import AutoencoderConfig, AutoencoderKL, Posterior
+from app.diffusion.models.autoencoder_tiny import PixelSpace, TinyAutoencoder
 from app.diffusion.models.autoencoder_vq import AutoencoderVQ
 from app.diffusion.working import make_ready
 from app.errors import InvalidRequest
+
+SMALL = (TinyAutoencoder, PixelSpace)  # which need so little memory that they are never computed in pieces
 
 
 def autoencoder_of(config: AutoencoderConfig) -> AutoencoderKL | AutoencoderVQ:
@@ -26,7 +29,7 @@ def autoencoder_of(config: AutoencoderConfig) -> AutoencoderKL | AutoencoderVQ:
 class FirstStage:
     """Images to latents and back."""
 
-    model: AutoencoderKL | AutoencoderVQ
+    model: AutoencoderKL | AutoencoderVQ | TinyAutoencoder | PixelSpace
 
     @property
     def factor(self) -> int:
@@ -67,7 +70,7 @@ class FirstStage:
         make_ready(self.model)
         parameter = next(self.model.parameters())
         pixels = (pixels * 2.0 - 1.0).to(parameter)
-        if side is not None:
+        if side is not None and not isinstance(self.model, SMALL):
             return piecewise.encoded(self.model, pixels, max(side, self.factor)).float()
         encoded = self.model.encode(pixels)
         return (encoded.mean if isinstance(encoded, Posterior) else encoded).float()
@@ -87,6 +90,8 @@ class FirstStage:
         make_ready(self.model)
         parameter = next(self.model.parameters())
         latent = latent.to(parameter)
-        decoded = self.model.decode(latent) if side is None else piecewise.decoded(self.model, latent, side)
-        image = decoded.float()
+        if side is None or isinstance(self.model, SMALL):
+            image = self.model.decode(latent).float()
+        else:
+            image = piecewise.decoded(self.model, latent, side).float()
         return (image / 2.0 + 0.5).clamp(0.0, 1.0).movedim(1, -1)

@@ -8,6 +8,7 @@ Lee et al. 2023 (arXiv:2312.04005) for KOALA; Li et al. 2024 (arXiv:2402.17245) 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from app.diffusion.families import Family, SamplingConfig
 from app.diffusion.latent_format import SD, SDXL_LATENT, LatentFormat
@@ -79,6 +80,20 @@ _VEGA = replace(_SDXL, transformer_depth=(0, 1, 2), transformer_depth_middle=-1)
 _KOALA_700M = replace(_SDXL, num_res_blocks=1, transformer_depth=(0, 2, 5), transformer_depth_middle=-2)
 _KOALA_1B = replace(_SDXL, num_res_blocks=1, transformer_depth=(0, 2, 6), transformer_depth_middle=6)
 
+
+# Fewer blocks: one a level; without the middle; without the lowest level as well (Kim et al. 2023, arXiv:2305.15798).
+_THREE: dict[str, Any] = {"channel_mult": (1, 2, 4), "transformer_depth": (1, 1, 1)}
+_PRUNED: dict[str, dict[str, Any]] = {
+    "base": {},
+    "small": {"transformer_depth_middle": -2},
+    "tiny": {"transformer_depth_middle": -2, **_THREE},
+}
+BLOCK_PRUNED = tuple(
+    Family(f"{family}-bk-{size}", replace(whole, num_res_blocks=1, **fewer), KL_F8, family, SD, EPS)
+    for family, whole in (("sd1", _SD1), ("sd2", _SD2))
+    for size, fewer in _PRUNED.items()
+)
+
 STABLE_DIFFUSION = (
     Family("sd1", _SD1, KL_F8, "sd1", SD, EPS),
     Family("sd1-inpaint", replace(_SD1, in_channels=9), KL_F8, "sd1", SD, EPS),
@@ -97,6 +112,7 @@ STABLE_DIFFUSION = (
         LatentFormat(4, 4, 0.08333),
         SamplingConfig("v", linear_start=1e-4, linear_end=0.02),
     ),
+    *BLOCK_PRUNED,
     Family("sdxl", _SDXL, KL_F8, "sdxl", SDXL_LATENT, EPS),
     Family("sdxl-inpaint", replace(_SDXL, in_channels=9), KL_F8, "sdxl", SDXL_LATENT, EPS),
     Family("sdxl-instruct-pix2pix", replace(_SDXL, in_channels=8), KL_F8, "sdxl", SDXL_LATENT, EPS),

@@ -42,6 +42,7 @@ _KINDS: Mapping[str, tuple[str, ...]] = {
     "audio_encoders": ("audio_encoders",),
 }
 _OLD_NAMES: Mapping[str, str] = {"clip": "text_encoders", "unet": "diffusion_models"}
+TINY_VAES, PIXEL_SPACE = ("taesd", "taesdxl", "taesd3", "taef1"), "pixel_space"
 FOLDER_MARK = "/model_index.json"
 # Where graphs that save models put them below the output folder, so that they can be loaded at once.
 _SAVED: Mapping[str, str] = {
@@ -167,6 +168,18 @@ class Folders:
         return known.names
 
 
+def tiny_vaes(names: Sequence[str]) -> Mapping[str, tuple[str, str]]:
+    """The small VAEs whose encoder and decoder are both among the names of files, and the names of those."""
+    halves = {
+        name: [
+            next((file for file in names if file.rpartition("/")[2].startswith(f"{name}_{half}.")), "")
+            for half in ("encoder", "decoder")
+        ]
+        for name in TINY_VAES
+    }
+    return {name: (encoder, decoder) for name, (encoder, decoder) in halves.items() if encoder and decoder}
+
+
 class FileNames(Mapping[str, tuple[str, ...]]):
     """Folder name → file names, read when asked for: what validation and the node catalogue look combos up in."""
 
@@ -175,9 +188,12 @@ class FileNames(Mapping[str, tuple[str, ...]]):
 
     def __getitem__(self, kind: str) -> tuple[str, ...]:
         try:
-            return self._folders.names(kind)
+            names = self._folders.names(kind)
         except Missing as missing:
             raise KeyError(kind) from missing
+        if kind == "vae":  # beside files of its own, what two files make, and what needs none
+            return (*names, *tiny_vaes(self._folders.names("vae_approx")), PIXEL_SPACE)
+        return names
 
     def __iter__(self) -> Iterator[str]:
         return iter(["input", *self._folders.models])

@@ -23,7 +23,9 @@ from app.weights.parts import FIRST_STAGE_PREFIXES, parts_of
 from app.weights.precision import Precision
 from app.weights.shapes import autoencoder_of_shapes
 from app.weights.stored import Tensors, below, shapes_of
+from app.weights.tiny import is_tiny, pixel_space, tiny_of
 
+PIXELS = "pixel_space_vae"  # the one tensor of a first stage that does nothing
 LOOKED_FOR = "'encoder.conv_in.weight' and 'decoder.conv_in.weight'"
 
 
@@ -54,6 +56,10 @@ def load_first_stage(path: Path, dtype: torch.dtype = torch.float32) -> FirstSta
     tensors: Tensors = file.tensors
     for prefix in FIRST_STAGE_PREFIXES:
         tensors = below(prefix, file.tensors) or tensors
+    if is_tiny(tensors):
+        return tiny_of(tensors, file.name, dtype)
+    if PIXELS in tensors:
+        return pixel_space()
     tensors = first_stage_names(tensors) if is_first_stage(tensors) else tensors
     config = autoencoder_of_shapes(shapes_of(tensors))
     if config is None:

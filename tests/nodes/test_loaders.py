@@ -7,8 +7,10 @@ import torch
 from safetensors.torch import save_file
 
 from app.diffusion.models.autoencoder_kl import AutoencoderConfig, AutoencoderKL
+from app.diffusion.models.autoencoder_tiny import TinyAutoencoder, TinyConfig
 from app.errors import InvalidRequest, Missing, UnknownFamily, UnusableFile
 from app.settings import Settings
+from app.store.folders import FileNames
 
 
 def test_a_checkpoint_gives_its_three_parts(bench: Any) -> None:
@@ -73,6 +75,34 @@ def test_a_vae_is_read_off_its_file(bench: Any, installation: Settings) -> None:
     folder.mkdir(exist_ok=True)
     torch.save(AutoencoderKL(config).state_dict(), folder / "small.pt")
     assert bench("VAELoader", vae_name="small.pt").factor == 2
+
+
+def test_a_small_vae_is_two_files_in_a_folder_of_their_own(bench: Any, installation: Settings) -> None:
+    torch.manual_seed(1)
+    tiny = TinyAutoencoder(TinyConfig()).eval().requires_grad_(False)
+    folder = installation.directories.base / "models" / "vae_approx"
+    folder.mkdir(exist_ok=True)
+    files = FileNames(bench.workshop.folders)
+    assert files["vae"] == ("pixel_space",)
+    save_file(tiny.taesd_encoder.state_dict(), folder / "taesd_encoder.safetensors")
+    assert files["vae"] == ("pixel_space",), "half of it is not enough"
+    torch.save(tiny.taesd_decoder.state_dict(), folder / "taesd_decoder.pth")
+    assert files["vae"] == ("taesd", "pixel_space")
+    vae = bench("VAELoader", vae_name="taesd")
+    assert vae is bench("VAELoader", vae_name="taesd")
+    latent = bench("VAEEncode", pixels=torch.rand(1, 32, 24, 3), vae=vae)
+    assert latent["samples"].shape == (1, 4, 4, 3)
+    expected = tiny.taesd_decoder(latent["samples"] * 0.18215).clamp(0, 1).movedim(1, -1)
+    for node, more in (("VAEDecode", {}), ("VAEDecodeTiled", {"tile_size": 64, "overlap": 0})):
+        assert torch.allclose(bench(node, samples=latent, vae=vae, **more), expected, atol=0.02)
+
+
+def test_pixels_are_their_own_latents(bench: Any) -> None:
+    vae = bench("VAELoader", vae_name="pixel_space")
+    picture = torch.rand(1, 5, 7, 3)
+    latent = bench("VAEEncode", pixels=picture, vae=vae)
+    assert latent["samples"].shape == (1, 3, 5, 7)
+    assert torch.allclose(bench("VAEDecode", samples=latent, vae=vae), picture, atol=1e-6)
 
 
 def test_a_folder_of_parts_is_listed_by_its_name(bench: Any, installation: Settings) -> None:
