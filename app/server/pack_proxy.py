@@ -14,10 +14,10 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from app.errors import AppError, TooLarge, Unavailable
+from app.errors import AppError, Conflict, TooLarge, Unavailable
 from app.graph.json_values import is_dict
 from app.server.middleware import Handler
-from app.server.pack_catalogue import PACKS
+from app.server.pack_catalogue import PACKS, PackCatalogue
 from app.server.services import services_of
 from app.server.static import get_asset
 
@@ -64,6 +64,13 @@ async def pack_session(app: web.Application) -> AsyncIterator[None]:
         yield
 
 
+class SocketOfPack(AppError):
+    """A pack's route wants to be a WebSocket."""
+
+    status = 501
+    kind = "socket_of_pack"
+
+
 @web.middleware
 async def to_packs(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Ask packs where nothing of ours answers."""
@@ -71,8 +78,31 @@ async def to_packs(request: web.Request, handler: Handler) -> web.StreamResponse
     path = request.path.removeprefix("/api") if request.path.startswith("/api/") else request.path
     packs = request.app[PACKS]
     if unanswered and packs.answers(request.method, path):
-        return await forward(request, packs.address + path)
+        return await forward(request, _address(request, packs) + path)
     return await handler(request)
+
+
+def _address(request: web.Request, packs: PackCatalogue) -> str:
+    """Where the worker serves routes of packs that is to answer.
+
+    Raises:
+        SocketOfPack: a WebSocket is asked for.
+        Conflict: something is to be told to one of several workers.
+    """
+    if request.headers.get("Upgrade", "").lower() == "websocket":
+        raise SocketOfPack(
+            f"{request.path[:200]} is a node pack's, and sockets of packs are not served.",
+            remedy="Packs reach pages by PromptServer.instance.send_sync, over the program's own socket at /ws.",
+        )
+    workers = services_of(request).dispatcher.workers.values()
+    there = [address for each in workers if (address := str(each.hello.packs.get("address") or ""))]
+    if len(there) > 1 and request.method not in ("GET", "HEAD", "OPTIONS"):
+        raise Conflict(
+            f"{request.path[:200]} is a node pack's, and what it is told would reach one of {len(there)} workers only, "
+            "while its nodes run in any of them.",
+            remedy="Start with one worker (--workers 1) to use pages of packs that change something.",
+        )
+    return packs.address if packs.address in there or not there else there[-1]
 
 
 async def forward(request: web.Request, url: str) -> web.StreamResponse:

@@ -15,9 +15,11 @@ import pytest
 from aiohttp import ClientPayloadError, ClientSession, web
 from aiohttp.test_utils import make_mocked_request
 
+from app.link.messages import Hello
 from app.server import pack_proxy
 from app.server.app import build_app
 from app.server.pack_catalogue import PACKS
+from app.server.services import SERVICES
 from tests.server.support import opened
 
 MIB = 1 << 20
@@ -202,3 +204,39 @@ async def test_prompts_seen_by_packs_stay_objects(tmp_path: Path, worker: Worker
         assert await pack_proxy.seen_by_packs(request, {"prompt": {}}) == {"prompt": {}}
         proxy.app[PACKS].learn({"address": "http://127.0.0.1:9", "handlers": 1})
         assert await pack_proxy.seen_by_packs(request, {"prompt": {}}) == {"prompt": {}}
+
+
+class Quiet:
+    """A connection to a worker that hears nothing."""
+
+    async def send(self, *messages: Any) -> None:
+        """Nobody listens."""
+
+    async def close(self) -> None:
+        """Nothing to hang up."""
+
+
+async def test_of_several_workers_packs_are_only_asked(tmp_path: Path, worker: Worker) -> None:
+    async with proxied(tmp_path, worker) as proxy:
+        dispatcher = proxy.app[SERVICES].dispatcher
+        assert (await proxy.ask("POST", "/acme/echo", data=b"x"))[0] == 201
+        dispatcher.joined(Quiet(), Hello(process_id=1, packs={"address": "http://127.0.0.1:9"}))
+        other = dispatcher.joined(Quiet(), Hello(process_id=2, packs={"address": worker.address}))
+        status, told = await proxy.ask("POST", "/acme/echo", data=b"x")
+        assert (status, told["error"]["type"]) == (409, "conflict")
+        assert "one of 2 workers" in told["error"]["message"] and "--workers 1" in told["error"]["remedy"]
+        assert (await proxy.ask("GET", "/acme/echo"))[0] == 201
+        # The worker that told its packs last has gone: another one answers.
+        proxy.app[PACKS].learn({"routes": [["*", "/acme/{rest:.*}"]], "address": "http://127.0.0.1:9"})
+        first = next(each for each in dispatcher.workers.values() if each is not other)
+        del dispatcher.workers[first.id]
+        assert (await proxy.ask("POST", "/acme/echo", data=b"x"))[0] == 201
+        dispatcher.workers.clear()
+
+
+async def test_a_socket_of_a_packs_own_is_refused_by_name(tmp_path: Path, worker: Worker) -> None:
+    async with proxied(tmp_path, worker) as proxy:
+        headers = {"Upgrade": "websocket", "Connection": "Upgrade"}
+        status, told = await proxy.ask("GET", "/acme/echo", headers=headers)
+        assert (status, told["error"]["type"]) == (501, "socket_of_pack")
+        assert "send_sync" in told["error"]["remedy"]
