@@ -97,12 +97,21 @@ class Walk:
             means += share * mean
             squares += share * (variance + mean**2)
         each = value.shape[1] // norm.num_groups
-        mean, square = (found.view(len(value), -1, each).mean(2) for found in (means, squares))  # (B, G)
-        deviation = (square - mean**2).clamp(min=0).add(norm.eps).sqrt()
-        scales = norm.weight.detach().cpu().double() / deviation.repeat_interleave(each, 1)
-        shifts = norm.bias.detach().cpu().double() - mean.repeat_interleave(each, 1) * scales
-        scale, shift = (numbers.float()[..., None, None].to(self._device) for numbers in (scales, shifts))
-        return lambda part: F.silu(part.float().mul(scale).add_(shift), inplace=True).to(self._dtype)
+        grouped = [found.view(len(value), -1, each).mean(2) for found in (means, squares)]  # (B, G)
+        mean, square = (found.repeat_interleave(each, 1) for found in grouped)
+        variance = (square - mean**2).clamp(min=0)
+        given = mean.to(self._device, torch.float32), variance.to(self._device, torch.float32)
+        weight, bias = (parameter.detach().float() for parameter in (norm.weight, norm.bias))
+
+        def activated(part: Tensor) -> Tensor:
+            # Means and variances that are given are what batch normalisation has at work, in one pass over a map.
+            done = [
+                F.batch_norm(one[None], mean, variance, weight, bias, False, 0.0, norm.eps)
+                for one, mean, variance in zip(part, *given, strict=True)
+            ]
+            return F.silu(torch.cat(done) if len(done) > 1 else done[0], inplace=True)
+
+        return activated
 
     def block(self, block: ResnetBlock, value: Tensor, side: int) -> Tensor:
         """A residual block; the result takes the place of what goes in, where it has no more channels."""
@@ -122,6 +131,8 @@ class Walk:
 
     def blocks(self, level: Level, value: Tensor, side: int) -> Tensor:
         """The residual blocks of a level, each with the attention after it; only small maps have one."""
+        if max(value.shape[-2:]) <= side:
+            return self.whole(level.residual, value)
         for index, block in enumerate(level.block):
             value = self.block(cast("ResnetBlock", block), value, side)
             if level.attn:

@@ -135,12 +135,17 @@ class Level(nn.Module):
         self.downsample = Downsample(out) if leads == "down" else None
         self.upsample = Upsample(out) if leads == "up" else None
 
-    def forward(self, x: Tensor) -> Tensor:
+    def residual(self, x: Tensor) -> Tensor:
+        """The blocks alone."""
         for index, block in enumerate(self.block):
             x = block(x)
             if self.attn:
                 x = self.attn[index](x)
+        return x
+
+    def forward(self, x: Tensor) -> Tensor:
         resample = self.downsample or self.upsample
+        x = self.residual(x)
         return resample(x) if resample else x
 
 
