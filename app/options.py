@@ -33,7 +33,6 @@ _MEMORY = "models are kept, streamed and dropped by what the device has free"
 _NUMBERS = "each network runs in the numbers that suit it and the device; --precision sets them for all"
 _ATTENTION = "attention is PyTorch's own, which chooses by device and size"
 _NOBODY_ASKED = "nothing here asks other machines"
-_NO_TLS = "there is no TLS; put a proxy before the server, and name it with --allow-host"
 _NO_MANAGER = "packs are put into custom_nodes by hand; see docs/packs.md"
 
 
@@ -75,8 +74,6 @@ OPTIONS: Mapping[str, Option] = {
         *_all("log-stdout dont-print-server disable-ipex-optimize", "it changes nothing that is seen here"),
         *_all("default-hashing-function", "files are compared by SHA-256", "one"),
         *_all("oneapi-device-selector", "the device is chosen with --device", "one"),
-        Option("--tls-keyfile", _NO_TLS, "one", refused=True),
-        Option("--tls-certfile", _NO_TLS, "one", refused=True),
         Option(
             "--directml", "this PyTorch back end is not served; try --device cuda or --cpu", "may be one", refused=True
         ),

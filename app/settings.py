@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
-import json
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
-from urllib.parse import urlsplit
+from typing import Any, Literal
 
 from app.errors import InvalidRequest
+from app.option_values import features, json_or_text, origin, tls_files
 from app.options import translated
 
 CacheMode = Literal["ram", "classic", "lru", "none"]
@@ -89,7 +88,7 @@ class ServeSettings:
 
     `listen` may hold several addresses with "," between. `cors` is the origin whose pages may ask too, "*" for all.
     `features` are told to clients besides the server's own. With `multi_user` requests say whose files they mean.
-    `front_end` is served in our editor's place.
+    `front_end` is served in our editor's place. `tls` is (key, certificate), without it nothing is encrypted.
     """
 
     listen: str = "127.0.0.1"
@@ -107,6 +106,7 @@ class ServeSettings:
     features: Mapping[str, Any] = field(default_factory=dict[str, Any])
     multi_user: bool = False
     compress: bool = False
+    tls: tuple[Path, Path] | None = None
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -321,6 +321,8 @@ def _add_serve_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--enable-cors-header", nargs="?", const="*", dest="cors", metavar="ORIGIN", help="a site whose pages may ask"
     )
+    parser.add_argument("--tls-keyfile", type=Path, metavar="PEM", help="encrypt: the key …")
+    parser.add_argument("--tls-certfile", type=Path, metavar="PEM", help="… and the certificate")
     parser.add_argument("--multi-user", action="store_true", help="settings and files for each user")
     parser.add_argument("--feature-flag", action="append", default=[], metavar="KEY[=VALUE]", help="told to clients")
     parser.add_argument("--enable-compress-response-body", action="store_true", dest="compress", help="pack answers")
@@ -404,37 +406,12 @@ def _serve(said: argparse.Namespace, environ: Mapping[str, str]) -> ServeSetting
         lease_seconds=said.lease,
         workers=said.workers,
         front_end=front_end.absolute() if front_end is not None else None,
-        cors=_origin(said.cors) if said.cors is not None else None,
-        features=_features(said.feature_flag),
+        cors=origin(said.cors) if said.cors is not None else None,
+        features=features(said.feature_flag),
         multi_user=said.multi_user,
         compress=said.compress,
+        tls=tls_files(said.tls_keyfile, said.tls_certfile),
     )
-
-
-def _origin(text: str) -> str:
-    """An origin as browsers write it, or "*"."""
-    parts = urlsplit(text)
-    if text != "*" and (parts.scheme not in ("http", "https") or not parts.netloc or parts.path not in ("", "/")):
-        raise InvalidRequest(f"{text!r} is no origin.", remedy="Write it as in http://localhost:3000.")
-    return text.rstrip("/").lower()
-
-
-def _features(flags: Iterable[str]) -> dict[str, Any]:
-    """`a.b=1` as {"a": {"b": 1}}. The value is JSON where it can be read so, else text; without one it is true."""
-    features: dict[str, Any] = {}
-    for flag in flags:
-        key, equals, value = flag.partition("=")
-        *places, name = key.split(".")
-        if not all((*places, name)):
-            raise InvalidRequest(f"--feature-flag {flag} is not understood.", remedy="Write --feature-flag KEY=VALUE.")
-        inner = features
-        for place in places:
-            found = inner.setdefault(place, {})
-            if not isinstance(found, dict):
-                raise InvalidRequest(f"--feature-flag {flag} goes on where another has a value.", remedy="Drop one.")
-            inner = cast("dict[str, Any]", found)
-        inner[name] = _json_or_text(value) if equals else True
-    return features
 
 
 def _has_screen(environ: Mapping[str, str]) -> bool:
@@ -463,14 +440,7 @@ def _change(text: str) -> tuple[tuple[str, str], Any]:
     node, dot, name = place.rpartition(".")
     if not (equals and dot and node and name):
         raise InvalidRequest(f"--set {text} is not understood.", remedy="Write --set NODE.INPUT=VALUE.")
-    return (node, name), _json_or_text(value)
-
-
-def _json_or_text(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
+    return (node, name), json_or_text(value)
 
 
 def _worker(said: argparse.Namespace, environ: Mapping[str, str]) -> WorkerSettings:

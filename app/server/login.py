@@ -65,7 +65,7 @@ async def post_login(request: web.Request) -> web.Response:
     # Nobody has a token of this length, and no form needs more room.
     shown = await _shown(request) if (request.content_length or 0) < _LARGEST_FORM else ""
     if token is None or (isinstance(shown, str) and equal(shown, token)):
-        return _enter(token)
+        return _enter(token, secure=request.secure)
     async with services.wrong_tokens:  # one after the other, so that guessing takes its time however many guess
         await asyncio.sleep(_WAIT_AFTER_WRONG)
     return login_page("That is not the token.")
@@ -79,8 +79,10 @@ async def _shown(request: web.Request) -> object:
         return ""
 
 
-def _enter(token: str | None) -> web.Response:
+def _enter(token: str | None, *, secure: bool = False) -> web.Response:
     response = web.Response(status=303, headers={"Location": "/"})
     if token is not None:
-        response.set_cookie(COOKIE, session_of(token), httponly=True, samesite="Strict", max_age=_YEAR_SECONDS)
+        response.set_cookie(
+            COOKIE, session_of(token), httponly=True, samesite="Strict", secure=secure, max_age=_YEAR_SECONDS
+        )
     return response

@@ -9,6 +9,7 @@ import logging
 import os
 import secrets
 import signal
+import ssl
 import sys
 import webbrowser
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
@@ -17,7 +18,7 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from app.errors import Unavailable
+from app.errors import InvalidRequest, Unavailable
 from app.link.launcher import LocalLauncher
 from app.server.app import build_app
 from app.server.catalogue import Catalogue
@@ -100,12 +101,13 @@ async def serving(settings: Settings, worker_command: WorkerCommand | None = Non
         launcher = None
         try:
             port = await _listen(runner, settings)
-            launcher = _launcher(settings, services, port, worker_command)
+            launcher = _launcher(settings, services, await _link(runner, settings, port), worker_command)
             services.dispatcher.processes = launcher
             with _log_to(services):
                 launcher.start()
                 tidying = asyncio.create_task(publisher.remove_stale(_TEMP_SECONDS))
-                yield Running(f"http://{_host(settings.serve.addresses[0])}:{port}", services)
+                scheme = "https" if settings.serve.tls else "http"
+                yield Running(f"{scheme}://{_host(settings.serve.addresses[0])}:{port}", services)
                 await tidying
         finally:
             await services.dispatcher.close()
@@ -152,10 +154,10 @@ def _services(settings: Settings, folders: Folders, database: Database, publishe
 
 async def _listen(runner: web.AppRunner, settings: Settings) -> int:
     """Open the port on every address and return its number."""
-    port = settings.serve.port
+    port, encryption = settings.serve.port, _encryption(settings)
     for address in settings.serve.addresses:
         try:
-            await web.TCPSite(runner, address, port).start()
+            await web.TCPSite(runner, address, port, ssl_context=encryption).start()
         except OSError as broken:
             if broken.errno == errno.EADDRINUSE:
                 raise Unavailable(
@@ -166,8 +168,31 @@ async def _listen(runner: web.AppRunner, settings: Settings) -> int:
     return port
 
 
-def _launcher(settings: Settings, services: Services, port: int, command: WorkerCommand | None) -> LocalLauncher:
-    url = f"ws://{_host(settings.serve.addresses[0])}:{port}/link"
+def _encryption(settings: Settings) -> ssl.SSLContext | None:
+    if settings.serve.tls is None:
+        return None
+    key, certificate = settings.serve.tls
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(certificate, key, password="")  # without one a locked key would be asked about for ever
+    except OSError as broken:  # SSLError is one
+        raise InvalidRequest(
+            f"{certificate.name} and {key.name} are no certificate and its key: {broken}",
+            remedy="Name both in PEM form, the key without a password.",
+        ) from broken
+    return context
+
+
+async def _link(runner: web.AppRunner, settings: Settings, port: int) -> str:
+    """The address that local workers dial. An encrypted server opens a door of this machine's own for them, since its
+    certificate is made out to another name."""
+    if settings.serve.tls is None:
+        return f"ws://{_host(settings.serve.addresses[0])}:{port}/link"
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    return f"ws://127.0.0.1:{runner.addresses[-1][1]}/link"
+
+
+def _launcher(settings: Settings, services: Services, url: str, command: WorkerCommand | None) -> LocalLauncher:
     words = (
         command(url)
         if command
