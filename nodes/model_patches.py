@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from torch import nn
@@ -15,6 +15,7 @@ from app.api import Choice, Clip, Context, FileIn, InvalidRequest, Model, Range,
 from app.diffusion.adapters.change import Edit, Place
 from app.diffusion.adapters.merge import Scaled
 from app.diffusion.adapters.twin import in_precision, with_edits
+from app.diffusion.compiled import compiled
 from app.diffusion.guidance.features import free_u, scaled_attention, shrunk
 from app.diffusion.guidance.hyper_tile import SMALLEST, hyper_tile
 from app.diffusion.guidance.reuse import Reuse
@@ -222,6 +223,20 @@ def model_compute_dtype(*, model: Model, dtype: Annotated[str, Choice("default",
         dtype: "default" changes nothing; fp32 is the most exact and takes the most memory.
     """
     return model if dtype == "default" else replace(model, network=in_precision(model.network, PRECISIONS[dtype]))
+
+
+@node(
+    "TorchCompileModel", category="_for_testing", id="TorchCompileModel", experimental=True, aliases=("fast", "compile")
+)
+def torch_compile_model(*, model: Model, backend: Literal["inductor", "cudagraphs"]) -> Model:
+    """Compiles a model when it is first used, which takes a minute or more, so that later steps are faster.
+
+    Put it last: what changes the model's weights after it (Load LoRA) is not compiled.
+
+    Args:
+        backend: "inductor" writes code for the processor or the GPU; "cudagraphs" records the GPU's work.
+    """
+    return replace(model, network=compiled(model.network, backend))
 
 
 @node("EasyCache", category=DEBUG, id="EasyCache", experimental=True, aliases=("fast", "skip steps"))

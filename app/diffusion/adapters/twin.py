@@ -69,16 +69,22 @@ def in_precision(network: Module, dtype: torch.dtype) -> Module:
     """
     if working_dtype(network) == dtype:
         return network
-    settle(network)
-    made = _copied(network, {})
-    for module in made.modules():
-        module.__dict__.pop(_EDITS, None)
+    made = independent(network)
 
     def convert(module: nn.Module) -> None:
         module.to(dtype)
 
     computes_in(made, dtype)
     at_first_use(made, convert)
+    return made
+
+
+def independent(network: Module) -> Module:
+    """A network of its own over the same weights, edits included, which are from then on part of it."""
+    settle(network)
+    made = _copied(network, {})
+    for module in made.modules():
+        module.__dict__.pop(_EDITS, None)
     return made
 
 
@@ -126,8 +132,9 @@ def _copied(module: Module, made: dict[int, nn.Module]) -> Module:
         return cast("Module", made[id(module)])
     copy = module.__class__.__new__(module.__class__)
     made[id(module)] = copy
-    # What others keep with a network, under such names, belongs to that one alone.
-    state = {key: value for key, value in module.__dict__.items() if not key.startswith("_for_")}
+    # What others keep with a network, under such names, belongs to that one alone; so does what was compiled of it.
+    own = ("_for_", "_compiled_call_impl")
+    state = {key: value for key, value in module.__dict__.items() if not key.startswith(own)}
     copy.__dict__.update(state)
     for key, value in state.items():
         if key.endswith("_hooks") or "_hooks_" in key:

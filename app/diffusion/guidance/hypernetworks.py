@@ -51,29 +51,40 @@ class Layer:
     activation: str = "linear"
     norm: tuple[Tensor, Tensor] | None = None
 
+    def like(self, x: Tensor) -> Layer:
+        """The layer where x is, in its precision."""
+        norm = None if self.norm is None else (self.norm[0].to(x), self.norm[1].to(x))
+        return Layer(self.weight.to(x), self.bias.to(x), self.activation, norm)
+
     def __call__(self, x: Tensor) -> Tensor:
-        x = functional.linear(x, self.weight.to(x), self.bias.to(x))
-        x = ACTIVATIONS[self.activation](x)
-        if self.norm is None:
-            return x
-        return functional.layer_norm(x, x.shape[-1:], self.norm[0].to(x), self.norm[1].to(x))
+        x = ACTIVATIONS[self.activation](functional.linear(x, self.weight, self.bias))
+        return x if self.norm is None else functional.layer_norm(x, x.shape[-1:], *self.norm)
+
+
+Pair = tuple[Sequence[Layer], Sequence[Layer]]
 
 
 @dataclass(frozen=True, slots=True)
 class Hypernetwork:
     """For each width of what is looked at, the layers for its keys and those for its values."""
 
-    pairs: Mapping[int, tuple[Sequence[Layer], Sequence[Layer]]]
+    pairs: Mapping[int, Pair]
 
     def hooks(self, strength: float) -> NetworkAt:
         """x + strength · layers(x) in place of x, in every attention of a width that it knows."""
+        # Kept where and as the network computes, so that a step copies nothing.
+        placed: dict[tuple[int, torch.device, torch.dtype], Pair] = {}
 
         def sources(looking: Looking, given: Sources) -> Sources:
             x, keys, values = given
-            pair = self.pairs.get(keys.shape[-1])
-            if pair is None:
+            width = keys.shape[-1]
+            if width not in self.pairs:
                 return given
-            return x, _moved(keys, pair[0], strength), _moved(values, pair[1], strength)
+            key = width, keys.device, keys.dtype
+            if key not in placed:
+                ours, theirs = self.pairs[width]
+                placed[key] = [layer.like(keys) for layer in ours], [layer.like(keys) for layer in theirs]
+            return x, _moved(keys, placed[key][0], strength), _moved(values, placed[key][1], strength)
 
         hooks = NetworkHooks(sources=(sources,))
         return lambda sigma: hooks
