@@ -34,7 +34,7 @@ from app.link.messages import (
 from app.server.queue_news import QueueNews
 from app.server.runs import ActiveRun, Also, RunServices, open_run, worker_lost
 from app.server.teller import Teller
-from app.server.workers import QUICK_SECONDS, Channel, Worker, WorkerProcesses
+from app.server.workers import Channel, Worker, WorkerProcesses
 from app.store import events as stored_events
 from app.store import job_queries, jobs, queue_order, records
 from app.store.database import Work
@@ -48,18 +48,23 @@ _SWEEP_SECONDS = 1.0
 _FORGET_SECONDS = 600.0
 _SILENT_BEATS = 3
 _LONGEST_STEP = 60.0
-_RETURN_SECONDS = 0.5  # a worker that is too busy to hand jobs back keeps them
 _SERVER_ENDED = "ended together with the server"
 
 
 @dataclass(slots=True)
 class Dispatcher:
-    """Owns the workers and the jobs that run. All of it happens on the event loop."""
+    """Owns the workers and the jobs that run. All of it happens on the event loop.
+
+    A worker whose last job took less than `quick_seconds` is given the next ones ahead, and asked for them back where
+    one takes more after all; one that does not hand them back in `return_seconds`, because it is too busy, keeps them.
+    """
 
     services: RunServices
     lease_seconds: float
     cancel_grace_seconds: float
     processes: WorkerProcesses | None = None
+    quick_seconds: float = 0.1
+    return_seconds: float = 0.5
     workers: dict[str, Worker] = field(default_factory=dict[str, Worker])
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
@@ -111,11 +116,13 @@ class Dispatcher:
         keys, now = tuple(keys), time.time()
         self._unannounced.add(submission.id)
         try:
-            accepted = await self.services.database.write(
+            writing = self.services.database.write(
                 lambda connection: jobs.submit(
                     connection, submission, keys=keys, digest=digest, node_errors=node_errors, now=now
                 )
             )
+            self._pump_soon()  # a worker may begin while the disk is waited for: it is the answer that has to wait
+            accepted = await writing
         finally:
             announced = submission.id not in self._unannounced
             self._unannounced.discard(submission.id)
@@ -125,7 +132,6 @@ class Dispatcher:
             self.news.tell_soon()
             if submission.front or submission.urgency or submission.number is not None:
                 self._recall_soon()
-            self._pump_soon()
         return accepted
 
     async def cancel(self, job_id: str) -> bool:
@@ -292,7 +298,7 @@ class Dispatcher:
 
     def _conclude(self, worker: Worker, run: ActiveRun, event: RunSucceeded | RunFailed | RunInterrupted) -> None:
         """A worker has ended its job. It goes on with the next one while this end is on its way to the disk."""
-        worker.quick = time.monotonic() - run.begun_at < QUICK_SECONDS
+        worker.quick = time.monotonic() - run.begun_at < self.quick_seconds
         following = worker.runs[1] if len(worker.runs) > 1 else None
         writing = run.conclude(event, None if following is None else _beginning(following))
         worker.drop(run)
@@ -405,7 +411,7 @@ class Dispatcher:
         worker.watch = None
         if run is None or not worker.ahead:
             return
-        left = run.begun_at + QUICK_SECONDS - time.monotonic()
+        left = run.begun_at + self.quick_seconds - time.monotonic()
         if left <= 0:
             worker.quick = False
             self._recall_soon()
@@ -440,7 +446,7 @@ class Dispatcher:
             asked += worker.asked_back.values()
         if asked:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_RETURN_SECONDS):
+                async with asyncio.timeout(self.return_seconds):
                     for known in asked:
                         await known.wait()
         return [run for worker in self.workers.values() for run in worker.ahead]

@@ -14,9 +14,6 @@ from app.server.questions import Questions
 from app.server.runs import ActiveRun
 from app.server.teller import Teller
 
-# A worker whose last job took less is given the next ones ahead; while one takes more, it is asked for them back.
-QUICK_SECONDS = 0.1
-
 
 class Channel(Protocol):
     """A connection to a worker."""

@@ -45,16 +45,17 @@ class Database:
                 f"The database {path} cannot be opened: {broken}", remedy="Make its folder writable or use another one."
             ) from broken
 
-    async def write(self, work: Work[T], *, lasting: bool = True) -> T:
-        """Run `work` as a whole; it is durable when this returns, and undone when it raises.
+    def write(self, work: Work[T], *, lasting: bool = True) -> asyncio.Future[T]:
+        """Run `work` as a whole; it is durable when there is a result, and undone when it raises.
 
-        Once begun it is carried through even if the caller is cancelled. With `lasting=False` the disk is not waited
-        for: for what may be as it was before when the machine loses power, and is not told to anybody as kept.
+        Writes are done in the order of these calls, even if nobody waits for them any more. With `lasting=False` the
+        disk is not waited for: for what may be as it was before when the machine loses power, and is not told to
+        anybody as kept.
 
         Raises:
             Unavailable: no space, no permission, or another process holds the file.
         """
-        return await self._writer.submit_from_loop(work, lasting=lasting)
+        return self._writer.submit_from_loop(work, lasting=lasting)
 
     async def read(self, work: Work[T]) -> T:
         """Run `work`, which only reads."""
