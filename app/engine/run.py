@@ -213,7 +213,8 @@ class _Run:
         for node_id in found.order:
             spec = self._class_of(node_id).spec
             # Whatever is not scheduled by now has its value.
-            self.schedule.add(node_id, self.arguments.strong_parents(node_id, spec), first=spec.output_node)
+            early = spec.output_node or spec.is_async
+            self.schedule.add(node_id, self.arguments.strong_parents(node_id, spec), first=early)
 
     def _is_covered(self, node_id: str, stored: dict[str, Entry]) -> bool:
         """Whether the node has a value or is about to; results found in the cache go to `stored`, to be kept."""

@@ -46,6 +46,7 @@ def v1_spec(node_id: str, kind: type[Any], title: str, module: str, host: PackHo
         output_node=getattr(kind, "OUTPUT_NODE", False) is True,
         input_is_list=bool(getattr(kind, "INPUT_IS_LIST", False)),
         not_idempotent=bool(getattr(kind, "NOT_IDEMPOTENT", False)),
+        is_async=inspect.iscoroutinefunction(getattr(kind, str(kind.FUNCTION), None)),
         deprecated=bool(getattr(kind, "DEPRECATED", False)),
         experimental=bool(getattr(kind, "EXPERIMENTAL", False)),
         has_validator=validator is not None,

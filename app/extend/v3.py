@@ -44,6 +44,7 @@ def v3_spec(kind: type[Any], title: str, module: str, host: PackHost | None = No
         output_node=bool(schema.is_output_node),
         input_is_list=bool(schema.is_input_list),
         not_idempotent=bool(schema.not_idempotent),
+        is_async=inspect.iscoroutinefunction(kind.execute),
         deprecated=bool(schema.is_deprecated),
         experimental=bool(schema.is_experimental),
         has_validator=validates,

@@ -173,6 +173,7 @@ def node(
             output_node=output_node,
             input_is_list=input_is_list,
             not_idempotent=not_idempotent,
+            is_async=inspect.iscoroutinefunction(body),
             deprecated=deprecated,
             experimental=experimental,
             loop=loop,

@@ -54,6 +54,7 @@ class NodeSpec:
     output_node: bool = False  # runs even when nobody reads its outputs
     input_is_list: bool = False
     not_idempotent: bool = False  # two equal nodes do not share a result
+    is_async: bool = False  # its body waits for others, so it is begun before those that compute
     deprecated: bool = False
     experimental: bool = False
     has_validator: bool = False  # the class brings its own; asked in the worker
@@ -142,6 +143,7 @@ _PLAIN_FIELDS = (
     "output_node",
     "input_is_list",
     "not_idempotent",
+    "is_async",
     "deprecated",
     "experimental",
     "has_validator",

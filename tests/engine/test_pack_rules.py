@@ -443,6 +443,31 @@ def test_coroutines_run_beside_each_other(desk: Desk) -> None:
     assert sorted(desk.shown(graph)) == ["a", "b"]
 
 
+def test_who_waits_for_others_begins_before_those_who_compute(desk: Desk) -> None:
+    order: list[str] = []
+
+    async def wait(self: Any, name: str) -> tuple[str]:
+        order.append(name)
+        await asyncio.sleep(0)
+        return (name,)
+
+    def compute(self: Any, name: str) -> tuple[str]:
+        order.append(name)
+        return (name,)
+
+    desk.nodes["Wait"] = adapted("Wait", pack_class(wait, {"name": ("STRING", {})}), "", "custom_nodes.acme")
+    desk.add("Compute", compute, {"name": ("STRING", {})})
+    desk.add("Join", lambda self, **given: {}, {name: ("STRING", {}) for name in "abc"}, (), OUTPUT_NODE=True)
+    graph = {
+        "a": made("Compute", name="a"),
+        "b": made("Compute", name="b"),
+        "c": made("Wait", name="c"),
+        "join": made("Join", a=["a", 0], b=["b", 0], c=["c", 0]),
+    }
+    desk.shown(graph)
+    assert order == ["c", "a", "b"]
+
+
 def test_the_first_failure_stops_all(desk: Desk) -> None:
     def fails(self: Any, value: str) -> Any:
         raise MemoryError

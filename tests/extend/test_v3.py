@@ -153,7 +153,9 @@ async def test_coroutines_are_awaited(io: Any) -> None:
     async def later(cls: Any) -> Any:
         return io.NodeOutput(4)
 
-    result: Any = made(io, later).call(SimpleNamespace(node_id="1"), {})
+    node = made(io, later)
+    assert node.spec.is_async
+    result: Any = node.call(SimpleNamespace(node_id="1"), {})
     assert (await result).values == (4,)
 
 
