@@ -24,10 +24,11 @@ class Teller:
     """Tells one thing after the other. All of it happens on the event loop."""
 
     _waiting: deque[Telling | Held] = field(default_factory=lambda: deque[Telling | Held]())
+    _releasing: bool = False
 
     def tell(self, telling: Telling) -> None:
         """Tell this, once what is held before it has been released."""
-        if self._waiting:
+        if self._waiting or self._releasing:
             self._waiting.append(telling)
         else:
             telling()
@@ -41,10 +42,14 @@ class Teller:
     def release(self, held: Held, tellings: Iterable[Telling] = ()) -> None:
         """Tell these in that place, and then what waited for them. Without any the place just goes."""
         held.tellings = tuple(tellings)
-        while self._waiting:
-            first = self._waiting[0]
-            if isinstance(first, Held) and first.tellings is None:
-                return
-            self._waiting.popleft()
-            for telling in (first.tellings or ()) if isinstance(first, Held) else (first,):
-                telling()
+        self._releasing = True
+        try:
+            while self._waiting:
+                first = self._waiting[0]
+                if isinstance(first, Held) and first.tellings is None:
+                    return
+                self._waiting.popleft()
+                for telling in (first.tellings or ()) if isinstance(first, Held) else (first,):
+                    telling()
+        finally:
+            self._releasing = False
