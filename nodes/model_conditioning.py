@@ -6,9 +6,10 @@ from typing import Annotated
 
 import torch
 
-from app.api import Clip, Conditioning, Context, Image, Latent, Mask, Range, Vae, node
+from app.api import Clip, Conditioning, Context, Image, Latent, Mask, Range, Text, Vae, node
 from app.diffusion.conditioning.entries import with_options
 from app.diffusion.models.class_embedder import class_condition
+from app.diffusion.models.layout_embedder import layout_condition, read_boxes
 from app.diffusion.models.spatial_rescaler import segmentation_condition
 from app.images.inpaint import cut_evenly, erased
 from app.images.resize import resize
@@ -150,6 +151,19 @@ def class_conditioning(*, clip: Clip, label: Annotated[int, Range(0, 100_000)] =
         label: The number of the class; the one after the last stands for no class.
     """
     return [[class_condition(clip, label), {}]]
+
+
+@node("Layout Conditioning", category="conditioning", id="LoomLayoutConditioning", aliases=("boxes", "objects", "ldm"))
+def layout_conditioning(
+    *, clip: Clip, boxes: Annotated[str, Text(multiline=True)] = "0 0.25 0.25 0.5 0.5"
+) -> Conditioning:
+    """Tells latent diffusion's layout2img which objects to draw, and where.
+
+    Args:
+        clip: What the checkpoint loader gives as CLIP.
+        boxes: One object a line: the number of its class, x, y, width and height, all in parts of the picture (0 to 1).
+    """
+    return [[layout_condition(clip, read_boxes(boxes)), {}]]
 
 
 @node("Empty Conditioning", category="conditioning", id="LoomEmptyConditioning", aliases=("unconditional",))

@@ -65,7 +65,7 @@ class Family:
     """One architecture: the networks' shapes and how latents and noise are treated.
 
     `text` is the shape of a text tower of our own, or names how a published family is told what to draw: "sd1", "sd2",
-    "sdxl", "refiner", "sd3", "flux", "bert", "classes", "segmentation", "image" or "none".
+    "sdxl", "refiner", "sd3", "flux", "bert", "classes", "segmentation", "boxes", "image" or "none".
     """
 
     name: str

@@ -206,7 +206,7 @@ LATENT_DIFFUSION = (
     Family("ldm-inpainting-big", _BIG, VQ_F4_PLAIN, "none", VQ_LATENT, _betas(0.0015, 0.0205)),
     Family("ldm-bsr-sr", _BSR, VQ_F4, "none", VQ_LATENT, _betas(0.0015, 0.0155)),
     Family("ldm-semantic-synthesis", _SEMANTIC, VQ_F4, "segmentation", VQ_LATENT, _betas(0.0015, 0.0205)),
-    Family("ldm-layout2img", _LAYOUT, VQ_F4, "bert", VQ_LATENT, _betas(0.0015, 0.0205)),
+    Family("ldm-layout2img", _LAYOUT, VQ_F4, "boxes", VQ_LATENT, _betas(0.0015, 0.0205)),
     Family("ldm-rdm768", _RDM, KL_F16, "image", LatentFormat(16, 16, 0.22765929), _betas(0.0015, 0.015)),
 )
 

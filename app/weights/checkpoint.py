@@ -24,6 +24,7 @@ from app.diffusion.model import DiffusionModel
 from app.diffusion.models.autoencoder_kl import AutoencoderKL
 from app.diffusion.models.class_embedder import ClassEmbedder
 from app.diffusion.models.clip_text import ClipText, ClipTextConfig
+from app.diffusion.models.layout_embedder import LayoutEmbedder
 from app.diffusion.models.spatial_rescaler import SpatialRescaler
 from app.diffusion.models.unet import UNet
 from app.diffusion.preview import DecodedPreview
@@ -32,6 +33,7 @@ from app.weights.absent import Absent
 from app.weights.blank import blank
 from app.weights.fill import fill
 from app.weights.identify import identify
+from app.weights.language import bert_config
 from app.weights.network import EightBits, model_of
 from app.weights.opening import open_weights
 from app.weights.parts import Parts, parts_of
@@ -39,10 +41,11 @@ from app.weights.precision import Precision
 from app.weights.shapes import autoencoder_of_shapes
 from app.weights.stored import WeightsFile, below, shapes_of
 from app.weights.tensor_file import save_tensors
-from app.weights.towers import text_encoder_in
+from app.weights.towers import BERT_PREFIX, text_encoder_in
 
 UNET, FIRST_STAGE, TEXT = "model.diffusion_model.", "first_stage_model.", "cond_stage_model.transformer."
 CONDITION = "cond_stage_model."
+TOKENS = f"{BERT_PREFIX}token_emb.weight"
 CLASSES, SEGMENTS = f"{CONDITION}embedding.weight", f"{CONDITION}channel_mapper.weight"
 FAMILY_KEY, MERGES_KEY, PROVENANCE_KEY = "loom.family", "loom.merges", "loom.provenance"
 
@@ -165,6 +168,8 @@ def _condition(family: Family, parts: Parts, name: str, dtype: torch.dtype) -> n
         elif family.text == "segmentation" and SEGMENTS in parts.rest:
             channels, classes = parts.rest[SEGMENTS].shape[:2]
             module = SpatialRescaler(classes, channels)
+        elif family.text == "boxes" and TOKENS in parts.rest:
+            module = LayoutEmbedder(bert_config(below(BERT_PREFIX, parts.rest), name))
         else:
             return None
     fill(module, below(CONDITION, parts.rest), name, dtype=dtype, told=CONDITION)

@@ -52,18 +52,21 @@ def _t5_config(shapes: Shapes, name: str) -> T5Config:
 
 def bert_tower(tensors: Tensors, name: str, dtype: torch.dtype, told: str = "") -> Bert:
     """Latent diffusion's transformer from tensors without a prefix. Raises UnusableFile."""
+    with blank():
+        tower = Bert(bert_config(tensors, name))
+    fill(tower, tensors, name, dtype=dtype, told=told)
+    return tower
+
+
+def bert_config(tensors: Tensors, name: str) -> BertConfig:
+    """The shape of that transformer. Raises UnusableFile for one that is incomplete."""
     shapes = shapes_of(tensors)
     try:
         vocabulary, width = shapes["token_emb.weight"]
-        config = BertConfig(
-            vocabulary, width, _count(shapes, "attn_layers.layers.") // 2, shapes["pos_emb.emb.weight"][0]
-        )
+        layers = _count(shapes, "attn_layers.layers.") // 2
+        return BertConfig(vocabulary, width, layers, shapes["pos_emb.emb.weight"][0])
     except (KeyError, ValueError) as error:
         raise _incomplete("BERT", name, error) from error
-    with blank():
-        tower = Bert(config)
-    fill(tower, tensors, name, dtype=dtype, told=told)
-    return tower
 
 
 def _count(shapes: Shapes, prefix: str) -> int:

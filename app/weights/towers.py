@@ -48,7 +48,6 @@ TOWERS: Mapping[str, tuple[ClipTextConfig, tuple[str, ...]]] = {
 }
 T5_PREFIX = "text_encoders.t5xxl.transformer."
 BERT_PREFIX = "cond_stage_model.transformer."
-FEWEST_WORDS = 30_000  # BERT with fewer reads places and classes, not text
 NEEDED: Mapping[str, tuple[str, ...]] = {"sd1": ("l",), "sd2": ("h",), "sdxl": ("l", "g"), "refiner": ("g",)}
 
 
@@ -84,7 +83,7 @@ def encoder_of(kind: str, towers: Mapping[str, ClipText]) -> PromptEncoder:
 
 def _bert(rest: Tensors, name: str, dtype: torch.dtype, vocabularies: Sequence[Path]) -> PromptEncoder | None:
     tensors = below(BERT_PREFIX, rest)
-    if BERT_MARK not in tensors or tensors["token_emb.weight"].shape[0] < FEWEST_WORDS:
+    if BERT_MARK not in tensors:
         return None
     return bert_encoder(bert_tower(tensors, name, dtype, BERT_PREFIX), words_or_missing("bert", vocabularies))
 

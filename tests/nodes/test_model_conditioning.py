@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from app.diffusion.inputs import UNetInputs
+from app.diffusion.models.bert import BertConfig
 from app.diffusion.models.class_embedder import ClassEmbedder
+from app.diffusion.models.layout_embedder import LayoutEmbedder
 from app.diffusion.models.spatial_rescaler import SpatialRescaler
 from app.diffusion.models.unet import UNet, UNetConfig
 from app.errors import InvalidRequest
@@ -126,6 +128,17 @@ def test_classes(bench: Any, loaded: Any) -> None:
     assert drawn(bench, loaded[0], said, none, latent).shape == (1, 4, 8, 8)
     with pytest.raises(InvalidRequest, match="knows no classes"):
         bench("LoomClassConditioning", clip=loaded[1])
+
+
+def test_boxes(bench: Any, loaded: Any) -> None:
+    embedder = LayoutEmbedder(BertConfig(100, 16, 1, 8)).eval()
+    said = bench("LoomLayoutConditioning", clip=embedder, boxes="3 0 0 0.5 0.5\n4 0.5 0.5 0.5 0.5")
+    assert said[0][0].shape == (1, 8, 16)
+    none = bench("LoomLayoutConditioning", clip=embedder, boxes="")
+    latent = {"samples": torch.zeros(1, 4, 8, 8)}
+    assert drawn(bench, loaded[0], said, none, latent).shape == (1, 4, 8, 8)
+    with pytest.raises(InvalidRequest, match="knows no boxes"):
+        bench("LoomLayoutConditioning", clip=loaded[1])
 
 
 def test_models_that_are_told_nothing(bench: Any, loaded: Any) -> None:

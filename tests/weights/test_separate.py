@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from app.diffusion.models.class_embedder import ClassEmbedder
+from app.diffusion.models.layout_embedder import LayoutEmbedder
 from app.diffusion.models.spatial_rescaler import SpatialRescaler
 from app.errors import Missing, UnknownFamily
 from app.weights import separate
@@ -16,7 +17,8 @@ from app.weights.kinds import KINDS, kind_of
 from app.weights.parts import network_prefix, parts_of
 from app.weights.separate import load_folder, load_network
 from app.weights.stored import Stored, WeightsFile
-from tests.weights.paper import checkpoint, first_stage, network, paper
+from app.weights.towers import BERT_PREFIX
+from tests.weights.paper import checkpoint, first_stage, listed, network, paper
 
 
 def opened(monkeypatch: pytest.MonkeyPatch, tensors: dict[str, Stored]) -> Path:
@@ -47,6 +49,7 @@ def test_conditions_that_are_no_text() -> None:
     tables = {
         "ldm-cin256-v2": ({"cond_stage_model.embedding.weight": paper((1001, 512))}, ClassEmbedder),
         "ldm-semantic-synthesis": ({"cond_stage_model.channel_mapper.weight": paper((3, 182, 1, 1))}, SpatialRescaler),
+        "ldm-layout2img": (listed("bert_layout2img", BERT_PREFIX), LayoutEmbedder),
     }
     for family, (tensors, kind) in tables.items():
         assert isinstance(checkpoint_of(checkpoint(family, tensors), torch.float16).clip, kind)

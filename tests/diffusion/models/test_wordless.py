@@ -5,12 +5,18 @@ from __future__ import annotations
 import pytest
 
 from app.diffusion.conditioning.text_encoder import PromptEncoder
+from app.diffusion.models.bert import BertConfig
 from app.diffusion.models.class_embedder import ClassEmbedder
+from app.diffusion.models.layout_embedder import LayoutEmbedder
 from app.diffusion.models.spatial_rescaler import SpatialRescaler
 from app.diffusion.models.wordless import OF_TEXT_ENCODERS
 from app.errors import InvalidRequest
 
-WORDLESS = {"classes": ClassEmbedder(5, 8), "maps of classes": SpatialRescaler(5, 3)}
+WORDLESS = {
+    "classes": ClassEmbedder(5, 8),
+    "maps of classes": SpatialRescaler(5, 3),
+    "boxes": LayoutEmbedder(BertConfig(16, 8, 1, 8)),
+}
 
 
 @pytest.mark.parametrize("told", WORDLESS)
