@@ -77,3 +77,54 @@ def test_chunks_and_prompts_of_a_single_tower_go_by_its_name() -> None:
     torch.testing.assert_close(clip.encode_each({"g": "red"}).context, plain)
     assert set(clip.towers) == {"l"}
     assert clip.with_lengths(3, 4).chunks("red") == clip.chunks("red")
+
+
+def plainly(clip: TextEncoder, runs: list[tuple[list[int], float]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Features and pooled of runs of tokens that belong together, by the rules alone: chunks of six, start and end.
+
+    A run of fewer than eight that does not fit begins a new chunk; a longer one is cut.
+    """
+    start, end, room = TOKENIZER.start, TOKENIZER.end, 6
+    chunks: list[list[tuple[int, float]]] = [[]]
+    for tokens, weight in runs:
+        if len(tokens) > room - len(chunks[-1]) and len(tokens) < 8 and chunks[-1]:
+            chunks.append([])
+        for token in tokens:
+            if len(chunks[-1]) == room:
+                chunks.append([])
+            chunks[-1].append((token, weight))
+    features: list[torch.Tensor] = []
+    pooled: list[torch.Tensor] = []
+    with torch.no_grad():
+        empty = clip.model(torch.tensor([[start] + [end] * 7]), torch.tensor([1])).hidden
+        for chunk in chunks:
+            tokens = [start, *(token for token, _ in chunk), *[end] * (7 - len(chunk))]
+            weights = torch.tensor([1.0, *(weight for _, weight in chunk), *[1.0] * (7 - len(chunk))])
+            said = clip.model(torch.tensor([tokens]), torch.tensor([1 + len(chunk)]))
+            features.append(empty + weights[None, :, None] * (said.hidden - empty))
+            pooled.append(said.pooled)
+    return torch.cat(features, dim=1), pooled[0]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "runs"),
+    [
+        (
+            "red circle (red:1.4) red red red circle red",
+            [("red circle", 1), ("red", 1.4), ("red red red circle red", 1)],
+        ),
+        ("(red circle red circle red circle red circle red:0.5) red", [("red circle " * 4 + "red", 0.5), ("red", 1)]),
+        (
+            "((red)) circle (red red red red red:1.3) (circle:0)",
+            [("red", 1.21), ("circle", 1), ("red " * 5, 1.3), ("circle", 0)],
+        ),
+        ("red red red red red red (circle:-0.5)", [("red " * 6, 1), ("circle", -0.5)]),
+    ],
+)
+def test_a_long_weighted_prompt_is_what_the_rules_say(prompt: str, runs: list[tuple[str, float]]) -> None:
+    clip = encoder()
+    context, pooled = plainly(clip, [(TOKENIZER.encode(text), weight) for text, weight in runs])
+    said = clip.encode(prompt)
+    torch.testing.assert_close(said.context, context, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(said.pooled, pooled, atol=1e-5, rtol=1e-5)
+    assert context.shape[1] > 8
