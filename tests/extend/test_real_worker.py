@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import time
@@ -12,8 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
 from websockets.sync.client import connect
 
+from app.diffusion.models.controlnet import ControlNet, ControlNetConfig
+from app.weights.checkpoint import load_checkpoint
 from tests.system.conftest import ROOT, Program
 
 PACKS = ROOT / "tests" / "data" / "packs"
@@ -24,12 +30,39 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
     base = tmp_path_factory.mktemp("base")
     shutil.copytree(PACKS, base / "custom_nodes", ignore=shutil.ignore_patterns("__pycache__"))
     (base / "custom_nodes" / "off.disabled").mkdir()
+    _save_models(base / "models")
     running = Program(base)
     try:
         running.wait_for("/packs")
+        _wait_for_worker(running)
         yield running
     finally:
         running.stop()
+
+
+def _wait_for_worker(program: Program) -> None:
+    """Until a worker has told its packs: on a busy machine that may be later than the server's own patience."""
+    for _ in range(1200):
+        if any(pack["loaded"] for pack in program.get("/api/packs")["packs"]):
+            return
+        time.sleep(0.1)
+
+
+def _save_models(folder: Path) -> None:
+    """A ControlNet and a LoRA of random weights for the shipped model."""
+    (shipped,) = (ROOT / "models" / "checkpoints").glob("*.safetensors")
+    unet: Any = load_checkpoint(shipped).family.unet
+    torch.manual_seed(5)
+    net = ControlNet(ControlNetConfig(unet))
+    for parameter in net.parameters():
+        torch.nn.init.normal_(parameter, std=0.05)
+    rows = 2 * unet.model_channels
+    layer = "lora_unet_middle_block_1_transformer_blocks_0_attn1_to_q"
+    lora = {f"{layer}.lora_up.weight": torch.randn(rows, 2), f"{layer}.lora_down.weight": torch.randn(2, rows)}
+    for name, tensors in (("controlnet/edges", net.state_dict()), ("loras/style", lora)):
+        path = folder / f"{name}.safetensors"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, path)
 
 
 def node(class_type: str, **inputs: Any) -> dict[str, Any]:
@@ -60,7 +93,10 @@ def fetch(program: Program, path: str, data: bytes | None = None, **headers: str
 
 def test_every_pack_is_told_with_what_it_brought_or_what_is_wrong(program: Program) -> None:
     told = {pack["name"]: pack for pack in program.get("/api/packs")["packs"]}
-    assert set(told) == {"broken", "lacking", "loops", "prestart", "routes", "sampling", "schemas", "utility"}
+    assert set(told) == {
+        *("broken", "keyframes", "lacking", "loops", "prestart", "routes", "sampling", "schemas", "skipping", "stacks"),
+        "utility",
+    }
     assert told["utility"]["loaded"] and "utility.ResizeTo" in told["utility"]["nodes"]
     assert told["routes"]["loaded"] and told["routes"]["nodes"] == []
     assert all(pack["seconds"] >= 0 for pack in told.values())
@@ -198,6 +234,61 @@ def test_a_pack_samples_and_patches_the_shipped_model(program: Program) -> None:
     graph["25"] = node("PreviewImage", images=["24", 0])
     shown = outputs(program, graph)
     assert shown["9"]["images"] and shown["25"]["images"]
+
+
+def steered_graph(**changes: dict[str, Any]) -> dict[str, Any]:
+    """The shipped model with stacks, skipped steps and ControlNets of ours and of packs, drawn by our sampler."""
+    graph = json.loads((ROOT / "web" / "templates" / "default.api.json").read_text())
+    said = graph["3"]["inputs"]
+    said |= {"steps": 4, "cfg": 3.0, "sampler_name": "euler"}
+    model, clip = said["model"], graph["6"]["inputs"]["clip"]
+    graph |= {
+        "30": node("ControlNetLoader", control_net_name="edges.safetensors"),
+        "31": node("EmptyImage", width=64, height=48, batch_size=1, color=0xFF4000),
+        "32": node("keyframes.Weigh", control_net=["30", 0], first=1.0, half=0.5, depth=0.9),
+        "33": node("stacks.Stack", lora_name="style.safetensors", strength=0.7, control_net=["32", 0], image=["31", 0]),
+        "34": node("keyframes.LoadByPath", name="edges.safetensors"),
+        "35": node(
+            "stacks.Stack", lora_name="None", strength=0.4, control_net=["34", 0], image=["31", 0], stack=["33", 0]
+        ),
+        "36": node(
+            "stacks.Apply",
+            model=model,
+            clip=clip,
+            positive=said["positive"],
+            negative=said["negative"],
+            stack=["35", 0],
+        ),
+        "37": node("keyframes.Stick", prompt=["36", 2], control_net=["30", 0], image=["31", 0]),
+        "38": node("skipping.Skip", model=["36", 0]),
+        "39": node("skipping.Counted", memory=["38", 1], after=["3", 0]),
+        "40": node("utility.Show", value=["36", 4]),
+        "41": node("PreviewImage", images=["8", 0]),
+    }
+    said |= {"model": ["38", 0], "positive": ["37", 0], "negative": ["36", 3]}
+    return {**graph, **changes}
+
+
+def test_packs_of_many_doors_work_together(program: Program) -> None:
+    """ControlNets of ours and of packs, one after the other, LoRAs, replaced attention and skipped steps in one run."""
+    shown = outputs(program, steered_graph())
+    assert shown["40"]["text"] == ["style.safetensors changes 1"]
+    counts = dict(line.split(" ") for line in shown["39"]["text"])
+    assert counts == {"runs": "1", "asked": "4", "skipped": "4", "in": "1", "out": "1", "cleaned": "1"}
+    first = pixels(program, shown["41"]["images"][0])
+    still = outputs(program, steered_graph())["41"]["images"][0]
+    assert pixels(program, still) == first
+    weak = node("keyframes.Weigh", control_net=["30", 0], first=0.0, half=0.0, depth=0.9)
+    other = outputs(program, steered_graph(**{"32": weak}))
+    assert pixels(program, other["41"]["images"][0]) != first
+
+
+def pixels(program: Program, entry: dict[str, str]) -> bytes:
+    """The colours of a picture that a run showed."""
+    query = "&".join(f"{key}={value}" for key, value in entry.items())
+    status, body, _ = fetch(program, f"/view?{query}")
+    assert status == 200
+    return Image.open(io.BytesIO(body)).convert("RGB").tobytes()
 
 
 def test_what_a_pack_says_reaches_the_client_that_asked(program: Program) -> None:
