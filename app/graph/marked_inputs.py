@@ -1,7 +1,7 @@
 """Inputs that a saved graph offers to programs: nodes whose title says so (see `marks`).
 
 A node titled `input:prompt` offers its first widget under the name prompt; `input:seed@seed, steps@steps` offers two by
-their own names.
+their own names. Several nodes may offer the same name: a value is then given to all of them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from app.errors import InvalidRequest
-from app.graph.marks import Mark, distinct_names, marks_of
+from app.graph.marks import Mark, full_names, given_twice, marks_of
 from app.graph.prompt import Link, NoLink, Prompt, PromptNode
 from app.graph.spec import InputSpec, NodeSpec
 from app.graph.widgets import Files, choices_of, has_widget
@@ -22,13 +22,21 @@ _JSON_TYPES: Mapping[str, str] = {"INT": "integer", "FLOAT": "number", "STRING":
 
 @dataclass(frozen=True, slots=True)
 class MarkedInput:
-    """A value of a node that is offered under a name; `default` is what the saved graph holds."""
+    """A value of a node that is offered under a name; `default` is what the saved graph holds.
+
+    `also` are further (node id, input) that take the same value.
+    """
 
     name: str
     node_id: str
     port: InputSpec
     default: Any
     choices: Sequence[Any] | None = None
+    also: tuple[tuple[str, str], ...] = ()
+
+    def takes(self) -> dict[str, Any]:
+        """What values it takes: inputs that take the same may share a name."""
+        return {key: value for key, value in self.schema().items() if key not in ("default", "description", "examples")}
 
     def schema(self) -> dict[str, Any]:
         """The JSON schema of the value."""
@@ -64,7 +72,7 @@ def marked_inputs(prompt: Prompt, specs: Mapping[str, NodeSpec], files: Files) -
     """What the graph offers, in the order of its nodes.
 
     Raises:
-        InvalidRequest: a mark that cannot be followed, or a name that is given twice.
+        InvalidRequest: a mark that cannot be followed, or a name for inputs that take different things.
     """
     found: list[MarkedInput] = []
     for node in prompt.nodes.values():
@@ -73,8 +81,14 @@ def marked_inputs(prompt: Prompt, specs: Mapping[str, NodeSpec], files: Files) -
             if mark.kind == "input":
                 port = _port(node, spec, mark)
                 found.append(MarkedInput(mark.name, node.id, port, node.inputs.get(port.name), choices_of(port, files)))
-    names = distinct_names([(each.name, each.node_id) for each in found])
-    return tuple(replace(each, name=name) for name, each in zip(names, found, strict=True))
+    named: dict[str, MarkedInput] = {}
+    for name, each in zip(full_names([(each.name, each.node_id) for each in found]), found, strict=True):
+        first = named.setdefault(name, replace(each, name=name))
+        if first.takes() != each.takes():
+            raise given_twice(name, first.node_id, each.node_id)
+        if (first.node_id, first.port) != (each.node_id, each.port):
+            named[name] = replace(first, also=(*first.also, (each.node_id, each.port.name)))
+    return tuple(named.values())
 
 
 def inputs_schema(marked: Iterable[MarkedInput]) -> dict[str, Any]:
@@ -99,8 +113,9 @@ def with_inputs(prompt: Prompt, marked: Sequence[MarkedInput], values: Mapping[s
             there = ", ".join(known) or "none; title a node input:NAME"
             raise InvalidRequest(f"There is no input {name[:80]!r}.", remedy=f"The inputs are: {there}.")
         each = known[name]
-        node = nodes[each.node_id]
-        nodes[node.id] = replace(node, inputs={**node.inputs, each.port.name: each.checked(value)})
+        good = each.checked(value)
+        for node_id, port in ((each.node_id, each.port.name), *each.also):
+            nodes[node_id] = replace(nodes[node_id], inputs={**nodes[node_id].inputs, port: good})
     return Prompt(nodes)
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.errors import InvalidRequest
-from app.graph.marks import distinct_names, marks_of
+from app.graph.marks import full_names, given_twice, marks_of
 from app.graph.prompt import Prompt
 from app.graph.spec import NodeSpec
 
@@ -39,8 +39,9 @@ def marked_outputs(prompt: Prompt, specs: Mapping[str, NodeSpec]) -> tuple[Marke
                     remedy="Put the mark on a node that saves or shows, such as Save Image.",
                 )
             found.append(MarkedOutput(mark.name, node.id, node.class_type, spec.help.partition("\n")[0]))
-    names = distinct_names([(each.name, each.node_id) for each in found])
-    return tuple(
-        MarkedOutput(name, each.node_id, each.class_type, each.description)
-        for name, each in zip(names, found, strict=True)
-    )
+    named: dict[str, MarkedOutput] = {}
+    for name, each in zip(full_names([(each.name, each.node_id) for each in found]), found, strict=True):
+        if name in named:
+            raise given_twice(name, named[name].node_id, each.node_id)
+        named[name] = replace(each, name=name)
+    return tuple(named.values())

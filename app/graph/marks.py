@@ -7,7 +7,6 @@ survive in every editor and in both kinds of file, and everybody sees what is of
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -53,25 +52,26 @@ def marks_of(title: str) -> list[Mark]:
     return found
 
 
-def distinct_names(offers: Sequence[tuple[str, str]]) -> Iterator[str]:
+def full_names(offers: Sequence[tuple[str, str]]) -> Iterator[str]:
     """A name for each (name, node id), in their order.
 
     Where copies of a subgraph offer the same, each name begins with its copy's place: `5.prompt` and `6.prompt`.
-
-    Raises:
-        InvalidRequest: a name is given twice in the same place.
     """
-    times = Counter(name for name, _ in offers)
-    taken: dict[str, str] = {}
+    places: dict[str, set[str]] = {}
     for name, node_id in offers:
-        place = node_id.rpartition(":")[0].replace(":", ".")
-        full = f"{place}.{name}" if times[name] > 1 and place else name
-        if full in taken:
-            raise InvalidRequest(
-                f"Nodes {taken[full]} and {node_id} both offer {name!r}.", remedy="Rename one of them."
-            )
-        taken[full] = node_id
-        yield full
+        places.setdefault(name, set()).add(_place(node_id))
+    for name, node_id in offers:
+        place = _place(node_id)
+        yield f"{place}.{name}" if len(places[name]) > 1 and place else name
+
+
+def given_twice(name: str, first: str, second: str) -> InvalidRequest:
+    """Two nodes offer different things under one name."""
+    return InvalidRequest(f"Nodes {first} and {second} both offer {name!r}.", remedy="Rename one of them.")
+
+
+def _place(node_id: str) -> str:
+    return node_id.rpartition(":")[0].replace(":", ".")
 
 
 def _begun(section: str) -> tuple[MarkKind | None, str]:

@@ -78,6 +78,31 @@ def test_values_take_their_places() -> None:
     assert with_inputs(prompt, marked, {}) == prompt
 
 
+def test_one_name_may_set_several_values() -> None:
+    nodes = {
+        "1": {"class_type": "Text", "inputs": {"text": "a cat"}, "_meta": {"title": "input:prompt"}},
+        "5:2": {"class_type": "Text", "inputs": {"text": "b"}, "_meta": {"title": "input:word"}},
+        "5:3": {"class_type": "Text", "inputs": {"text": "c"}, "_meta": {"title": "input:prompt, word"}},
+        "6:2": {"class_type": "Text", "inputs": {"text": "d"}, "_meta": {"title": "input:word"}},
+    }
+    prompt = parse_prompt(nodes)
+    marked = marked_inputs(prompt, SPECS, FILES)
+    assert [each.name for each in marked] == ["prompt", "5.word", "5.prompt", "6.word"]
+    changed = with_inputs(prompt, marked, {"5.word": "new"})
+    assert [node.inputs["text"] for node in changed.nodes.values()] == ["a cat", "new", "new", "d"]
+    with pytest.raises(InvalidRequest, match="Nodes 1 and 2 both offer 'a'"):
+        marked_inputs(
+            parse_prompt(
+                {
+                    "1": {"class_type": "Sampler", "inputs": VALUES, "_meta": {"title": "input:a@seed"}},
+                    "2": {"class_type": "Sampler", "inputs": VALUES, "_meta": {"title": "input:a@cfg"}},
+                }
+            ),
+            SPECS,
+            FILES,
+        )
+
+
 @pytest.mark.parametrize(
     ("name", "value", "told"),
     [

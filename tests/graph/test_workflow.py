@@ -310,6 +310,14 @@ def test_what_an_instance_offers_is_offered_by_the_node_inside(title: str) -> No
     assert titles(nodes, links, inner)["2:1"] == "input:inner@radius; input:blur@radius"
 
 
+def test_a_widget_of_an_instance_that_feeds_two_nodes_offers_both() -> None:
+    definition = blur_twice()
+    definition["nodes"][1]["inputs"].append({"name": "radius", "type": "INT", "link": 5, "widget": {"name": "radius"}})
+    definition["links"].append({"id": 5, "origin_id": -10, "origin_slot": 1, "target_id": 2, "target_slot": 1})
+    found = titles(*with_instance(title="input:blur"), definition)
+    assert (found["2:1"], found["2:2"]) == ("input:blur@radius", "input:blur@radius")
+
+
 @pytest.mark.parametrize("title", ["input:blur@other", "Input: (what is blurred)"])
 def test_a_title_that_means_no_widget_of_the_instance_is_just_a_title(title: str) -> None:
     assert titles(*with_instance(title=title), blur_twice())["2:1"] == "ImageBlur"
