@@ -51,9 +51,9 @@ class Watched:
         """See `engine.node.Node`."""
         return self._node.validate(inputs, received_types)
 
-    def needed(self, inputs: Mapping[str, Any]) -> Sequence[str]:
+    def needed(self, inputs: Mapping[str, Any], node_id: str = "") -> Sequence[str]:
         """See `engine.node.Node`."""
-        return self._node.needed(inputs)
+        return self._node.needed(inputs, node_id)
 
     def _stamp(self, folder: str, name: object) -> list[Any] | None:
         if not isinstance(name, str):

@@ -91,7 +91,7 @@ class Arguments:
         wanted: dict[str, None] = {}
         for arguments in calls(inputs, node.spec):
             if blocker_in(arguments, node.spec) is None:
-                wanted.update(dict.fromkeys(node.needed(arguments)))
+                wanted.update(dict.fromkeys(node.needed(arguments, self._graph.known_id(node_id))))
         absent = next((name for name in wanted if name not in inputs), None)
         if absent is not None:
             raise InvalidPrompt(

@@ -162,7 +162,7 @@ class Cache:
     def _leave_room(self) -> None:
         """Lets old results go if the machine has less memory left than they are to leave."""
         self._unlooked = 0
-        if self.headroom is None:
+        if self.headroom is None or self._bytes < WORTH_DROPPING:
             return
         free = self.headroom.free_bytes()
         if free >= max(self.headroom.active, self.headroom.idle):

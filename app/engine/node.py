@@ -26,8 +26,8 @@ class Node(Protocol):
     def validate(self, inputs: Mapping[str, Any], received_types: Mapping[str, str]) -> str | None:
         """A complaint or None; asked if `spec.has_validator`. Linked inputs are None."""
 
-    def needed(self, inputs: Mapping[str, Any]) -> Sequence[str]:
-        """The lazy inputs that this call needs; those not evaluated yet are None in `inputs`."""
+    def needed(self, inputs: Mapping[str, Any], node_id: str = "") -> Sequence[str]:
+        """The lazy inputs that this call of a node needs; those not evaluated yet are None in `inputs`."""
         ...
 
 

@@ -88,9 +88,9 @@ class V1Node:
             return None
         return answer if isinstance(answer, str) else ""
 
-    def needed(self, inputs: Mapping[str, Any]) -> Sequence[str]:
+    def needed(self, inputs: Mapping[str, Any], node_id: str = "") -> Sequence[str]:
         """What check_lazy_status asks for; without one every lazy input that is not there yet."""
-        check = getattr(self._instance(""), "check_lazy_status", None)
+        check = getattr(self._instance(node_id), "check_lazy_status", None)
         if check is None:
             return still_open(self.spec, inputs)
         given = {name: self._host.to_pack(value) for name, value in inputs.items()}

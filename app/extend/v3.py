@@ -128,7 +128,7 @@ class V3Node:
             return None
         return answer if isinstance(answer, str) else ""
 
-    def needed(self, inputs: Mapping[str, Any]) -> Sequence[str]:
+    def needed(self, inputs: Mapping[str, Any], node_id: str = "") -> Sequence[str]:
         """What check_lazy_status asks for; without one of its own every lazy input that is not there yet."""
         given, hidden = self._split(inputs)
         if not _own(self.kind, "check_lazy_status"):

@@ -93,7 +93,7 @@ class FunctionNode:
             return None
         return _call_hook(self._validator, {**inputs, "input_types": received_types})
 
-    def needed(self, inputs: Mapping[str, Any]) -> Sequence[str]:
+    def needed(self, inputs: Mapping[str, Any], node_id: str = "") -> Sequence[str]:
         """What the `needs` hook asks for; without one every lazy input that is not there yet."""
         if self._needs is not None:
             return tuple(_call_hook(self._needs, inputs))

@@ -29,7 +29,7 @@ def test_lazy_inputs_of_dynamic_inputs(bench: Any) -> None:
             accepts_any_input=True,
         )
 
-        def needed(self, inputs: Any) -> list[str]:
+        def needed(self, inputs: Any, node_id: str = "") -> list[str]:
             return [f"images.i{inputs['number']}"]
 
         def call(self, context: Any, inputs: Any) -> Returned:

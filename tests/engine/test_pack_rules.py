@@ -373,6 +373,17 @@ def test_a_class_is_asked_again_until_it_wants_nothing_new(desk: Desk) -> None:
     assert desk.shown(graph) == ["(0, 1, 2)"]
 
 
+def test_what_is_asked_and_what_runs_is_one_instance(desk: Desk) -> None:
+    def ask(self: Any, mask: int, a: Any = None, b: Any = None) -> list[str]:
+        self.asked = getattr(self, "asked", 0) + 1
+        return ["a"] if a is None else []
+
+    later = {"a": ("*", {"lazy": True}), "b": ("*", {"lazy": True})}
+    desk.add("Mix", lambda self, **given: (self.asked,), {"mask": ("INT", {}), **later}, check_lazy_status=ask)
+    graph = showing(a=made("Number", value=1), b=made("Number", value=2), x=made("Mix", mask=0, a=["a", 0], b=["b", 0]))
+    assert desk.shown(graph) == ["2"]
+
+
 @pytest.mark.parametrize("wanted", ["a", "nobody"])
 def test_asking_for_what_is_no_link_fails(desk: Desk, wanted: str) -> None:
     lazy_mix(desk, lambda self, mask, a=None, b=None: [wanted])
