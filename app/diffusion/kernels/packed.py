@@ -1,6 +1,6 @@
-"""3 × 3 convolution with kernels that are kept in the order in which oneDNN multiplies them.
+"""Convolutions and products with weights that are kept in the order in which oneDNN multiplies them.
 
-PyTorch puts them in that order at every call, which for small maps takes as long as the convolution itself. The two
+PyTorch puts them in that order at every call, which for small maps takes as long as the convolution itself. The
 functions used here are those that PyTorch's own compiler calls; where they are missing nothing is packed.
 
 B batch, C channels in, O channels out, H × W pixels
@@ -18,11 +18,13 @@ PADDING = DILATION = (1, 1)
 
 
 def is_available() -> bool:
-    """Whether this PyTorch has oneDNN and its packed convolution."""
-    has_both = hasattr(_native(), "mkldnn_reorder_conv2d_weight") and hasattr(
-        torch.ops.mkldnn, "_convolution_pointwise"
+    """Whether this PyTorch has oneDNN and the functions for it."""
+    operations = torch.ops.mkldnn
+    return (
+        torch.backends.mkldnn.is_available()
+        and hasattr(_native(), "mkldnn_reorder_conv2d_weight")
+        and all(hasattr(operations, name) for name in ("_convolution_pointwise", "_linear_pointwise"))
     )
-    return torch.backends.mkldnn.is_available() and has_both
 
 
 def pack(weight: Tensor, stride: int, size: torch.Size) -> Tensor:
@@ -40,3 +42,15 @@ def convolve(x: Tensor, packed: Tensor, bias: Tensor | None, stride: int) -> Ten
     """(B, C, H, W) → (B, O, H/stride, W/stride) in channels-last order, padded by one pixel of zeros."""
     convolution = cast("Callable[..., Tensor]", torch.ops.mkldnn._convolution_pointwise)
     return convolution(x, packed, bias, PADDING, (stride, stride), DILATION, 1, "none", [], "")
+
+
+def pack_rows(weight: Tensor) -> Tensor:
+    """(O, C) → the same in oneDNN's order."""
+    reorder = cast("Callable[..., Tensor]", torch.ops.mkldnn._reorder_linear_weight)
+    return reorder(weight.detach())
+
+
+def multiply(x: Tensor, packed: Tensor, bias: Tensor | None) -> Tensor:
+    """x·Wᵀ + b: (…, C) → (…, O)."""
+    product = cast("Callable[..., Tensor]", torch.ops.mkldnn._linear_pointwise)
+    return product(x, packed, bias, "none", [], "")

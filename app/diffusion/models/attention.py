@@ -11,32 +11,54 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from app.diffusion.kernels import packed
 from app.diffusion.kernels.attention import attend
 from app.diffusion.models.convolution import Conv1x1, GroupNorm
 from app.diffusion.models.hooks import AttentionHooks, BlockHooks
+from app.diffusion.models.linear import Linear, packed_bytes
 from app.diffusion.models.memo import made_of
+from app.diffusion.models.second_form import SecondForm
 
 
-class CrossAttention(nn.Module):
-    """softmax(QKᵀ/√d)V with queries from `x` and keys and values from `context`; without a context, self-attention."""
+class CrossAttention(SecondForm):
+    """softmax(QKᵀ/√d)V with queries from `x` and keys and values from `context`; without a context, self-attention.
+
+    The second form for self-attention in bfloat16 has the weights of all three in one matrix, packed.
+    """
 
     def __init__(self, width: int, heads: int, head_width: int, context_width: int | None = None) -> None:
         super().__init__()
         inner = heads * head_width
         self.heads = heads
-        self.to_q = nn.Linear(width, inner, bias=False)
+        self.to_q = (Linear if context_width else nn.Linear)(width, inner, bias=False)
         self.to_k = nn.Linear(context_width or width, inner, bias=False)
         self.to_v = nn.Linear(context_width or width, inner, bias=False)
-        self.to_out = nn.Sequential(nn.Linear(inner, width), nn.Dropout(0.0))
+        self.to_out = nn.Sequential(Linear(inner, width), nn.Dropout(0.0))
+
+    @property
+    def second_form_bytes(self) -> int:
+        """What the second form takes; 0 where it would not be used."""
+        layers = self.to_q, self.to_k, self.to_v
+        plain = all(type(layer) is nn.Linear for layer in layers)  # neither of a text's keys nor kept in 8 bits
+        return packed_bytes(*(layer.weight for layer in layers)) if plain else 0
 
     def forward(
         self, x: Tensor, context: Tensor | None = None, hooks: AttentionHooks | None = None
     ) -> Tensor:  # (B, P, C), (B, T, D)
         if hooks is not None:
             return self._hooked(x, x if context is None else context, hooks)
-        k, v = self._keys_and_values(x) if context is None else self._of_text(context)
-        x = attend(self._split(self.to_q(x)), k, v)  # (B, N, P, C/N)
+        q, k, v = self._of_pixels(x) if context is None else (self._split(self.to_q(x)), *self._of_text(context))
+        x = attend(q, k, v)  # (B, N, P, C/N)
         return self.to_out(x.transpose(1, 2).flatten(2))  # (B, P, C)
+
+    def _of_pixels(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        # Weights that are kept in 8 bits are of another type than what is computed.
+        if not self.reads(x) or x.dtype != torch.bfloat16 or self.to_q.weight.dtype != x.dtype:
+            return self._split(self.to_q(x)), *self._keys_and_values(x)
+        weights = self.to_q.weight, self.to_k.weight, self.to_v.weight
+        packed_weights = self.second_form("packed", weights, lambda: packed.pack_rows(torch.cat(weights)))
+        q, k, v = packed.multiply(x, packed_weights, None).chunk(3, dim=-1)
+        return self._split(q), self._split(k), self._split(v)
 
     def _keys_and_values(self, context: Tensor) -> tuple[Tensor, Tensor]:  # each (B, N, T, C/N)
         return self._split(self.to_k(context)), self._split(self.to_v(context))
@@ -63,7 +85,7 @@ class GEGLU(nn.Module):
 
     def __init__(self, width: int, inner: int) -> None:
         super().__init__()
-        self.proj = nn.Linear(width, inner * 2)
+        self.proj = Linear(width, inner * 2)
 
     def forward(self, x: Tensor) -> Tensor:
         x, gate = self.proj(x).chunk(2, dim=-1)
@@ -79,7 +101,7 @@ class FeedForward(nn.Module):
 
     def __init__(self, width: int, factor: int = 4) -> None:
         super().__init__()
-        self.net = nn.Sequential(GEGLU(width, width * factor), nn.Dropout(0.0), nn.Linear(width * factor, width))
+        self.net = nn.Sequential(GEGLU(width, width * factor), nn.Dropout(0.0), Linear(width * factor, width))
 
     def forward(self, x: Tensor) -> Tensor:  # (B, P, C)
         if x.device.type != "cpu" or torch.is_grad_enabled():
@@ -159,11 +181,11 @@ class SpatialTransformer(nn.Module):
         inner = heads * head_width
         self.linear = linear
         self.norm = GroupNorm(groups, width, eps=1e-6)
-        self.proj_in = nn.Linear(width, inner) if linear else Conv1x1(width, inner)
+        self.proj_in = Linear(width, inner) if linear else Conv1x1(width, inner)
         self.transformer_blocks = nn.ModuleList(
             BasicTransformerBlock(inner, heads, head_width, context_width, cross_only=cross_only) for _ in range(depth)
         )
-        self.proj_out = nn.Linear(inner, width) if linear else Conv1x1(inner, width)
+        self.proj_out = Linear(inner, width) if linear else Conv1x1(inner, width)
 
     def forward(
         self, x: Tensor, context: Tensor | None, hooks: BlockHooks | None = None

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Self
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from app.diffusion.kernels import packed, winograd
+from app.diffusion.models.second_form import SecondForm
 
 # Narrower layers spend more time in the transforms than they save in products (measured on AVX-512, 128: 1.0 ×).
 NARROWEST = 256
@@ -26,22 +24,19 @@ def ordered(x: Tensor, width: int) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last) if width >= NARROWEST_CHANNELS_LAST else x.contiguous()
 
 
-class Conv3x3(nn.Conv2d):
+class Conv3x3(SecondForm, nn.Conv2d):
     """(B, C, H, W) → (B, O, H/stride, W/stride), padded by one pixel of zeros.
 
-    `quick` lets it keep its kernels in a second form, which is used on a CPU where no gradient is asked for, and made
-    at the first use: transformed for wide layers (0.6 of the time, 16/9 of the bytes; see `kernels.winograd`), packed
-    for the others (0.5 of the time for small maps, the same bytes; see `kernels.packed`).
+    The second form of its kernels is transformed for wide layers (0.6 of the time, 16/9 of the bytes; see
+    `kernels.winograd`) and packed for the others (0.5 of the time for small maps, the same bytes; `kernels.packed`).
     """
 
     def __init__(self, width: int, out: int, stride: int = 1) -> None:
         super().__init__(width, out, 3, stride, padding=1)  # pyright: ignore[reportUnknownMemberType]
-        self.quick = False
-        self._kept: dict[str, tuple[tuple[int, int, torch.dtype], Tensor]] = {}
 
     @property
     def second_form_bytes(self) -> int:
-        """What the kernels' second form takes; 0 where it would not be used."""
+        """What the second form takes; 0 where it would not be used."""
         if self.weight.device.type not in ("cpu", "meta"):
             return 0
         if self._is_wide():
@@ -49,7 +44,7 @@ class Conv3x3(nn.Conv2d):
         return self.weight.nbytes if packed.is_available() else 0
 
     def forward(self, input: Tensor) -> Tensor:
-        if not self.quick or not _is_for_reading(input):
+        if not self.reads(input) or input.dtype not in QUICK_DTYPES:
             return super().forward(input)
         if self._is_wide():
             even = input.shape[2] % 2 == 0 and input.shape[3] % 2 == 0
@@ -60,30 +55,10 @@ class Conv3x3(nn.Conv2d):
         return self.stride == (1, 1) and min(self.in_channels, self.out_channels) >= NARROWEST
 
     def _transformed(self) -> Tensor:
-        return self._second_form("transformed", winograd.transform_weight)
+        return self.second_form("transformed", (self.weight,), lambda: winograd.transform_weight(self.weight))
 
     def _packed(self, size: torch.Size) -> Tensor:
-        return self._second_form("packed", lambda weight: packed.pack(weight, self.stride[0], size))
-
-    def _second_form(self, name: str, make: Callable[[Tensor], Tensor]) -> Tensor:
-        # Patched weights are taken anew. Weights that were born in inference mode have no count of their changes.
-        changes = 0 if self.weight.is_inference() else self.weight._version  # pyright: ignore[reportPrivateUsage]
-        version = (self.weight.data_ptr(), changes, self.weight.dtype)
-        kept = self._kept.get(name)
-        if kept is None or kept[0] != version:
-            self._kept[name] = kept = (version, make(self.weight))
-        return kept[1]
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        self._kept = {}
-        return super()._apply(fn, recurse)  # pyright: ignore[reportUnknownMemberType]
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_kept": {}}
-
-
-def _is_for_reading(x: Tensor) -> bool:
-    return x.device.type == "cpu" and x.dtype in QUICK_DTYPES and not torch.is_grad_enabled()
+        return self.second_form("packed", (self.weight,), lambda: packed.pack(self.weight, self.stride[0], size))
 
 
 class Conv1x1(nn.Conv2d):

@@ -19,6 +19,7 @@ from app.diffusion.kernels.lanes import side_by_side
 from app.diffusion.models.attention import PixelAttention, SpatialTransformer, repeated
 from app.diffusion.models.convolution import Conv1x1, Conv3x3, GroupNorm, ordered
 from app.diffusion.models.hooks import BlockHooks, NetworkHooks
+from app.diffusion.models.linear import Linear
 from app.diffusion.models.memo import made_of
 
 # Latent pixels from which on two halves of a batch run side by side. With fewer the time goes into reading weights,
@@ -101,7 +102,7 @@ class ResBlock(nn.Module):
         self.scale_shift = scale_shift
         self.resample = resample
         self.in_layers = nn.Sequential(GroupNorm(groups, width), nn.SiLU(inplace=True), Conv3x3(width, out))
-        self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(emb_width, 2 * out if scale_shift else out))
+        self.emb_layers = nn.Sequential(nn.SiLU(), Linear(emb_width, 2 * out if scale_shift else out))
         self.out_layers = nn.Sequential(
             GroupNorm(groups, out), nn.SiLU(inplace=True), nn.Dropout(0.0), Conv3x3(out, out)
         )
@@ -395,7 +396,7 @@ def _halves_agree(x: Tensor) -> bool:
 
 
 def _two_layers(width: int, out: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(width, out), nn.SiLU(), nn.Linear(out, out))
+    return nn.Sequential(Linear(width, out), nn.SiLU(), Linear(out, out))
 
 
 def _stages(blocks: nn.ModuleList) -> Iterable[Stage]:

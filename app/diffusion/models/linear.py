@@ -1,0 +1,30 @@
+"""Linear layers of the U-Net, where products of a few rows take less time than putting weights in order for them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from app.diffusion.kernels import packed
+from app.diffusion.models.second_form import SecondForm
+
+
+class Linear(SecondForm, nn.Linear):
+    """(…, C) → (…, O). In bfloat16 its second form is packed: 0.75 of the time for ten rows, 0.95 for thousands."""
+
+    @property
+    def second_form_bytes(self) -> int:
+        """What the second form takes; 0 where it would not be used."""
+        return packed_bytes(self.weight)
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not self.reads(input) or input.dtype != torch.bfloat16:
+            return super().forward(input)
+        weight = self.second_form("packed", (self.weight,), lambda: packed.pack_rows(self.weight))
+        return packed.multiply(input, weight, self.bias)
+
+
+def packed_bytes(*weights: Tensor) -> int:
+    """What packed weights take; 0 for those that are not read in 16 bits or not on a CPU."""
+    suits = packed.is_available() and all(w.device.type in ("cpu", "meta") and w.itemsize == 2 for w in weights)
+    return sum(weight.nbytes for weight in weights) if suits else 0

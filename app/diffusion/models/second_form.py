@@ -1,0 +1,53 @@
+"""Layers that keep their weights a second time, in the form in which this processor reads them fastest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+Version = tuple[tuple[int, int, torch.dtype], ...]
+
+
+class SecondForm(nn.Module):
+    """What such layers share. `quick` lets one keep the second form, which is made at the first use.
+
+    It is used on a CPU where no gradient is asked for, and made anew when the weights change.
+    """
+
+    quick: bool = False
+    _kept: Mapping[str, tuple[Version, Tensor]] = MappingProxyType({})
+
+    @property
+    def second_form_bytes(self) -> int:
+        """What the second form takes; 0 where it would not be used."""
+        return 0
+
+    def reads(self, x: Tensor) -> bool:
+        """Whether the second form may be used for x."""
+        return self.quick and x.device.type == "cpu" and not torch.is_grad_enabled()
+
+    def second_form(self, name: str, weights: Sequence[Tensor], make: Callable[[], Tensor]) -> Tensor:
+        """What `make` makes of the weights, kept under the name."""
+        version = tuple(_version(weight) for weight in weights)
+        kept = self._kept.get(name)
+        if kept is None or kept[0] != version:
+            kept = (version, make())
+            self._kept = {**self._kept, name: kept}  # not written into: a twin of the network shares what there is
+        return kept[1]
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        self._kept = {}
+        return super()._apply(fn, recurse)  # pyright: ignore[reportUnknownMemberType]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_kept": {}}
+
+
+def _version(weight: Tensor) -> tuple[int, int, torch.dtype]:
+    # Weights that were born in inference mode have no count of their changes.
+    changes = 0 if weight.is_inference() else weight._version  # pyright: ignore[reportPrivateUsage]
+    return weight.data_ptr(), changes, weight.dtype

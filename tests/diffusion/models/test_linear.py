@@ -1,0 +1,112 @@
+"""Packed weights give what plain ones do, follow changes, and stay out of the way of gradients and 8-bit weights."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from app.diffusion.adapters.change import Edit, Place
+from app.diffusion.adapters.full import Replacement
+from app.diffusion.adapters.twin import with_edits
+from app.diffusion.layout import prepare
+from app.diffusion.models.attention import CrossAttention
+from app.diffusion.models.eight_bit import keep_in_eight_bits
+from app.diffusion.models.linear import Linear
+
+
+def quick_layer(out: int = 40) -> Linear:
+    torch.manual_seed(0)
+    layer = Linear(24, out).to(torch.bfloat16)
+    layer.quick = True
+    return layer
+
+
+def plain(layer: nn.Linear, x: Tensor) -> Tensor:
+    return x.float() @ layer.weight.float().t() + layer.bias.float()
+
+
+@pytest.mark.parametrize("shape", [(1, 24), (2, 24), (2, 7, 24), (600, 24)])
+@pytest.mark.parametrize("out", [40, 3])
+def test_packed_or_not_the_values_are_the_same(shape: tuple[int, ...], out: int) -> None:
+    layer, x = quick_layer(out), torch.randn(shape).bfloat16()
+    with torch.inference_mode():
+        result = layer(x)
+    assert result.shape == (*shape[:-1], out)
+    assert torch.allclose(result.float(), plain(layer, x), atol=2e-2)
+    assert layer.second_form_bytes == 24 * out * 2
+
+
+def test_changed_weights_are_seen() -> None:
+    layer, x = quick_layer(), torch.randn(3, 24).bfloat16()
+    with torch.no_grad():
+        layer(x)
+        layer.weight.mul_(0.5)
+        assert torch.allclose(layer(x).float(), plain(layer, x), atol=2e-2)
+        whole = copy.deepcopy(layer).float()
+        assert torch.allclose(whole(x.float()), plain(layer, x), atol=1e-5)
+    assert whole.second_form_bytes == 0
+
+
+def test_gradients_go_the_direct_way() -> None:
+    layer = quick_layer()
+    layer(torch.randn(3, 24).bfloat16()).float().sum().backward()
+    assert layer.weight.grad is not None
+
+
+def attention(context_width: int | None = None) -> CrossAttention:
+    torch.manual_seed(0)
+    return CrossAttention(32, 2, 16, context_width).to(torch.bfloat16).requires_grad_(False)
+
+
+@pytest.mark.parametrize("context_width", [None, 12])
+def test_attention_is_the_same_with_packed_weights(context_width: int | None) -> None:
+    layer, x = attention(context_width), torch.randn(2, 9, 32).bfloat16()
+    text = None if context_width is None else torch.randn(2, 5, context_width).bfloat16()
+    with torch.inference_mode():
+        expected = layer(x, text)
+        taken = prepare(layer, 1 << 20)
+        result = layer(x, text)
+    projections = 3 if context_width is None else 1  # a text's keys and values are made once, and not packed
+    assert taken == (projections + 1) * 32 * 32 * 2
+    assert torch.allclose(result.float(), expected.float(), atol=2e-2)
+
+
+def test_a_change_of_one_of_three_joined_weights_is_seen() -> None:
+    layer, x = attention(), torch.randn(2, 9, 32).bfloat16()
+    prepare(layer, 1 << 20)
+    with torch.no_grad():
+        before = layer(x)
+        layer.to_v.weight.mul_(3)
+        after = layer(x)
+    bias = layer.to_out[0].bias
+    assert torch.allclose((after - bias).float(), 3 * (before - bias).float(), atol=5e-2)
+
+
+def test_weights_in_eight_bits_are_not_joined() -> None:
+    layer, x = attention(), torch.randn(2, 9, 32).bfloat16()
+    prepare(layer, 1 << 20)
+    with torch.inference_mode():
+        expected = layer(x)
+    keep_in_eight_bits(layer, torch.float8_e4m3fn)
+    for part in (layer.to_q, layer.to_k, layer.to_v):
+        part.pack(part.weight)  # type: ignore[operator]
+    with torch.inference_mode():
+        result = layer(x)
+    assert torch.allclose(result.float(), expected.float(), atol=0.1)
+    assert layer.second_form_bytes == 0
+
+
+def test_a_network_and_its_twin_keep_forms_of_their_own() -> None:
+    layer, x = quick_layer().requires_grad_(False), torch.randn(3, 24).bfloat16()
+    network = nn.Sequential(layer)
+    with torch.inference_mode():
+        expected = network(x)
+        twin = with_edits(network, [Edit(Place("0.bias"), Replacement(torch.zeros(40)), 1.0)])
+        doubled = with_edits(network, [Edit(Place("0.weight"), Replacement(2 * layer.weight.float()), 1.0)])
+        for _ in range(2):  # in turn
+            assert torch.allclose(twin(x) + layer.bias, expected, atol=2e-2)
+            assert torch.allclose(doubled(x) - expected, expected - layer.bias, atol=5e-2)
+            assert torch.equal(network(x), expected)
