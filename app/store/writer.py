@@ -106,6 +106,7 @@ class Writer:
             try:
                 if log < 0:
                     log = _open_log(self._path)
+                sys.audit("loom.database.flushing")
                 os.fsync(log)
                 sys.audit("loom.database.flushed")
             except OSError as broken:
