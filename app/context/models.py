@@ -36,7 +36,7 @@ from app.weights.network import EightBits
 from app.weights.precision import Precision
 from app.weights.separate import load_first_stage, load_folder, load_network
 from app.weights.style import load_style
-from app.weights.text_files import check_towers
+from app.weights.text_files import TowerFile, check_towers
 from app.weights.tiny import load_tiny, pixel_space
 from app.weights.upscaler import load_upscaler
 from app.weights.vision import load_clip_vision
@@ -135,8 +135,7 @@ class LoadedModels:
 
     def text_encoder(self, names: Mapping[str, str], kind: str) -> PromptEncoder:
         """See `protocol.Models`."""
-        paths = {each: self._path("text_encoders", name, each) for each, name in names.items()}
-        check_towers(kind, [self._texts.told(path) for path in paths.values()])
+        check_towers(kind, [self._told(name, each) for each, name in names.items()])
         towers = [self.loaded("text_encoders", name, self._texts.tower, each) for each, name in names.items()]
         return self._texts.encoder(kind, towers)
 
@@ -202,6 +201,14 @@ class LoadedModels:
         """Forget all models and empty the device."""
         self._residency.release()
         self._loaded.clear()
+
+    def _told(self, name: str, input_name: str) -> TowerFile:
+        """Which tower a file of text encoders holds."""
+        try:
+            return self._texts.told(self._folders.model("text_encoders", name))
+        except AppError as error:
+            error.input_name = error.input_name or input_name
+            raise
 
     def _path(self, kind: str, name: str, input_name: str) -> Path:
         try:

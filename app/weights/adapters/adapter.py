@@ -106,6 +106,7 @@ class Adapter:
                     f"{self.name!r} does not fit this text encoder: {layer!r} would need a weight of shape "
                     f"{list(ours)}{theirs}.",
                     remedy="Choose a file that was made for this model's family.",
+                    input_name="lora_name",
                 )
             edited[name] = with_edits(tower, self._edits(places, strength))
         return clip.with_towers(edited) if any(edited[name] is not towers[name] for name in towers) else clip
@@ -135,7 +136,7 @@ class Adapter:
                 said += f" {layer!r} would need a weight of shape {list(ours)}{theirs}."
             else:
                 said += f" It names {', '.join(repr(layer) for layer in sorted(layers)[:NAMED])}."
-            raise InvalidRequest(said, remedy=self._remedy(model.family))
+            raise InvalidRequest(said, remedy=self._remedy(model.family), input_name="lora_name")
         lost = [*self.changes.unknown, *(name for layer in layers - taken for name in self.changes.tensors[layer])]
         if lost and not quiet:
             log.warning(
