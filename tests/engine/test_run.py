@@ -180,7 +180,7 @@ def test_without_a_cache_everything_runs_again(bench: Any) -> None:
 
 
 def test_a_result_that_leaves_the_cache_in_mid_run_is_still_there_for_its_reader(bench: Any) -> None:
-    bench.cache = Cache(max_entries=1)
+    bench.cache = Cache(max_bytes=1, size_of=lambda entry: 1)
     nodes = {"a": ("Constant", {"value": 1}), "b": ("Constant", {"value": 2}), "c": ("Constant", {"value": 3})}
     join = {"j": ("Collect", {"a": ["a", 0], "b": ["b", 0]}), "k": ("Collect", {"a": ["j", 0], "b": ["c", 0]})}
     for _ in range(3):
