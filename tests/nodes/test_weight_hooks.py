@@ -20,6 +20,9 @@ def write_lora(installation: Settings) -> Path:
     torch.manual_seed(3)
     tensors = {
         "diffusion_model.out.2.diff_b": torch.tensor([0.3, -0.2, 0.1, 0.2]),
+        # Networks keep what they make of a text; a changed weight must not find it.
+        "diffusion_model.middle_block.1.transformer_blocks.0.attn2.to_v.lora_up.weight": 5 * torch.randn(32, 2),
+        "diffusion_model.middle_block.1.transformer_blocks.0.attn2.to_v.lora_down.weight": 5 * torch.randn(2, 16),
         "lora_te_text_model_encoder_layers_0_mlp_fc1.lora_up.weight": torch.randn(64, 2),
         "lora_te_text_model_encoder_layers_0_mlp_fc1.lora_down.weight": torch.randn(2, 16),
     }
