@@ -257,7 +257,12 @@ class Workshop:
             packs=packs,
             nodes={name: watched(node, folders) for name, node in registry.nodes.items()},
             cache=_cache(settings.engine, size_of),
-            models=LoadedModels(folders, residency, precision=precision_for(device, settings.engine.precision)),
+            models=LoadedModels(
+                folders,
+                residency,
+                precision=precision_for(device, settings.engine.precision),
+                tiny_previews=settings.engine.preview_method == "taesd",
+            ),
             files=NodeFiles(folders, outputs, metadata=settings.engine.metadata),
             pace=PreviewPace(previews),
             meter=meter_for(device),

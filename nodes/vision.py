@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+from torch.nn.functional import normalize
+
 from app.api import Clip, Conditioning, Context, FileIn, Image, Model, Port, Range, Vae, node
 from app.diffusion.conditioning.entries import appended
 from app.diffusion.models.clip_vision import ClipVision, VisionFeatures
@@ -45,6 +47,16 @@ def clip_vision_encode(*, context: Context, clip_vision: Vision, image: Image, c
     """
     with context.models.on_device(clip_vision):
         return clip_vision.see(clip_vision.look(image, crop=crop == "center"))
+
+
+@node("Picture Conditioning", category="conditioning", id="LoomPictureConditioning", aliases=("rdm", "retrieval"))
+def picture_conditioning(*, clip_vision_output: Seen) -> Conditioning:
+    """Tells a model that reads CLIP's picture embeddings instead of a prompt (rdm768) what to draw something like.
+
+    Args:
+        clip_vision_output: What CLIP L sees in one or several pictures, all of which count.
+    """
+    return [[normalize(clip_vision_output.image_embeds.float().cpu(), dim=-1)[None], {}]]
 
 
 @node("unCLIPConditioning", category="conditioning", id="unCLIPConditioning", aliases=("image prompt", "variation"))

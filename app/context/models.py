@@ -21,6 +21,7 @@ from app.diffusion.layout import prepare
 from app.diffusion.model import DiffusionModel
 from app.diffusion.models.clip_vision import ClipVision
 from app.diffusion.models.style import StyleModel
+from app.diffusion.preview import DecodedPreview
 from app.diffusion.upscaling import Upscaler
 from app.diffusion.working import at_first_use, make_ready
 from app.errors import AppError, InvalidRequest
@@ -37,7 +38,7 @@ from app.weights.precision import Precision
 from app.weights.separate import load_first_stage, load_folder, load_network
 from app.weights.style import load_style
 from app.weights.text_files import TowerFile, check_towers
-from app.weights.tiny import load_tiny, pixel_space
+from app.weights.tiny import TINY, load_tiny, pixel_space
 from app.weights.upscaler import load_upscaler
 from app.weights.vision import load_clip_vision
 
@@ -76,10 +77,13 @@ class LoadedModels:
         max_bytes: int = DEFAULT_BYTES,
         loaders: Loaders | None = None,
         precision: Precision | None = None,
+        tiny_previews: bool = False,
     ):
+        """With `tiny_previews` small VAEs, where there are any, show what is being drawn."""
         self._folders = folders
         self._residency = residency
         self._max_bytes = max_bytes
+        self._tiny_previews = tiny_previews
         held = precision or Precision()
         self._held = held = held if held.room is not None else replace(held, room=weights_room(residency.device))
         self._texts = TextFiles(folders, held)
@@ -221,7 +225,7 @@ class LoadedModels:
         for old in [old for old in self._loaded if old[0] == key[0] and old[1][0] == path]:
             del self._loaded[old]
         with torch.inference_mode(False):  # weights stay usable for training, whoever loads them
-            loaded = load(path)
+            loaded = self._shown(load(path))
             if self._residency.device.type == "cpu":
                 for network in networks_in(loaded):
                     at_first_use(network, _prepare)
@@ -229,6 +233,18 @@ class LoadedModels:
         # What was used since it was loaded may hold more than it did then.
         while len(self._loaded) > 1 and size_of(list(self._loaded.values())) > self._max_bytes:
             self._loaded.popitem(last=False)
+
+    def _shown(self, loaded: Any) -> Any:
+        """A model, alone or in a checkpoint, with a small VAE for its previews, if one is wanted and there."""
+        if not self._tiny_previews:
+            return loaded
+        if isinstance(loaded, Checkpoint):
+            return replace(loaded, model=self._shown(loaded.model))
+        if not isinstance(loaded, DiffusionModel) or isinstance(loaded.preview, DecodedPreview):
+            return loaded
+        there = tiny_vaes(self._folders.names("vae_approx"))
+        fitting = [name for name, latent in TINY.items() if name in there and latent == loaded.latent]
+        return replace(loaded, preview=DecodedPreview(self.vae(fitting[0]), loaded.latent)) if fitting else loaded
 
 
 def _prepare(network: nn.Module) -> None:

@@ -6,9 +6,16 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from app.context.models import LoadedModels, Loaders
+from app.diffusion.families import SamplingConfig
+from app.diffusion.latent_format import SD, LatentFormat
+from app.diffusion.model import DiffusionModel
+from app.diffusion.models.autoencoder_tiny import TinyAutoencoder, TinyConfig
+from app.diffusion.models.unet import UNet, UNetConfig
+from app.diffusion.preview import DecodedPreview, linear_preview
 from app.errors import Forbidden, Missing, UnusableFile
 from app.memory.residency import Residency
 from app.settings import Settings
@@ -98,3 +105,28 @@ def test_modules_are_on_the_device_inside(folders: Folders) -> None:
     module = nn.Linear(2, 2)
     with LoadedModels(folders, CPU).on_device(module):
         assert module.weight.device.type == "cpu"
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_small_vae_shows_what_is_drawn_where_one_is_there(folders: Folders, wanted: bool) -> None:
+    for latent, fits in ((SD, True), (LatentFormat(4, 8, 0.5), False)):
+        network = UNet(UNetConfig(model_channels=8, channel_mult=(1,), transformer_depth=(0,), heads=1, groups=4))
+        plain = DiffusionModel(network, SamplingConfig().build(), latent, linear_preview(latent), "some")
+        folder = folders.models["diffusion_models"][0]
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "a.safetensors").write_bytes(b"weights")
+        loaders = Loaders(network=lambda _, plain=plain: plain)
+        models = LoadedModels(folders, CPU, loaders=loaders, tiny_previews=wanted)
+        assert models.diffusion_model("a.safetensors") is plain, "no small VAE is there yet"
+        tiny = TinyAutoencoder(TinyConfig()).requires_grad_(False)
+        place = folders.models["vae_approx"][0]
+        place.mkdir(parents=True, exist_ok=True)
+        for half, part in (("encoder", tiny.taesd_encoder), ("decoder", tiny.taesd_decoder)):
+            save_file(part.state_dict(), place / f"taesd_{half}.safetensors")
+        models = LoadedModels(folders, CPU, loaders=loaders, tiny_previews=wanted)
+        shown = models.diffusion_model("a.safetensors")
+        assert isinstance(shown.preview, DecodedPreview) == (wanted and fits)
+        picture = shown.preview(torch.rand(1, 4, 2, 3))
+        assert picture.shape == ((16, 24, 3) if wanted and fits else (2, 3, 3))
+        for half in ("encoder", "decoder"):
+            (place / f"taesd_{half}.safetensors").unlink()

@@ -48,6 +48,15 @@ def test_pictures_add_up_in_a_conditioning(bench: Any, folder: Path) -> None:
     assert bench("unCLIPConditioning", conditioning=given, clip_vision_output=picture, strength=0.0) is given
 
 
+def test_pictures_take_the_place_of_a_prompt(bench: Any, folder: Path) -> None:
+    vision = bench("CLIPVisionLoader", clip_name="vision.safetensors")
+    picture = bench("CLIPVisionEncode", clip_vision=vision, image=torch.rand(2, 12, 12, 3))
+    ((context, said),) = bench("LoomPictureConditioning", clip_vision_output=picture)
+    assert context.shape == (1, 2, 8) and said == {}
+    assert torch.allclose(context.norm(dim=-1), torch.ones(1, 2))
+    assert torch.allclose(context[0, 1] * picture.image_embeds[1].norm(), picture.image_embeds[1], atol=1e-5)
+
+
 def test_what_cannot_be_loaded_is_named(bench: Any, folder: Path) -> None:
     save_file({"decoder.conv_in.weight": torch.zeros(1)}, folder / "vae.safetensors")
     with pytest.raises(UnknownFamily, match="a VAE"):
