@@ -49,10 +49,11 @@ class Piece(NamedTuple):
 
 
 def pieces(height: int, width: int, side: int) -> Iterator[Piece]:
-    """Pieces that cover a map and do not overlap."""
-    for top in range(0, height, side):
-        for left in range(0, width, side):
-            yield Piece(top, min(top + side, height), left, min(left + side, width))
+    """Pieces of at most `side` × `side` that cover a map, do not overlap and are about equally large."""
+    rows, columns = (-(-length // -(-length // side)) for length in (height, width))
+    for top in range(0, height, rows):
+        for left in range(0, width, columns):
+            yield Piece(top, min(top + rows, height), left, min(left + columns, width))
 
 
 def _moments(part: Tensor) -> tuple[Tensor, Tensor]:
