@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from app.client.asynchronous import AsyncClient
 from app.client.client import Client
-from app.client.values import Estimate, Event, File, JobFailed, Output, Preview, Queue, Refused, Result, Submitted
+from app.client.values import (
+    Estimate,
+    Event,
+    File,
+    JobFailed,
+    NodeText,
+    Output,
+    Preview,
+    Queue,
+    Refused,
+    Result,
+    Submitted,
+)
 
 __all__ = [
     "AsyncClient",
@@ -13,6 +25,7 @@ __all__ = [
     "Event",
     "File",
     "JobFailed",
+    "NodeText",
     "Output",
     "Preview",
     "Queue",

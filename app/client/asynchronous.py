@@ -12,8 +12,8 @@ from urllib.parse import quote
 
 from websockets.asyncio.client import ClientConnection, connect
 
-from app.client.client import Client, heard
-from app.client.values import Estimate, Event, File, Preview, Queue, Result, Submitted
+from app.client.client import Client, Said, heard
+from app.client.values import Estimate, Event, File, Queue, Result, Submitted
 
 
 class AsyncClient:
@@ -103,7 +103,7 @@ class AsyncClient:
         return await asyncio.to_thread(lambda: self.client.fetch(file, preview=preview))
 
     @asynccontextmanager
-    async def listen(self) -> AsyncGenerator[AsyncIterator[Event | Preview]]:
+    async def listen(self) -> AsyncGenerator[AsyncIterator[Said]]:
         """Everything said to this client while the context lasts."""
         transport = self.client.transport
         address = f"ws{transport.url.removeprefix('http')}/api/ws?clientId={quote(self.client.client_id, safe='')}"
@@ -113,7 +113,7 @@ class AsyncClient:
             yield _heard(socket)
 
 
-async def _heard(socket: ClientConnection) -> AsyncIterator[Event | Preview]:
+async def _heard(socket: ClientConnection) -> AsyncIterator[Said]:
     async for said in socket:
         told = heard(said)
         if told is not None:

@@ -21,6 +21,7 @@ from app.client.values import (
     Event,
     File,
     JobFailed,
+    NodeText,
     Preview,
     Queue,
     Result,
@@ -32,7 +33,8 @@ from app.client.values import (
 _QUIET_SECONDS = 40.0  # the server says something at least every 15 s
 _AGAIN_SECONDS = 0.5
 _ENDED = ("completed", "failed", "cancelled")
-_PREVIEW, _PREVIEW_WITH_METADATA = 1, 4
+_PREVIEW, _TEXT, _PREVIEW_WITH_METADATA = 1, 3, 4
+Said = Event | Preview | NodeText
 
 
 class Client:
@@ -227,7 +229,7 @@ class Client:
         return replace(result, named={name: output_of(result.outputs.get(node_id)) for name, node_id in places.items()})
 
     @contextmanager
-    def listen(self) -> Generator[Iterator[Event | Preview]]:
+    def listen(self) -> Generator[Iterator[Said]]:
         """The socket: everything said to this client while the context lasts, progress and previews included.
 
         Enter it before submitting, or what comes first is missed.
@@ -243,16 +245,19 @@ def _job(job_id: str) -> str:
     return f"/api/jobs/{quote(job_id, safe='')}"
 
 
-def heard(said: str | bytes) -> Event | Preview | None:
-    """A message of the socket; None for a frame that is no picture."""
+def heard(said: str | bytes) -> Said | None:
+    """A message of the socket; None for a frame of a kind that packs have made up, or one that is cut short."""
     if isinstance(said, str):
         told = json.loads(said)
         return Event(told["type"], told["data"], told.get("seq"))
-    (kind,) = struct.unpack(">I", said[:4])
+    if len(said) < 8:
+        return None
+    kind, length = struct.unpack(">II", said[:8])
     if kind == _PREVIEW_WITH_METADATA:
-        (length,) = struct.unpack(">I", said[4:8])
         about = json.loads(said[8 : 8 + length])
         return Preview(said[8 + length :], about.get("image_type", ""), about)
+    if kind == _TEXT:
+        return NodeText(said[8 : 8 + length].decode(), said[8 + length :].decode("utf-8", "replace"))
     if kind == _PREVIEW:
         return Preview(said[8:], "image/png" if said[7] == 2 else "image/jpeg", {})
     return None

@@ -110,6 +110,14 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeText:
+    """A text that a node shows while it works."""
+
+    node_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Preview:
     """A picture of a node at work, encoded as `image_type` says; `about` holds the ids of node and job."""
 

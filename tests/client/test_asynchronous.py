@@ -20,7 +20,7 @@ async def test_run_fetch_upload(host: Hosted) -> None:
 
 async def test_listen_and_cancel(host: Hosted) -> None:
     client = AsyncClient(host.url)
-    heard: list[Event | Preview] = []
+    heard: list[object] = []
     async with client.listen() as messages:
         job = await client.submit(WORK)
         async for message in messages:

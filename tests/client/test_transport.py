@@ -6,7 +6,7 @@ import struct
 
 from app.client.client import heard
 from app.client.transport import form
-from app.client.values import Event, JobFailed, Preview, Refused, files_of
+from app.client.values import Event, JobFailed, NodeText, Preview, Refused, files_of
 
 
 def test_a_form_holds_fields_and_a_file() -> None:
@@ -24,7 +24,9 @@ def test_frames_are_told_apart() -> None:
     about = b'{"image_type": "image/jpeg", "node_id": "3"}'
     told = heard(struct.pack(">II", 4, len(about)) + about + b"jpeg")
     assert told == Preview(b"jpeg", "image/jpeg", {"image_type": "image/jpeg", "node_id": "3"})
-    assert heard(struct.pack(">II", 3, 1) + b"7text") is None
+    assert heard(struct.pack(">II", 3, 1) + b"7text") == NodeText("7", "text")
+    assert heard(struct.pack(">II", 1000, 1) + b"of a pack") is None
+    assert heard(b"\x00\x00\x00\x01") is None
 
 
 def test_files_among_outputs() -> None:
