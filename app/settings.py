@@ -99,6 +99,8 @@ class ServeSettings:
     max_upload_bytes: int = 100 << 20
     cancel_grace_seconds: float = 1.0
     lease_seconds: float = 30.0
+    keep_jobs: int = 10_000
+    keep_days: float | None = None
     workers: int = 1
     node_wait_seconds: float = 60.0
     front_end: Path | None = None
@@ -316,6 +318,12 @@ def _add_serve_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-upload-size", type=float, default=100, metavar="MB")
     parser.add_argument("--cancel-grace", type=float, default=usual.cancel_grace_seconds, metavar="SECONDS")
     parser.add_argument("--lease", type=float, default=usual.lease_seconds, metavar="SECONDS")
+    parser.add_argument(
+        "--keep-jobs", type=int, default=usual.keep_jobs, metavar="N", help="how many jobs the history holds"
+    )
+    parser.add_argument(
+        "--keep-days", type=float, default=usual.keep_days, metavar="DAYS", help="forget jobs that ended before that"
+    )
     parser.add_argument("--workers", type=int, default=usual.workers, help="how many local workers to start")
     parser.add_argument("--front-end-root", type=Path, metavar="DIR", help="serve another editor; see docs/http.md")
     parser.add_argument(
@@ -384,6 +392,8 @@ def _serve(said: argparse.Namespace, environ: Mapping[str, str]) -> ServeSetting
         )
     if said.max_upload_size <= 0 or said.cancel_grace < 0 or said.lease <= 0 or said.workers < 0:
         raise InvalidRequest("Sizes, times and counts cannot be negative or zero.", remedy="Leave the option out.")
+    if said.keep_jobs < 1 or (said.keep_days is not None and said.keep_days <= 0):
+        raise InvalidRequest("A history cannot hold less than one job.", remedy="Use --keep-jobs 1 --keep-days 0.1.")
     if said.cors == "*" and not said.token:
         raise InvalidRequest(
             "--enable-cors-header without an origin would let every page that a browser here shows run graphs.",
@@ -404,6 +414,8 @@ def _serve(said: argparse.Namespace, environ: Mapping[str, str]) -> ServeSetting
         max_upload_bytes=int(said.max_upload_size * (1 << 20)),
         cancel_grace_seconds=said.cancel_grace,
         lease_seconds=said.lease,
+        keep_jobs=said.keep_jobs,
+        keep_days=said.keep_days,
         workers=said.workers,
         front_end=front_end.absolute() if front_end is not None else None,
         cors=origin(said.cors) if said.cors is not None else None,

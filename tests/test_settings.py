@@ -107,7 +107,15 @@ def test_training_words_are_handed_on() -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [["--port", "70000"], ["--preview-size", "1"], ["--max-upload-size", "0"], ["--lease", "0"], ["--workers", "-1"]],
+    [
+        ["--port", "70000"],
+        ["--preview-size", "1"],
+        ["--max-upload-size", "0"],
+        ["--lease", "0"],
+        ["--workers", "-1"],
+        ["--keep-jobs", "0"],
+        ["--keep-days", "0"],
+    ],
 )
 def test_impossible_numbers_are_refused(words: list[str]) -> None:
     with pytest.raises(InvalidRequest):

@@ -38,6 +38,7 @@ from app.server.workers import Channel, Worker, WorkerProcesses
 from app.store import events as stored_events
 from app.store import job_queries, jobs, queue_order, records
 from app.store.database import Work
+from app.store.job_queries import Retention
 from app.store.job_records import JobRecord, Submission
 from app.store.jobs import Accepted, Loss
 from app.store.queue_order import QueueState
@@ -45,7 +46,6 @@ from app.store.queue_order import QueueState
 log = logging.getLogger(__name__)
 
 _SWEEP_SECONDS = 1.0
-_FORGET_SECONDS = 600.0
 _SILENT_BEATS = 3
 _LONGEST_STEP = 60.0
 _SERVER_ENDED = "ended together with the server"
@@ -65,6 +65,7 @@ class Dispatcher:
     processes: WorkerProcesses | None = None
     quick_seconds: float = 0.1
     return_seconds: float = 0.5
+    retention: Retention = field(default_factory=Retention)
     workers: dict[str, Worker] = field(default_factory=dict[str, Worker])
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
@@ -479,7 +480,7 @@ class Dispatcher:
             await asyncio.sleep(_SWEEP_SECONDS)
             try:
                 await self._sweep_once()
-                if time.monotonic() - forgotten_at > _FORGET_SECONDS:
+                if time.monotonic() - forgotten_at > self.retention.every_seconds:
                     forgotten_at = time.monotonic()
                     await self._forget()
             except AppError as broken:
@@ -510,7 +511,7 @@ class Dispatcher:
             stored_events.prune(connection, now)
             jobs.prune_keys(connection, now)
             records.prune(connection)
-            job_queries.prune(connection)
+            job_queries.prune(connection, self.retention, now)
 
         await self.services.database.write(prune)
 

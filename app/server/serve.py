@@ -29,9 +29,10 @@ from app.server.publisher import Publisher
 from app.server.queue_news import QueueNews
 from app.server.runs import RunServices
 from app.server.services import LogLines, LogLinesHandler, Services
-from app.settings import PROGRAM_DIRECTORY, SECRET_VARIABLE, Settings
+from app.settings import PROGRAM_DIRECTORY, SECRET_VARIABLE, ServeSettings, Settings
 from app.store.database import Database
 from app.store.folders import FileNames, Folders, open_folders
+from app.store.job_queries import Retention
 from app.store.locks import InstanceLock
 from app.store.outputs import OutputFolders
 from app.store.published import DatabaseIndex
@@ -146,10 +147,15 @@ def _services(settings: Settings, folders: Folders, database: Database, publishe
             RunServices(database, publisher, hub, EventLog(database), QueueNews(hub)),
             settings.serve.lease_seconds,
             settings.serve.cancel_grace_seconds,
+            retention=_retention(settings.serve),
         ),
         logs=LogLines(hub),
         secret=secrets.token_urlsafe(32),
     )
+
+
+def _retention(asked: ServeSettings) -> Retention:
+    return Retention(asked.keep_jobs, None if asked.keep_days is None else asked.keep_days * 24 * 3600)
 
 
 async def _listen(runner: web.AppRunner, settings: Settings) -> int:

@@ -10,8 +10,6 @@ from typing import Literal
 from app.store.job_records import JobRecord, State, record_of
 from app.store.queue_order import ORDER
 
-MOST_HISTORY = 10_000
-
 Sort = Literal["created", "duration", "queue"]
 
 _RAN = "started IS NOT NULL AND finished IS NOT NULL"
@@ -110,10 +108,27 @@ def forget(connection: sqlite3.Connection, job_ids: Iterable[str] | None) -> Non
         connection.executemany(f"{delete} AND id = ?", [(job_id,) for job_id in job_ids])
 
 
-def prune(connection: sqlite3.Connection, keep: int = MOST_HISTORY) -> None:
-    """Delete the oldest ended jobs beyond `keep`."""
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How much of the history is kept: so many jobs, and none that ended longer ago, if `seconds` says how long.
+
+    What is over is deleted every `every_seconds`, and when a server starts.
+    """
+
+    jobs: int = 10_000
+    seconds: float | None = None
+    every_seconds: float = 600.0
+
+
+def prune(connection: sqlite3.Connection, limits: Retention, now: float) -> None:
+    """Delete the ended jobs that are beyond the limits, the oldest first. `now` is in seconds since 1970."""
+    if limits.seconds is not None:
+        connection.execute(
+            "DELETE FROM jobs WHERE state NOT IN ('queued', 'running') AND coalesce(finished, created) < ?",
+            (now - limits.seconds,),
+        )
     connection.execute(
         "DELETE FROM jobs WHERE position IN (SELECT position FROM jobs WHERE state NOT IN ('queued', 'running')"
         " ORDER BY position DESC LIMIT -1 OFFSET ?)",
-        (keep,),
+        (limits.jobs,),
     )

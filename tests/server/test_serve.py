@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -122,3 +123,18 @@ async def test_up_at_once(tmp_path: Path) -> None:
         took = time.monotonic() - began
     # Well below a second on a quiet machine; the bound leaves room for one that is busy with other tests.
     assert took < 5
+
+
+async def test_the_history_is_kept_as_settings_say(tmp_path: Path) -> None:
+    async with opened(tmp_path, "--keep-jobs", "2") as site:
+        ids = [await site.submit({"1": show(str(n))}) for n in range(4)]
+        for job_id in ids:
+            await site.finished(job_id)
+        dispatcher = site.running.services.dispatcher
+        assert dispatcher.retention.jobs == 2
+        dispatcher.retention = replace(dispatcher.retention, every_seconds=0.0)  # at the next sweep, not in ten minutes
+
+        async def names() -> list[str]:
+            return list(await site.get("/history"))
+
+        assert await eventually(names, lambda found: len(found) == 2) == ids[2:]

@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from app.errors import Conflict
 from app.store import job_queries, jobs, queue_order
 from app.store.database import open_connection
+from app.store.job_queries import Retention
 from app.store.job_records import JobRecord, Outcome, Submission
 
 
@@ -159,7 +160,7 @@ def test_history_is_oldest_first(connection: sqlite3.Connection) -> None:
     assert found.messages == (["execution_start", {}],)
     job_queries.forget(connection, ["a", "waiting", "absent"])
     assert names() == "bcde"
-    job_queries.prune(connection, keep=2)
+    job_queries.prune(connection, Retention(jobs=2), now=1e9)
     assert names() == "de"
     job_queries.forget(connection, None)
     assert names() == ""
@@ -261,3 +262,65 @@ class Life(RuleBasedStateMachine):
 
 TestLife = Life.TestCase
 TestLife.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
+
+
+def test_history_is_kept_as_long_and_as_much_as_it_should_be(connection: sqlite3.Connection) -> None:
+    for name, at in (("a", 100.0), ("b", 200.0), ("c", 300.0)):
+        submit(connection, name)
+        record = claim(connection, at - 1)
+        jobs.finish(connection, name, record.token, Outcome("succeeded"), at)
+    submit(connection, "cancelled")
+    jobs.request_cancel(connection, "cancelled", 150.0)
+    submit(connection, "runs")
+    claim(connection, 1.0)
+    submit(connection, "waits")
+
+    def left() -> set[str]:
+        return {row["id"] for row in connection.execute("SELECT id FROM jobs")}
+
+    job_queries.prune(connection, Retention(seconds=60.0), now=259.0)
+    assert left() == {"b", "c", "runs", "waits"}
+    job_queries.prune(connection, Retention(jobs=1), now=259.0)
+    assert left() == {"c", "runs", "waits"}
+
+
+def test_jobs_given_ahead_wait_until_they_are_begun_and_come_back_to_their_place(
+    connection: sqlite3.Connection,
+) -> None:
+    for name in ("a", "b", "c", "d"):
+        submit(connection, name)
+    first = claim(connection)
+    ahead = jobs.claim_ahead(connection, "w", 2, lease_until=9.0)
+    assert [(record.id, record.token, record.state) for record in ahead] == [("b", 1, "queued"), ("c", 1, "queued")]
+    assert [job.id for job in job_queries.queued(connection)] == ["b", "c", "d"]
+    assert [job.id for job in job_queries.running(connection)] == [first.id]
+    assert jobs.begin(connection, "b", 1, 5.0)
+    assert [job.id for job in job_queries.running(connection)] == ["a", "b"]
+    assert not jobs.give_back(connection, "c", 1, 6.0)
+    assert not jobs.begin(connection, "c", 1, 6.0)  # the claim is over
+    assert (claim(connection).id, claim(connection).id) == ("c", "d")
+    jobs.request_cancel(connection, "d", 7.0)
+    assert jobs.give_back(connection, "d", 1, 8.0)
+    found = job_queries.get(connection, "d")
+    assert found is not None
+    assert (found.state, found.finished) == ("cancelled", 8.0)
+    assert not jobs.give_back(connection, "d", 1, 9.0)
+
+
+def test_losing_one_that_was_not_begun_is_nobodys_fault(connection: sqlite3.Connection) -> None:
+    submit(connection, "a")
+    jobs.claim_ahead(connection, "w", 1, lease_until=9.0)
+    assert jobs.lose(connection, "a", 1) == ("queued", 0)
+
+
+def test_an_id_is_used_once_even_without_a_key(connection: sqlite3.Connection) -> None:
+    job = Submission("a", {}, [])
+    jobs.submit(connection, job, keys=(), digest="", node_errors={}, now=1.0)
+    with pytest.raises(Conflict):
+        jobs.submit(connection, job, keys=(), digest="", node_errors={}, now=1.0)
+
+
+def test_old_keys_are_forgotten(connection: sqlite3.Connection) -> None:
+    submit(connection, "a")
+    jobs.prune_keys(connection, 1e6)
+    assert jobs.earlier_answer(connection, ["a"], "d") is None
