@@ -60,6 +60,7 @@ class Cache:
         self.headroom = headroom
         self.signatures = Signatures()
         self._previous: OrderedDict[tuple[str, str], NodeKey] = OrderedDict()  # the latest prompt's come last
+        self._rounds: OrderedDict[str, int] = OrderedDict()
         self._size_of = size_of
         self._entries: OrderedDict[str, tuple[Entry, int]] = OrderedDict()
         self._bytes = 0
@@ -104,6 +105,17 @@ class Cache:
         found = {name: self._previous.get(name) for name in names}
         return {name: key for name, key in found.items() if key is not None}
 
+    def note_rounds(self, keys: Iterable[str], count: int) -> None:
+        """So many rounds of a loop are stored, whose body has these keys in the prompt."""
+        for key in keys:
+            self._rounds[key] = max(count, self._rounds.pop(key, 0))
+        while len(self._rounds) > MOST_PREVIOUS:
+            self._rounds.popitem(last=False)
+
+    def rounds_done(self, key: str) -> int:
+        """How many rounds of a node in a loop's body have been stored."""
+        return self._rounds.get(key, 0)
+
     def get(self, key: str) -> Entry | None:
         """The entry, now the most recently used, or None."""
         found = self._entries.get(key)
@@ -141,6 +153,7 @@ class Cache:
     def clear(self) -> None:
         """Forgets all entries."""
         self._entries.clear()
+        self._rounds.clear()
         self._bytes = 0
         self._fresh = None if self._fresh is None else set()
 

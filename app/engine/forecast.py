@@ -83,12 +83,19 @@ class _Forecast:
         rounds = self._rounds()
         for node_id in self.order:
             class_type = self.node(node_id).class_type
+            count, done = rounds.get(node_id, 1), self.cache.rounds_done(self.keys[node_id].key)
+            if done and node_id in rounds and count is not None and node_id in sure:
+                left = max(0, count - done)
+                cost = signatures.of(node_id, self.keys, self.node, self.spec) if left else ()
+                why = f"{done} rounds have run before, {left} have not" if left else ""
+                yield Expected(node_id, class_type, "run" if left else "cached", why, left or 1, cost)
+                continue
             if node_id not in sure and node_id not in maybe:
                 yield Expected(node_id, class_type, "cached" if node_id in stored else "not needed")
                 continue
             cost = signatures.of(node_id, self.keys, self.node, self.spec)
             verdict: Verdict = "run" if node_id in sure else "maybe"
-            yield Expected(node_id, class_type, verdict, reasons.why(node_id), rounds.get(node_id, 1), cost)
+            yield Expected(node_id, class_type, verdict, reasons.why(node_id), count, cost)
 
     def _plan(self, outputs: Sequence[str]) -> LoopPlan:
         order = ancestors(self.prompt, outputs).order

@@ -36,6 +36,7 @@ from app.engine.site import CallSite, RunExtras
 from app.engine.validators import custom_complaints
 from app.errors import Cancelled, InvalidPrompt
 from app.graph.expansion import read_expansion
+from app.graph.fingerprint import NodeKey
 from app.graph.json_values import is_list
 from app.graph.loops import LOOP, LoopPlan, plan_loops
 from app.graph.order import ancestors, topological
@@ -106,6 +107,7 @@ class _Run:
         self.rounds = Rounds(self.graph)
         self.arguments = Arguments(self.graph, self.values, extra)
         self.keys = RunKeys(self.graph, self._class_of, self._parents)
+        self.submitted: Mapping[str, NodeKey] = {}
         self.reasons = Reasons({}, {}, self.graph.node)
         self.work: dict[str, _Work] = {}
         self.executed: dict[str, None] = {}
@@ -135,10 +137,10 @@ class _Run:
             self.keys.add_submitted(order, specs)
             nodes = self.graph.prompt.nodes
             # Loops change the keys of their bodies from round to round; reasons compare graphs as they were submitted.
-            submitted = dict(self.keys.keys) if len(self.rounds) else self.keys.keys
-            named = {(i, nodes[i].class_type): key for i, key in submitted.items()}
-            self.reasons = Reasons(self.cache.earlier(named), submitted, self.graph.node)
-            self.cache.begin(dict.fromkeys(key.key for key in submitted.values()))
+            self.submitted = dict(self.keys.keys) if len(self.rounds) else self.keys.keys
+            named = {(i, nodes[i].class_type): key for i, key in self.submitted.items()}
+            self.reasons = Reasons(self.cache.earlier(named), self.submitted, self.graph.node)
+            self.cache.begin(dict.fromkeys(key.key for key in self.submitted.values()))
             stored = {node_id: entry for node_id in order if (entry := self._stored(node_id)) is not None}
         yield NodesCached(tuple(stored), tuple(nodes[node_id].class_type for node_id in stored))
         shown = frozenset(self.outputs)
@@ -387,6 +389,8 @@ class _Run:
         read = self._parents(end)
         state = next((each for (each,) in self.inputs.values() if isinstance(each, LoopState)), LoopState(True))
         yield Progress(self.graph.known_id(end), loop.round + 1, state.total or loop.round + 1)
+        body = [self.submitted[each].key for each in loop.loop.body if each in self.submitted]
+        self.cache.note_rounds(body if loop.depth == 0 else (), loop.round + 1)
         self.work.pop(end, None)
         self.arguments.forget([end])
         self.arguments.carried[end] = carried

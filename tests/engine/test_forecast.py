@@ -94,6 +94,32 @@ def test_rounds_of_loops_are_counted(bench: Bench) -> None:
     assert expected(bench, graph)["x"].rounds is None
 
 
+def test_only_rounds_that_have_not_run_are_expected(bench: Bench) -> None:
+    bench.add(flow.for_begin)
+    bench.add(flow.for_end)
+
+    def looped(count: int, step: int = 1) -> Graph:
+        return {
+            "b": ("ForBegin", {"count": count, "value_1": 0}),
+            "x": ("Add", {"a": ["b", 2], "b": step}),
+            "e": ("ForEnd", {"loop": ["b", 0], "value_1": ["x", 0]}),
+            "s": ("Show", {"value": ["e", 0]}),
+        }
+
+    def told(graph: Graph) -> tuple[str, int | None, str]:
+        found = expected(bench, graph)["x"]
+        return found.verdict, found.rounds, found.reason
+
+    bench.run(looped(4))
+    assert told(looped(6)) == ("run", 2, "4 rounds have run before, 2 have not")
+    assert told(looped(3)) == ("cached", 1, "")
+    assert told(looped(6, step=5)) == ("run", 6, "b changed from 1 to 5")
+    bench.run(looped(6))
+    assert bench.called.count("x") == 2, "as it was expected"
+    bench.cache.clear()
+    assert told(looped(6))[:2] == ("run", 6)
+
+
 def test_signatures_are_those_of_the_run(bench: Bench) -> None:
     told = expected(bench, LINE)
     bench.run(LINE)
