@@ -172,3 +172,11 @@ def test_another_precision_keeps_what_adapters_made(bench: Any, model: Any) -> N
     softer = bench("UNetTemporalAttentionMultiply", model=made, self_structural=1 / 3)
     assert apart(answered(softer), answered(model)) < 0.03
     assert softer.dtype == torch.bfloat16
+
+
+def test_a_model_is_compiled_or_the_backend_refused(bench: Any, model: Any) -> None:
+    if torch.cuda.is_available():
+        assert bench("TorchCompileModel", model=model, backend="cudagraphs").network is not model.network
+    else:
+        with pytest.raises(InvalidRequest, match="needs an NVIDIA GPU"):
+            bench("TorchCompileModel", model=model, backend="cudagraphs")
