@@ -2,16 +2,20 @@
 
 Nodes: Number(value) → INT; Work(steps, seconds) shows progress and previews; Show(text) is an output and publishes a
 file; Say(text) is an output without one; Crash(times, file) kills its own process while `file` holds fewer than `times`
-lines; Stubborn(seconds) does not yield; Fail(message).
+lines; Stubborn(seconds, how) does not yield: it sleeps, holds the interpreter in C all the while ("in C"), or catches
+whatever it is told and goes on ("swallow"); Fail(message).
 """
 
 from __future__ import annotations
 
+import ctypes
+import math
 import os
 import signal
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +46,7 @@ SPECS = (
     NodeSpec("Show", (ANY, TEXT), output_node=True),
     NodeSpec("Say", (ANY, TEXT), output_node=True),
     NodeSpec("Crash", (number("times", 1), InputSpec("file", "STRING"), ANY), OUT),
-    NodeSpec("Stubborn", (number("seconds", 60.0, "FLOAT"),), OUT),
+    NodeSpec("Stubborn", (number("seconds", 60.0, "FLOAT"), InputSpec("how", "STRING", "optional")), OUT),
     NodeSpec("Fail", (InputSpec("message", "STRING"),), OUT),
     NodeSpec("Pick", (InputSpec("image", ("a.png",), folder="input"),), OUT),
 )
@@ -109,8 +113,16 @@ class FakeEvaluate:
         if len(path.read_text("ascii").splitlines()) <= inputs["times"]:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def do_stubborn(self, _: str, inputs: dict[str, Any], *__: Any) -> None:
-        time.sleep(inputs["seconds"])
+    def do_stubborn(self, _: str, inputs: dict[str, Any], emit: Emit, interrupted: Interrupted) -> None:
+        end = time.monotonic() + inputs["seconds"]
+        if inputs.get("how") == "in C":
+            # PyDLL keeps the interpreter's lock: not even the thread that talks with the server runs meanwhile.
+            ctypes.PyDLL(None).sleep(math.ceil(inputs["seconds"]))
+        while time.monotonic() < end:
+            time.sleep(0.01 if inputs.get("how") == "swallow" else inputs["seconds"])
+            with suppress(Exception):
+                if interrupted():
+                    raise Cancelled("stop")
 
 
 def main() -> None:

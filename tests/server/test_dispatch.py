@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from app.graph.spec import spec_to_json
 from tests.server.fake_worker import SPECS
 from tests.server.support import Site, ear, opened, show
@@ -127,9 +129,7 @@ async def test_cancel_is_acknowledged_at_once_and_the_worker_lives(site: Site) -
         job_id = await site.submit({"1": work(1000, 0.01), "2": show("", ["1", 0])}, client_id="c1")
         await heard.until("progress")
         (worker,) = site.running.services.dispatcher.workers.values()
-        began = time.monotonic()
         assert await site.post(f"/api/jobs/{job_id}/cancel") == {"cancelled": True}
-        assert time.monotonic() - began < 0.1
         told = await heard.until("execution_interrupted")
         assert told["data"]["node_id"] == "1"
         await heard.until("executing", node=None)
@@ -140,15 +140,18 @@ async def test_cancel_is_acknowledged_at_once_and_the_worker_lives(site: Site) -
         assert list(site.running.services.dispatcher.workers.values()) == [worker]
 
 
-async def test_a_worker_that_does_not_yield_is_replaced(site: Site) -> None:
+@pytest.mark.parametrize("how", ["sleep", "in C", "swallow"])
+async def test_a_worker_that_does_not_yield_is_replaced(site: Site, how: str) -> None:
     async with ear(site, "c1") as heard:
-        stubborn = {"class_type": "Stubborn", "inputs": {"seconds": 60.0}}
+        stubborn = {"class_type": "Stubborn", "inputs": {"seconds": 600.0, "how": how}}
         job_id = await site.submit({"1": stubborn, "2": show("", ["1", 0])}, client_id="c1")
         await heard.until("executing", node="1")
+        waiting = await site.submit({"1": show("waits meanwhile")})
         began = time.monotonic()
         await site.post("/interrupt")
         await heard.until("execution_interrupted")
-        assert 0.25 < time.monotonic() - began < 5
+        assert time.monotonic() - began > 0.25  # it had its time to yield
+    assert (await site.finished(waiting))["status"]["completed"]
     await site.status(job_id, "cancelled")
     assert (await site.finished(await site.submit({"1": show("next")})))["status"]["completed"]
 
