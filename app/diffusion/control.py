@@ -7,22 +7,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 from weakref import WeakKeyDictionary
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from app.diffusion.control_residuals import Residuals, spread
+from app.diffusion.first_stage import FirstStage
 from app.diffusion.guidance.classifier_free import rows
 from app.diffusion.guidance.conditions import Adjust
+from app.diffusion.latent_format import LatentFormat
 from app.diffusion.model import DiffusionModel
 from app.diffusion.models.controlnet import ControlNet
 from app.diffusion.models.controlnet_adapter import T2IAdapter
+from app.diffusion.models.controlnet_flux import FluxControl
 from app.diffusion.models.controlnet_lora import ControlLora
-from app.diffusion.models.hooks import NetworkHooks, Place
-from app.diffusion.models.unet import UNet, UNetConfig
+from app.diffusion.models.flux import Flux
+from app.diffusion.models.unet import UNet
 from app.errors import InvalidRequest
 
+Network = ControlNet | T2IAdapter | FluxControl
 PIXELS = 8  # of a picture along a side of a latent pixel
 TASKS = {
     "openpose": 0,
@@ -83,47 +89,6 @@ class Steering(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Residuals:
-    """What is added inside a U-Net, in the order in which its blocks run; None for nothing.
-
-    `inputs` after each block of the way down, `middle` after the middle, `skips` to what each block of the way up is
-    handed.
-    """
-
-    inputs: Sequence[Tensor | None] = ()
-    middle: Tensor | None = None
-    skips: Sequence[Tensor | None] = ()
-
-    def hooks(self) -> NetworkHooks:
-        """As hooks of a network, for one call."""
-
-        def entering(place: Place, x: Tensor, skip: Tensor | None) -> tuple[Tensor, Tensor | None]:
-            if place.part == "output" and skip is not None and place.block < len(self.skips):
-                skip = _added(skip, self.skips[place.block], place)
-            return x, skip
-
-        def leaving(place: Place, x: Tensor) -> Tensor:
-            if place.part == "middle":
-                return _added(x, self.middle, place)
-            if place.part == "input" and place.block < len(self.inputs):
-                return _added(x, self.inputs[place.block], place)
-            return x
-
-        return NetworkHooks(entering=(entering,), leaving=(leaving,))
-
-
-def _added(x: Tensor, residual: Tensor | None, place: Place) -> Tensor:
-    if residual is None:
-        return x
-    if residual.shape[1:] != x.shape[1:]:
-        raise InvalidRequest(
-            f"A ControlNet gives {list(residual.shape)} to block {place.part} {place.block}, {list(x.shape)}.",
-            remedy="Use a ControlNet that was made for this model's family.",
-        )
-    return x + residual.to(x)
-
-
 @dataclass(frozen=True, eq=False)
 class ControlModel:
     """A network that steers, as it was loaded. `name` is the file's.
@@ -132,7 +97,7 @@ class ControlModel:
     picture that a union is shown, None where it is not told.
     """
 
-    network: ControlNet | T2IAdapter | ControlLora
+    network: ControlNet | T2IAdapter | ControlLora | FluxControl
     name: str
     pooled: bool = False
     task: int | None = None
@@ -148,12 +113,23 @@ class ControlModel:
         vae: Any = None,
         mask: Tensor | None = None,
     ) -> Control:
-        """See `Steering`. Neither a VAE nor a mask is needed: U-Nets are steered by the picture itself."""
-        return Control(self, hint.movedim(-1, 1), strength, span, previous)
+        """See `Steering`. U-Nets are steered by the picture itself, Flux by its latent, which the VAE makes.
+
+        Raises:
+            InvalidRequest: no VAE where one is needed.
+        """
+        if not isinstance(self.network, FluxControl):
+            return Control(self, hint.movedim(-1, 1), strength, span, previous)
+        if vae is None:
+            raise InvalidRequest(
+                f"The ControlNet {self.name!r} follows the latent of a picture.",
+                remedy="Link a VAE to Apply ControlNet, that of the model.",
+            )
+        return Control(self, hint.movedim(-1, 1), strength, span, previous, LatentHint(vae, mask))
 
     def of_task(self, task: int | None) -> ControlModel:
         """See `Steering`."""
-        known = self.network.config.tasks if isinstance(self.network, ControlNet) else 0
+        known = self.network.config.tasks if isinstance(self.network, ControlNet | FluxControl) else 0
         if task is not None and task >= known:
             told = f"is told {known} kinds of pictures" if known else "is for one kind of picture"
             raise InvalidRequest(
@@ -162,20 +138,21 @@ class ControlModel:
             )
         return replace(self, task=task)
 
-    def network_for(self, model: DiffusionModel) -> ControlNet | T2IAdapter:
+    def network_for(self, model: DiffusionModel) -> Network:
         """The network that steers this model.
 
         Raises:
-            InvalidRequest: the model is no U-Net, or of another family.
+            InvalidRequest: the model is of another kind or family.
         """
-        base = model.network
-        if not isinstance(base, UNet):
+        base, flux = model.network, isinstance(self.network, FluxControl)
+        if not isinstance(base, Flux if flux else UNet):
+            what = "Flux" if flux else "U-Nets (Stable Diffusion 1, 2 and XL)"
             raise InvalidRequest(
-                f"The ControlNet {self.name!r} steers U-Nets; this model ({model.family}) is a transformer.",
-                remedy="Use a model of the Stable Diffusion 1, 2 or XL family with it.",
+                f"The ControlNet {self.name!r} steers {what}; this model ({model.family}) is of another kind.",
+                remedy="Use a model of the family that it was made for.",
             )
         if isinstance(self.network, ControlLora):
-            return self._made_for(self.network, base)
+            return self._made_for(self.network, cast("UNet", base))
         self._check(base.config, model.family)
         return self.network
 
@@ -185,8 +162,14 @@ class ControlModel:
             self.made[base] = lora.made_for(base)
         return self.made[base]
 
-    def _check(self, base: UNetConfig, family: str) -> None:
+    def _check(self, base: Any, family: str) -> None:
         network = self.network
+        if isinstance(network, FluxControl):
+            for what in ("width", "heads", "context_width", "vector_width"):
+                if getattr(network.config.flux, what) != getattr(base, what):
+                    mine, its = getattr(network.config.flux, what), getattr(base, what)
+                    raise self._refused(f"{what} {mine}", f"{its}", family)
+            return
         if isinstance(network, T2IAdapter):
             widths = tuple(base.model_channels * factor for factor in base.channel_mult)
             expected = network.config.widths[: len(widths)] if network.config.xl else network.config.widths
@@ -219,6 +202,7 @@ class Control:
     strength: float = 1.0
     span: tuple[float, float] = (0.0, 1.0)
     previous: Steers | None = None
+    latent: LatentHint | None = None
 
     def adjusting(self, model: DiffusionModel, like: Tensor, *, negative: bool = False) -> Adjust:
         """See `Steers`."""
@@ -230,7 +214,7 @@ class Control:
     def networks(self, model: DiffusionModel) -> list[nn.Module]:
         """See `Company`."""
         before = [] if self.previous is None else self.previous.networks(model)
-        return [*before, self.model.network_for(model)]
+        return [*before, self.model.network_for(model), *([] if self.latent is None else [self.latent.vae.model])]
 
     def finished(self) -> None:
         """See `Company`."""
@@ -269,15 +253,50 @@ class _Adjusting:
         """What is added inside the U-Net, for x (B, C, h, w) at a level."""
         key = tuple(x.shape)
         if key not in self._seen:
-            parts = max(1, len(x) // self._count)
-            self._seen[key] = shown(self._network, self.control.hint, x, parts)
+            parts = len(x) // self._count
+            self._seen[key] = self._shown(x, max(1, parts))
         levels = sigma.to(x.device).expand(len(x))
         answer = answered(self._network, self._seen[key], x, levels, self._model, arguments, self.control.model.task)
-        return weighted(answer, self.control.strength, pooled=self.control.model.pooled)
+        return answer.times(self.control.strength, pooled=self.control.model.pooled)
+
+    def _shown(self, x: Tensor, parts: int) -> Any:
+        latent = self.control.latent
+        if latent is None or isinstance(self._network, ControlNet | T2IAdapter):
+            return shown(self._network, self.control.hint, x, parts)
+        hint = latent.of(self.control.hint, x, self._model.latent, masked=self._network.config.masked)
+        return _rows(hint.to(next(self._network.parameters())), len(x), parts)
 
 
-def shown(network: ControlNet | T2IAdapter, hint: Tensor, x: Tensor, parts: int) -> Any:
-    """What a network sees in a picture (B, C, H, W), as it stays for a run on latents shaped as x.
+@dataclass(frozen=True, eq=False)
+class LatentHint:
+    """How a picture becomes the latent that a network follows; `mask` (B, H, W) is 1 where it is to be drawn anew."""
+
+    vae: FirstStage
+    mask: Tensor | None = None
+
+    def of(self, hint: Tensor, x: Tensor, format: LatentFormat, *, masked: bool) -> Tensor:
+        """The latent of a picture (B, 3, H, W) for latents shaped as x, in the model's scale.
+
+        A network that takes a mask is told what is kept as one channel more, and sees nothing of the rest.
+        """
+        height, width = (length * PIXELS for length in x.shape[-2:])
+        hint = sized(hint[:, :3], height, width)
+        kept = torch.ones(1, 1, height, width)
+        if masked and self.mask is not None:
+            area = self.mask.reshape(-1, 1, *self.mask.shape[-2:]).float()
+            kept = 1.0 - F.interpolate(area, size=(height, width), mode="bilinear")
+            hint = hint * kept.round()
+        weight = next(self.vae.model.parameters())
+        latent = format.to_model(self.vae.encode(hint.movedim(1, -1).to(weight.device)).to(x.device).float())
+        if not masked:
+            return latent
+        small = F.interpolate(kept, size=tuple(x.shape[-2:]), mode="bilinear").to(latent)
+        count = max(len(latent), len(small))
+        return torch.cat([_rows(latent, count, 1), _rows(small, count, 1)], dim=1)
+
+
+def shown(network: Network, hint: Tensor, x: Tensor, parts: int) -> Any:
+    """What a U-Net's ControlNet sees in a picture (B, C, H, W), as it stays for a run on latents shaped as x.
 
     A batch of x consists of so many `parts`, each of which follows the same pictures in their order.
     """
@@ -286,15 +305,16 @@ def shown(network: ControlNet | T2IAdapter, hint: Tensor, x: Tensor, parts: int)
         side = network.config.side
         height, width = (-(-length * PIXELS // side) * side for length in x.shape[-2:])
         hint = hint.mean(dim=1, keepdim=True) if network.config.channels == 1 else hint[:, : network.config.channels]
-        inputs, middle = network.placed(network(_sized(hint, height, width).to(weight)))
+        inputs, middle = network.placed(network(sized(hint, height, width).to(weight)))
         return Residuals([None if r is None else _rows(r, len(x), parts) for r in inputs], _row(middle, len(x), parts))
+    assert isinstance(network, ControlNet)
     height, width = (length * PIXELS for length in x.shape[-2:])
-    fitting = _sized(hint[:, : network.config.hint_channels], height, width).to(weight)
+    fitting = sized(hint[:, : network.config.hint_channels], height, width).to(weight)
     return _rows(network.seen(fitting), len(x), parts)
 
 
 def answered(
-    network: ControlNet | T2IAdapter,
+    network: Network,
     seen: Any,
     x: Tensor,
     levels: Tensor,
@@ -307,20 +327,14 @@ def answered(
         return seen
     dtype = next(network.parameters()).dtype
     scaled = model.sampling.scaled_input(x, levels).to(dtype)
-    said = {name: arguments[name].to(x.device, dtype) for name in ("context", "vector") if name in arguments}
+    taken = ("context", "vector", "guidance") if isinstance(network, FluxControl) else ("context", "vector")
+    said = {name: arguments[name].to(x.device, dtype) for name in taken if name in arguments}
+    if isinstance(network, FluxControl):
+        flux = cast("Flux", model.network).config
+        double, single = network(scaled, model.sampling.timestep(levels), seen, **said, task=task)
+        return Residuals(double=spread(double, flux.double), single=spread(single, flux.single))
     *skips, middle = network(scaled, model.sampling.timestep(levels), seen, **said, task=task)
     return Residuals((), middle, skips[::-1])
-
-
-def weighted(residuals: Residuals, strength: float, *, pooled: bool = False) -> Residuals:
-    """Residuals times a strength; `pooled` ones have their mean everywhere."""
-
-    def of(part: Tensor | None) -> Tensor | None:
-        if part is None:
-            return None
-        return (part.mean(dim=(2, 3), keepdim=True).expand_as(part) if pooled else part) * strength
-
-    return Residuals([of(r) for r in residuals.inputs], of(residuals.middle), [of(r) for r in residuals.skips])
 
 
 def _row(value: Tensor | None, count: int, parts: int) -> Tensor | None:
@@ -335,7 +349,7 @@ def _rows(value: Tensor, count: int, parts: int) -> Tensor:
     return value.repeat(-(-each // len(value)), 1, 1, 1)[:each].repeat(parts, 1, 1, 1)
 
 
-def _sized(hint: Tensor, height: int, width: int) -> Tensor:
+def sized(hint: Tensor, height: int, width: int) -> Tensor:
     """The middle of a picture in another shape, scaled to the nearest pixels."""
     old_height, old_width = hint.shape[-2:]
     top = left = 0

@@ -9,12 +9,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from app.diffusion.control import Control, ControlModel, Residuals
+from app.diffusion.control import Control, ControlModel
+from app.diffusion.control_residuals import Residuals, spread
 from app.diffusion.models.controlnet import ControlNet
 from app.diffusion.models.controlnet_adapter import T2IAdapter
+from app.diffusion.models.controlnet_flux import FluxControl
+from app.diffusion.models.flux import Flux, FluxConfig
+from app.diffusion.models.patches import packed, unpacked
 from app.diffusion.models.unet import UNetConfig
 from app.diffusion.published import U_NETS
+from app.weights.blank import blank
 from app.weights.controlnet import control_of
+from app.weights.diffusers_transformers import transformer_names
+from app.weights.fill import fill
 from app.weights.stored import WeightsFile, held
 from tests.parity.diffusers_networks import TOLERANCE, filled, relative_error, unets
 
@@ -208,3 +215,89 @@ def test_a_shuffled_picture_steers_by_means() -> None:
     assert loaded(theirs, "control_v11e_sd15_shuffle").pooled
     assert not loaded(theirs, "control_v11p_sd15_canny").pooled
     assert Control(loaded(theirs), torch.zeros(1, 3, 8, 8)).strength == 1.0
+
+
+# ---------------------------------------------------------------- Flux
+
+NARROW = FluxConfig(in_channels=16, width=256, heads=2, double=3, single=4, context_width=64, vector_width=32)
+
+
+def flux_controls(tasks: int | None, masked: bool) -> tuple[ControlModel, Any]:
+    from diffusers.models.controlnets.controlnet_flux import FluxControlNetModel
+
+    modes: Any = tasks
+    theirs = filled(
+        lambda: FluxControlNetModel(
+            num_layers=2,
+            num_single_layers=3,
+            num_attention_heads=2,
+            joint_attention_dim=64,
+            pooled_projection_dim=32,
+            guidance_embeds=True,
+            num_mode=modes,
+        ),
+        seed=12,
+    )
+    state = theirs.state_dict()
+    if masked:
+        state["controlnet_x_embedder.weight"] = torch.randn(256, 68) / 8
+        theirs.controlnet_x_embedder = torch.nn.Linear(68, 256)
+        theirs.controlnet_x_embedder.load_state_dict(
+            {kind: state[f"controlnet_x_embedder.{kind}"] for kind in ("weight", "bias")}
+        )
+    return control_of(WeightsFile("flux.safetensors", held(state), {}), stem="flux"), theirs
+
+
+# diffusers' own class still uses a name of its own that it has moved.
+@pytest.mark.filterwarnings("ignore:`FluxPosEmbed` is deprecated:FutureWarning")
+@pytest.mark.parametrize(("tasks", "masked"), [(None, False), (None, True), (8, False)])
+@torch.inference_mode()
+def test_residuals_for_flux_equal_diffusers(tasks: int | None, masked: bool) -> None:
+    from diffusers.models.transformers.transformer_flux import FluxTransformer2DModel
+
+    generator = torch.Generator().manual_seed(3)
+    model, theirs = flux_controls(tasks, masked)
+    ours = model.network
+    assert isinstance(ours, FluxControl)
+    assert (ours.config.tasks, ours.config.masked) == (tasks or 0, masked)
+    x = torch.randn(2, 16, 6, 8, generator=generator)
+    seen = torch.randn(2, 17 if masked else 16, 6, 8, generator=generator)
+    context, pooled = torch.randn(2, 5, 64, generator=generator), torch.randn(2, 32, generator=generator)
+    t, guidance = torch.tensor([0.2, 0.9]), torch.tensor([3.5, 2.0])
+    ids = ours.flux.positions(3, 4, 5, x.device).float()
+    said: dict[str, Any] = {
+        "timestep": t,
+        "guidance": guidance,
+        "pooled_projections": pooled,
+        "encoder_hidden_states": context,
+        "txt_ids": ids[:5],
+        "img_ids": ids[5:],
+    }
+    mode = None if tasks is None else torch.full((2, 1), 3)
+    double, single = theirs(packed(x, 2), packed(seen, 2), mode, return_dict=False, **said)
+    found = ours(x, t, seen, context, pooled, guidance=guidance, task=None if tasks is None else 3)
+    for mine, expected in zip((*found[0], *found[1]), (*double, *single), strict=True):
+        assert relative_error(mine, expected) <= TOLERANCE
+
+    def build() -> Any:
+        return FluxTransformer2DModel(
+            in_channels=64,
+            num_layers=3,
+            num_single_layers=4,
+            num_attention_heads=2,
+            joint_attention_dim=64,
+            pooled_projection_dim=32,
+            guidance_embeds=True,
+        )
+
+    transformer = filled(build, seed=13)
+    with blank():
+        flux = Flux(NARROW)
+    fill(flux, transformer_names("flux", held(transformer.state_dict())), "theirs")
+    expected = transformer(
+        packed(x, 2), controlnet_block_samples=double, controlnet_single_block_samples=single, **said
+    ).sample
+    hooks = Residuals(double=spread(found[0], 3), single=spread(found[1], 4)).hooks()
+    steered = flux(x, t, context, pooled, guidance=guidance, hooks=hooks)
+    assert relative_error(steered, unpacked(expected, 6, 8, 2)) <= TOLERANCE
+    assert relative_error(flux(x, t, context, pooled, guidance=guidance), steered) > 0.01, "it was steered"

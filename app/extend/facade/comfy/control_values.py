@@ -12,16 +12,19 @@ from app.diffusion.control import Control, ControlModel, Steering, Steers
 from app.diffusion.model import DiffusionModel
 from app.diffusion.models.controlnet import ControlNet as Network
 from app.diffusion.models.controlnet_adapter import T2IAdapter as Adapter
+from app.diffusion.models.controlnet_lora import ControlLora as Lora
 from app.errors import InvalidRequest
 from app.extend.facade.comfy.controlnet import (
     CalledNetwork,
     ControlBase,
     ControlLora,
     ControlNet,
+    NativeControl,
     T2IAdapter,
     residuals_of,
 )
-from app.extend.facade.comfy.model_base import PACK_NAMES, model_of
+from app.extend.facade.comfy.model_base import model_of
+from app.extend.facade.comfy.network_facts import PACK_NAMES
 from app.extend.facade.comfy.utils import common_upscale
 
 KEPT = "_ours"  # our side of a pack's object, kept with it so that it stays the same one
@@ -37,7 +40,7 @@ class PackControl:
         """See `Steers`. Tells the pack's object that a run begins."""
         working = model_of(model)
         self.control.pre_run(working, working.model_sampling.percent_to_sigma)
-        return PackAdjusting(self.control, len(like), negative=negative)
+        return PackAdjusting(self.control, model.network, len(like), negative=negative)
 
     def networks(self, model: DiffusionModel) -> list[nn.Module]:
         """See `Steers`."""
@@ -52,8 +55,8 @@ class PackControl:
 class PackAdjusting:
     """A pack's object at work in one run: it is asked for residuals at every call."""
 
-    def __init__(self, control: Any, count: int, *, negative: bool) -> None:
-        self._control, self._count, self._negative = control, count, negative
+    def __init__(self, control: Any, network: nn.Module, count: int, *, negative: bool) -> None:
+        self._control, self._network, self._count, self._negative = control, network, count, negative
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, PackAdjusting) and self._control is other._control
@@ -69,7 +72,7 @@ class PackAdjusting:
         sides = [int(self._negative)] if parts == 1 else [int(2 * part >= parts) for part in range(parts)]
         options = {"sigmas": level, "cond_or_uncond": sides}
         control = self._control.get_control(x, level, said, parts, options)
-        return {} if control is None else {"hooks": residuals_of(control).hooks()}
+        return {} if control is None else {"hooks": residuals_of(control, self._network).hooks()}
 
 
 class PackSteering:
@@ -128,7 +131,7 @@ def steering_for_packs(model: ControlModel) -> ControlBase:
     elif isinstance(network, Network):
         made = ControlNet(CalledNetwork(network), model.pooled)
     else:
-        made = ControlLora(model)
+        made = ControlLora(model) if isinstance(network, Lora) else NativeControl(model)
     if model.task is not None:
         made.set_extra_arg("control_type", [model.task])
     made.__dict__["native"] = model
@@ -138,7 +141,7 @@ def steering_for_packs(model: ControlModel) -> ControlBase:
 def steering_for_us(control: Any) -> Steering:
     """The inverse; a pack's own object stays what it is, behind our interface."""
     native: ControlModel | None = getattr(control, "native", None)
-    if native is None or type(control) not in (ControlNet, T2IAdapter, ControlLora) or _was_set(control):
+    if native is None or type(control) not in (ControlNet, T2IAdapter, ControlLora, NativeControl) or _was_set(control):
         return PackSteering(control)
     said = control.extra_args.get("control_type") or [None]
     return native if said[0] == native.task else replace(native, task=said[0])
@@ -159,9 +162,17 @@ def control_for_packs(control: Any) -> Any:
         return control.control
     if not isinstance(control, Control):
         return control
+    from app.extend.facade.bridge import to_pack
+
     kept = control.__dict__.get("_for_packs")
     if kept is None:
-        kept = steering_for_packs(control.model).set_cond_hint(control.hint, control.strength, control.span)
+        latent = control.latent
+        concat = (
+            [] if latent is None or latent.mask is None else [1.0 - latent.mask.reshape(-1, 1, *latent.mask.shape[-2:])]
+        )
+        kept = steering_for_packs(control.model).set_cond_hint(
+            control.hint, control.strength, control.span, to_pack(latent and latent.vae), concat
+        )
         kept.set_previous_controlnet(control_for_packs(control.previous))
         control.__dict__["_for_packs"] = kept
     return kept

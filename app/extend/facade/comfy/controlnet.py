@@ -14,10 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from app.diffusion.control import ControlModel, Residuals
+from app.diffusion.control import ControlModel
+from app.diffusion.control_residuals import Residuals
 from app.diffusion.models.controlnet import ControlNet as Network
 from app.diffusion.models.controlnet_adapter import T2IAdapter as Adapter
+from app.diffusion.models.flux import Flux
+from app.diffusion.models.mmdit import MMDiT
 from app.errors import InvalidRequest
+from app.extend.facade.comfy.network_facts import NAMES
 from app.extend.facade.comfy.utils import common_upscale, repeat_to_batch_size
 
 Parts = Mapping[str, Sequence[Tensor | None]]
@@ -274,6 +278,47 @@ class ControlLora(ControlNet):
             self.control_model_wrapped = _patcher(network)
 
 
+class NativeControl(ControlNet):
+    """One of our networks that follows latents, which are made and kept as our own samplers do."""
+
+    def __init__(self, native: ControlModel) -> None:
+        super().__init__(native.network)
+        self.native = native
+        self._run: Any = None
+
+    def pre_run(self, model: Any, percent_to_timestep_function: Callable[[float], float]) -> None:
+        """See `ControlBase`."""
+        super().pre_run(model, percent_to_timestep_function)
+        self._run = None
+        self._model = model.native
+
+    def cleanup(self) -> None:
+        """See `ControlBase`."""
+        super().cleanup()
+        self._run = None
+
+    def get_control(
+        self, x_noisy: Tensor, t: Tensor, cond: Mapping[str, Any], batched_number: int, transformer_options: Any
+    ) -> Any:
+        """See `ControlBase`."""
+        before = ControlBase.get_control(self, x_noisy, t, cond, batched_number, transformer_options)
+        if not self.active(t):
+            return before
+        if self._run is None:
+            self._run = self._following().adjusting(self._model, x_noisy[: len(x_noisy) // max(1, batched_number)])
+        said = {NAMES.get(name, name): value for name, value in cond.items()}
+        residuals: Residuals = self._run.residuals(x_noisy, t.flatten()[0], said)
+        control = {"input": list(residuals.double), "output": list(residuals.single)}
+        return self.control_merge(control, before, x_noisy.dtype)
+
+    def _following(self) -> Any:
+        if self.cond_hint_original is None or self.native is None:
+            raise InvalidRequest("A ControlNet has no picture to follow.", remedy="Use it with an apply node.")
+        mask = 1.0 - self.extra_concat_orig[0][:, 0] if self.extra_concat_orig else None
+        vae, picture = getattr(self.vae, "native", None), self.cond_hint_original.movedim(1, -1)
+        return self.native.following(picture, 1.0, (0.0, 1.0), None, vae=vae, mask=mask)
+
+
 def _patcher(module: nn.Module) -> Any:
     from app.extend.facade.comfy.model_patcher import ModelPatcher
 
@@ -350,7 +395,23 @@ def _working_dtype() -> torch.dtype:
     return unet_dtype()
 
 
-def residuals_of(control: Parts) -> Residuals:
-    """Residuals as packs list them, of which each part of the network takes the last that is left."""
+def residuals_of(control: Parts, network: nn.Module) -> Residuals:
+    """Residuals as packs list them for a network.
+
+    Of a U-Net each part takes the last that is left; blocks of transformers take theirs in order, the double ones of
+    Flux those of the input, its single ones and the blocks of SD 3 those of the output.
+
+    Raises:
+        InvalidRequest: a network that has no place for them.
+    """
+    if isinstance(network, Flux):
+        return Residuals(double=list(control.get("input", ())), single=list(control.get("output", ())))
+    if isinstance(network, MMDiT):
+        return Residuals(double=list(control.get("output", ())))
+    if not hasattr(network, "input_blocks"):
+        raise InvalidRequest(
+            f"A ControlNet's residuals have no place in {type(network).__name__}.",
+            remedy="Use a model of the Stable Diffusion or Flux families with it.",
+        )
     inputs, middle, skips = (list(control.get(name, ()))[::-1] for name in ("input", "middle", "output"))
     return Residuals(inputs, middle[0] if middle else None, skips)

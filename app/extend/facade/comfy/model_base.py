@@ -15,19 +15,14 @@ from app.diffusion.model import DiffusionModel
 from app.diffusion.models.hooks import NetworkHooks
 from app.diffusion.parameterization import V
 from app.diffusion.process import FLOW as FLOW_PROCESS
-from app.errors import InvalidRequest
 from app.extend.facade.comfy import patcher_extension as extension
 from app.extend.facade.comfy import supported_models
 from app.extend.facade.comfy.latent_formats import NativeLatent
 from app.extend.facade.comfy.model_sampling import NativeSampling
-from app.extend.facade.comfy.network_facts import facts_of
+from app.extend.facade.comfy.network_facts import NAMES, facts_of
 from app.extend.facade.comfy.network_patches import hooks_of
 from app.extend.facade.comfy.supported_models import family_of
 from app.extend.facade.comfy.supported_models_base import BASE
-
-# What packs call an input of the network, and what our networks call it.
-NAMES: Mapping[str, str] = {"c_crossattn": "context", "c_concat": "concat", "y": "vector"}
-PACK_NAMES: Mapping[str, str] = {ours: theirs for theirs, ours in NAMES.items()}
 
 
 class ModelType(Enum):
@@ -140,14 +135,7 @@ class BaseModel(nn.Module):
         """A ControlNet's residuals as hooks. Raises InvalidRequest for networks that have no place for them."""
         from app.extend.facade.comfy.controlnet import residuals_of
 
-        if control is None:
-            return NetworkHooks()
-        if not hasattr(self.diffusion_model, "input_blocks"):
-            raise InvalidRequest(
-                f"A ControlNet's residuals are for U-Nets, not for {type(self.diffusion_model).__name__}.",
-                remedy="Use a model of the Stable Diffusion 1, 2 or XL family with it.",
-            )
-        return residuals_of(control).hooks()
+        return NetworkHooks() if control is None else residuals_of(control, self.diffusion_model).hooks()
 
     def _call(self, x: Tensor, t: Tensor, options: dict[str, Any], conditions: dict[str, Any]) -> Tensor:
         wrappers = extension.get_all_wrappers(extension.WrappersMP.DIFFUSION_MODEL, options)

@@ -1,13 +1,17 @@
-"""A network's shape under the names of the published configurations."""
+"""What packs call a network's inputs, and its shape under the names of the published configurations."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from app.diffusion.models.flux import FluxConfig
 from app.diffusion.models.mmdit import MMDiTConfig
 from app.diffusion.models.unet import UNetConfig
 
+# What packs call an input of the network, and what our networks call it.
+NAMES: Mapping[str, str] = {"c_crossattn": "context", "c_concat": "concat", "y": "vector"}
+PACK_NAMES: Mapping[str, str] = {ours: theirs for theirs, ours in NAMES.items()}
 _UNET = {
     "in_channels": "in_channels",
     "out_channels": "out_channels",

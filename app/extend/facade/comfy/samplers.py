@@ -28,7 +28,8 @@ from app.extend.facade.comfy.ksamplers import (
     ksampler,
     sampler_object,
 )
-from app.extend.facade.comfy.model_base import PACK_NAMES, BaseModel
+from app.extend.facade.comfy.model_base import BaseModel
+from app.extend.facade.comfy.network_facts import PACK_NAMES
 from app.extend.facade.comfy.sampler_helpers import (
     cleanup_models,
     convert_cond,

@@ -1,0 +1,103 @@
+"""What steering networks add inside the networks that they steer, as hooks for one call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from torch import Tensor
+
+from app.diffusion.models.hooks import NetworkHooks, Place, RunBlock, Streams
+from app.errors import InvalidRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Residuals:
+    """What is added, in the order in which blocks run; None for nothing.
+
+    In a U-Net: `inputs` after each block of the way down, `middle` after the middle, `skips` to what each block of the
+    way up is handed, (B, C, h, w). In a transformer: `double` and `single` after each block of that kind, (B, P, C) to
+    the tokens of the picture.
+    """
+
+    inputs: Sequence[Tensor | None] = ()
+    middle: Tensor | None = None
+    skips: Sequence[Tensor | None] = ()
+    double: Sequence[Tensor | None] = ()
+    single: Sequence[Tensor | None] = ()
+
+    def times(self, strength: float, *, pooled: bool = False) -> Residuals:
+        """The same times a strength; `pooled` ones have their mean over the picture everywhere."""
+
+        def of(part: Tensor | None) -> Tensor | None:
+            if part is None:
+                return None
+            return (part.mean(dim=(2, 3), keepdim=True).expand_as(part) if pooled else part) * strength
+
+        lists = [each.name for each in fields(self) if each.name != "middle"]
+        changed: dict[str, Any] = {name: [of(part) for part in getattr(self, name)] for name in lists}
+        return replace(self, **changed, middle=of(self.middle))
+
+    def hooks(self) -> NetworkHooks:
+        """As hooks of a network."""
+
+        def entering(place: Place, x: Tensor, skip: Tensor | None) -> tuple[Tensor, Tensor | None]:
+            if place.part == "output" and skip is not None and place.block < len(self.skips):
+                skip = _added(skip, self.skips[place.block], place)
+            return x, skip
+
+        def leaving(place: Place, x: Tensor) -> Tensor:
+            if place.part == "middle":
+                return _added(x, self.middle, place)
+            if place.part == "input" and place.block < len(self.inputs):
+                return _added(x, self.inputs[place.block], place)
+            return x
+
+        if not self.double and not self.single:
+            return NetworkHooks(entering=(entering,), leaving=(leaving,))
+        return NetworkHooks(blocks=(self._block,))
+
+    def _block(self, place: Place, usual: RunBlock) -> RunBlock:
+        parts = self.single if place.part == "single" else self.double
+        residual = parts[place.block] if place.block < len(parts) else None
+        if residual is None:
+            return usual
+
+        def run(streams: Streams) -> Streams:
+            out = usual(streams)
+            # In single blocks the text stands first; pictures that a hook has added stand last.
+            first = 0 if place.part != "single" else max(out.img.shape[1] - residual.shape[1], 0)
+            return out._replace(img=_added_at(out.img, residual, first, place))
+
+        return run
+
+
+def spread(parts: Sequence[Tensor], count: int) -> list[Tensor]:
+    """Residuals of fewer blocks for `count` blocks: each counts for as many that follow each other."""
+    each = -(-count // len(parts)) if parts else 1
+    return [part for part in parts for _ in range(each)][:count]
+
+
+def _added(x: Tensor, residual: Tensor | None, place: Place) -> Tensor:
+    if residual is None:
+        return x
+    if residual.shape[1:] != x.shape[1:]:
+        raise _misfit(residual, x, place)
+    return x + residual.to(x)
+
+
+def _added_at(x: Tensor, residual: Tensor, first: int, place: Place) -> Tensor:
+    end = first + residual.shape[1]
+    if residual.shape[-1] != x.shape[-1] or end > x.shape[1]:
+        raise _misfit(residual, x, place)
+    changed = x.clone()
+    changed[:, first:end] += residual.to(x)
+    return changed
+
+
+def _misfit(residual: Tensor, x: Tensor, place: Place) -> InvalidRequest:
+    return InvalidRequest(
+        f"A ControlNet gives {list(residual.shape)} to block {place.part} {place.block}, {list(x.shape)}.",
+        remedy="Use a ControlNet that was made for this model's family.",
+    )
