@@ -5,16 +5,19 @@ from __future__ import annotations
 import sqlite3
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 from app.engine.events import Event, NodeFinished, NodeStarted, Progress, RunFailed, RunInterrupted, RunSucceeded
 from app.errors import AppError
+from app.graph.json_values import is_dict
 from app.server.event_log import EventLog
 from app.server.hub import Hub
 from app.server.publisher import Publisher, has_staged
 from app.server.queue_news import QueueNews
+from app.server.replies import to_json
 from app.server.teller import Held, Teller, Telling
 from app.server.wire import Picture, RunTranslator, Said
 from app.store import jobs, records
@@ -22,6 +25,8 @@ from app.store.database import Database
 from app.store.job_records import JobRecord, Outcome
 
 Also = Callable[[sqlite3.Connection], object]
+
+_LONGEST_TAGS = 4096  # characters of JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +45,15 @@ class ActiveRun:
     """A claimed job. Make it with `open_run`.
 
     `begun_at`, in the monotonic clock, is when its worker began with it, `step_seconds` is how long the last step of
-    the node that runs took. `ended` is set as soon as no word about it counts any more.
+    the node that runs took. `ended` is set as soon as no word about it counts any more. `tags` are the client's own,
+    told with every message.
     """
 
     record: JobRecord
     services: RunServices
     translator: RunTranslator
     teller: Teller
+    tags: Mapping[str, Any] = field(default_factory=dict[str, Any])
     begun: bool = False
     ended: bool = False
     begun_at: float = 0.0
@@ -160,7 +167,9 @@ class ActiveRun:
         """How a message is sent to those whom it concerns. One to be stored gets its number here."""
         hub, client = self.services.hub, self.client
         if isinstance(item, Picture):
-            return partial(hub.send_preview, item.metadata, item.image, client)
+            return partial(hub.send_preview, {**self.tags, **item.metadata}, item.image, client)
+        if self.tags:
+            item = replace(item, data={**self.tags, **item.data})
         stored = self.services.log.add(self.record.id, item.type, item.data) if item.stored else None
         if not item.to_all and client is None:
             return _nothing
@@ -178,7 +187,16 @@ def _nothing() -> None:
 
 def open_run(record: JobRecord, services: RunServices, teller: Teller | None = None) -> ActiveRun:
     """The run of a job that was just claimed. `teller` is that of its worker."""
-    return ActiveRun(record, services, translator_for(record), teller or Teller())
+    return ActiveRun(record, services, translator_for(record), teller or Teller(), tags_of(record))
+
+
+def tags_of(record: JobRecord) -> Mapping[str, Any]:
+    """What a client wants to hear with every message of its job, say which of its windows asked: `metadata` of the
+    extra data. Long ones are left out, since they would be sent with each step."""
+    if '"metadata":' not in record.extra_data_text:  # reading it all would cost more than most runs
+        return {}
+    tags: object = record.extra_data.get("metadata")
+    return tags if is_dict(tags) and len(to_json(tags)) <= _LONGEST_TAGS else {}
 
 
 def translator_for(record: JobRecord) -> RunTranslator:

@@ -45,8 +45,9 @@ class PngInfo(TypedDict):
 
 
 class ExtraData(TypedDict):
-    """What is kept with a job. `create_time` is the server's."""
+    """What is kept with a job. `create_time` is the server's; the keys of `metadata` come back with every message."""
 
+    metadata: NotRequired[dict[str, Any]]
     extra_pnginfo: NotRequired[PngInfo | None]
     client_id: NotRequired[str]
     create_time: NotRequired[int]

@@ -105,9 +105,10 @@ def objects(schema: Any, where: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def test_objects_say_what_they_hold(document: dict[str, Any]) -> None:
-    """What is free by nature: values of inputs and settings, texts of packs, options, what a client says of itself."""
+    """What is free by nature: values of inputs and settings, texts of packs, options, what a client says."""
     free = {
         "components.schemas.GraphNode.properties.inputs",
+        "components.schemas.ExtraData.properties.metadata",
         "components.schemas.Announcement.properties.data",
         "paths./api/settings.get.responses.200.content.application/json.schema",
         "paths./api/settings.post.requestBody.content.application/json.schema",

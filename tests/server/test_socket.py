@@ -134,3 +134,20 @@ async def test_log_lines_come_to_those_who_asked(site: Site) -> None:
         await site.submit({"1": show("x")}, client_id="you")
         await yours.until("executing", node=None)
         assert "logs" not in yours.types
+
+
+async def test_a_client_s_own_words_come_back_with_every_message(site: Site) -> None:
+    async with ear(site, "tagged", {"supports_preview_metadata": True}) as heard:
+        graph = {"1": {"class_type": "Work", "inputs": {"steps": 1, "seconds": 0.0}}, "2": show("x", ["1", 0])}
+        tags = {"window": "left", "prompt_id": "not this"}
+        job = await site.submit(graph, client_id="tagged", extra_data={"metadata": tags})
+        await heard.until("executing", node=None)
+        told = [said for said in heard.heard if isinstance(said, dict) and "prompt_id" in said["data"]]
+        assert {said["type"] for said in told} >= {"execution_start", "progress", "executed", "execution_success"}
+        assert all((said["data"]["window"], said["data"]["prompt_id"]) == ("left", job) for said in told)
+        (frame,) = [said for said in heard.heard if isinstance(said, bytes)]
+        assert b'"window": "left"' in frame
+        stored = await site.get(f"/api/jobs/{job}/events")
+        assert all(event["data"]["window"] == "left" for event in stored["events"])
+        await site.submit(graph, client_id="tagged", extra_data={"metadata": {"long": "x" * 5000}})
+        assert "long" not in (await heard.until("execution_start"))["data"]
