@@ -97,7 +97,7 @@ class ServeSettings:
     allowed_hosts: tuple[str, ...] = ()
     open_browser: bool = True
     max_upload_bytes: int = 100 << 20
-    cancel_grace_seconds: float = 1.0
+    cancel_grace_seconds: float = 0.8
     lease_seconds: float = 30.0
     keep_jobs: int = 10_000
     keep_days: float | None = None

@@ -1,4 +1,5 @@
-"""Speed of the server: prompts a second, the node catalogue, the socket's traffic, memory; beside a calibration.
+"""Speed of the server: prompts a second, cancelling, the node catalogue, the socket's traffic, memory; beside a
+calibration.
 
     python tests/bench/server.py
 
@@ -27,7 +28,10 @@ import aiohttp
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
+from app.settings import ServeSettings  # noqa: E402
+
 CLIENT = "bench"
+GRACE = ServeSettings().cancel_grace_seconds
 
 
 def prompt(seed: int) -> dict[str, Any]:
@@ -66,7 +70,7 @@ def commit_seconds(folder: Path) -> float:
 def server(base: Path) -> Iterator[tuple[str, int]]:
     """(address, process id) of a server process."""
     code = f"import sys; sys.path[:0] = [{str(ROOT)!r}]; from tests.server import serve_fake; serve_fake.main()"
-    process = subprocess.Popen([sys.executable, "-c", code, str(base)])
+    process = subprocess.Popen([sys.executable, "-c", code, str(base), "--cancel-grace", str(GRACE)])
     try:
         while not (base / "address").exists():
             time.sleep(0.01)
@@ -103,14 +107,27 @@ class Client:
             await self.ends(1)
         return count / (time.perf_counter() - begin)
 
-    async def at_once(self, count: int) -> tuple[float, float]:
+    async def at_once(self, count: int, seed: int = 1000) -> tuple[float, float]:
         """(answered, finished) prompts a second."""
         begin = time.perf_counter()
         ending = asyncio.create_task(self.ends(count))
-        await asyncio.gather(*(self.submit(prompt(1000 + n)) for n in range(count)))
+        await asyncio.gather(*(self.submit(prompt(seed + n)) for n in range(count)))
         answered = time.perf_counter() - begin
         await ending
         return count / answered, count / (time.perf_counter() - begin)
+
+    async def cancelled(self, how: str) -> tuple[float, float]:
+        """(seconds until it is acknowledged, seconds until it is over) of a cancel of a node that does not yield."""
+        node = {"class_type": "Stubborn", "inputs": {"seconds": 600.0, "how": how}}
+        job_id = await self.submit({"1": node, "2": {"class_type": "Say", "inputs": {"text": "", "value": ["1", 0]}}})
+        while (await self.socket.receive()).data.find('"executing"') < 0:
+            pass
+        begin = time.perf_counter()
+        async with self.session.post(f"{self.address}/api/jobs/{job_id}/cancel") as answer:
+            await answer.read()
+        acknowledged = time.perf_counter() - begin
+        await self.ends(1)
+        return acknowledged, time.perf_counter() - begin
 
     async def catalogue(self) -> tuple[float, int]:
         """(seconds, bytes on the wire) of the node catalogue."""
@@ -142,7 +159,21 @@ def resident(process_id: int) -> float:
     return 0.0
 
 
-async def measure(address: str, process_id: int, loop: float) -> list[tuple[str, str]]:
+async def memory_over_time(client: Client, base: Path, process_id: int) -> list[tuple[str, str]]:
+    """MiB of the server and of its worker after 200, 1,000 and 2,000 different prompts."""
+    worker_id = int((base / "worker.pid").read_text("ascii"))
+    held: list[tuple[float, float]] = []
+    done = 0
+    for count in (200, 1000, 2000):
+        while done < count:
+            await client.at_once(100, seed=10_000 + done)
+            done += 100
+        held.append((resident(process_id), resident(worker_id)))
+    servers, workers = (", ".join(f"{each:.1f}" for each in row) + " MiB" for row in zip(*held, strict=True))
+    return [("server's memory, 200 / 1000 / 2000", servers), ("worker's memory, 200 / 1000 / 2000", workers)]
+
+
+async def measure(address: str, base: Path, process_id: int, loop: float) -> list[tuple[str, str]]:
     """All figures, as (name, text); times also as ratios to the calibration loop."""
     connector = aiohttp.TCPConnector(limit=16)
     async with (
@@ -153,15 +184,14 @@ async def measure(address: str, process_id: int, loop: float) -> list[tuple[str,
         async with session.get(f"{address}/object_info") as answer:  # the worker has joined
             await answer.read()
         await client.one_after_the_other(50)
-        after_first = resident(process_id)
         before = processor(process_id)
         single = await client.one_after_the_other(200)
         answered, finished = await client.at_once(200)
         each = (processor(process_id) - before) / 400
         seconds, size = await client.catalogue()
         small, large = await client.traffic(500), await client.traffic(5000)
-        middle = resident(process_id)
-        await client.one_after_the_other(300)
+        memory = await memory_over_time(client, base, process_id)
+        cancels = [(how, *await client.cancelled(how)) for how in ("sleep", "in C", "swallow")]
         return [
             ("prompts one after the other", f"{single:.0f} /s, {single * loop:.1f} a loop"),
             ("200 at once: answered", f"{answered:.0f} /s, {answered * loop:.1f} a loop"),
@@ -170,7 +200,11 @@ async def measure(address: str, process_id: int, loop: float) -> list[tuple[str,
             ("node catalogue", f"{seconds * 1e3:.1f} ms, {seconds / loop:.3f} loops, {size / 1024:.0f} KiB"),
             ("socket, 500 wide", f"{small / 500:.0f} bytes a node"),
             ("socket, 5000 wide", f"{large / 5000:.0f} bytes a node"),
-            ("server's memory", f"{after_first:.0f}, {middle:.0f}, {resident(process_id):.0f} MiB"),
+            *memory,
+            *(
+                (f"cancel, {how}", f"acknowledged in {acknowledged * 1e3:.0f} ms, over in {over:.2f} s")
+                for how, acknowledged, over in cancels
+            ),
         ]
 
 
@@ -181,9 +215,9 @@ def main() -> None:
         loop, commit = loop_seconds(), commit_seconds(base)
         rows = [("loop (calibration)", f"{loop * 1e3:.0f} ms"), ("commit (calibration)", f"{commit * 1e3:.2f} ms")]
         with server(base) as (address, process_id):
-            rows += asyncio.run(measure(address, process_id, loop))
+            rows += asyncio.run(measure(address, base, process_id, loop))
     for name, text in rows:
-        sys.stdout.write(f"{name:30} {text}\n")
+        sys.stdout.write(f"{name:36} {text}\n")
 
 
 if __name__ == "__main__":

@@ -13,11 +13,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+ARMED = "LOOM_KILL_POINTS"
 PROGRAM = Path(__file__).parents[2] / "app"
 
 
 def arm(base: Path) -> None:
-    """Let this process end itself where `base`/kill_at says."""
+    """Let this process end itself where `base`/kill_at says, if the environment says that a test will."""
+    if not os.environ.get(ARMED):
+        return  # to hear of everything that the interpreter does takes time
     order = base / "kill_at"
 
     def hear(event: str, arguments: object) -> None:

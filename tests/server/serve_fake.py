@@ -11,10 +11,10 @@ from tests.server import kill_point
 from tests.server.support import fake_command, settings_for
 
 
-async def serve(base: Path) -> None:
-    """Serve until killed."""
+async def serve(base: Path, *words: str) -> None:
+    """Serve until killed, with more words of the command line."""
     kill_point.arm(base)
-    settings = settings_for(base, "--lease", "3")
+    settings = settings_for(base, "--lease", "3", *words)
     async with serving(settings, fake_command(settings)) as running:
         part = base / "address.part"
         part.write_text(running.url)
@@ -23,5 +23,5 @@ async def serve(base: Path) -> None:
 
 
 def main() -> None:
-    """Serve below the directory that the command line names."""
-    asyncio.run(serve(Path(sys.argv[1])))
+    """Serve below the directory that the command line names first."""
+    asyncio.run(serve(Path(sys.argv[1]), *sys.argv[2:]))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import uuid
@@ -21,7 +22,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.server.kill_point import points
+from tests.server.kill_point import ARMED, points
 from tests.server.support import ROOT, show
 
 PATIENCE = 120.0
@@ -56,7 +57,9 @@ class House:
         if self.process is None or self.process.poll() is not None:
             (self.base / "address").unlink(missing_ok=True)
             code = f"import sys; sys.path[:0] = [{str(ROOT)!r}]; from tests.server import serve_fake; serve_fake.main()"
-            self.process = subprocess.Popen([sys.executable, "-c", code, str(self.base)], stderr=subprocess.DEVNULL)
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", code, str(self.base)], stderr=subprocess.DEVNULL, env={**os.environ, ARMED: "1"}
+            )
         try:
             return (self.base / "address").read_text()
         except FileNotFoundError as early:
