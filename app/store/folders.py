@@ -14,7 +14,7 @@ from app.errors import Forbidden, InvalidRequest, Missing, Unavailable
 from app.graph.json_values import is_dict
 from app.store.names import check_name, inside
 
-WEIGHTS = frozenset({".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin"})
+WEIGHTS = frozenset({".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".gguf"})
 _TEXTS = frozenset({".yaml", ".yml", ".json"})
 _ANY: frozenset[str] = frozenset()
 

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from app.errors import Missing, UnusableFile
+from app.errors import Missing
 from app.weights.archive import archived_words, open_archive
+from app.weights.gguf_file import open_gguf
 from app.weights.stored import WeightsFile, open_safetensors
 
 
 def open_weights(path: Path) -> WeightsFile:
-    """The tensors of a safetensors file, or of one that `torch.save` has written; nothing in it is run.
+    """The tensors of a safetensors or GGUF file, or of one that `torch.save` has written; nothing in it is run.
 
     Raises:
         Missing, UnusableFile: no file, a damaged or foreign one.
@@ -22,9 +23,7 @@ def open_weights(path: Path) -> WeightsFile:
     with path.open("rb") as file:
         begin = file.read(9)
     if begin[:4] == b"GGUF":
-        raise UnusableFile(
-            f"The file {path.name!r} is a GGUF file, which is not read.", remedy="Use the model's safetensors file."
-        )
+        return open_gguf(path)
     return open_archive(path) if _is_archive(begin) else open_safetensors(path)
 
 
