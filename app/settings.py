@@ -293,7 +293,7 @@ def _shared_options() -> argparse.ArgumentParser:
     )
     for mode, told in _CACHE_MODES.items():
         kept.add_argument(f"--cache-{mode}", action="store_const", const=mode, dest="cache", default="ram", help=told)
-    kept.add_argument("--cache-lru", type=int, metavar="N", help="keep the results of the latest N nodes")
+    kept.add_argument("--cache-lru", type=int, metavar="N", help="keep the latest graph and the N latest results")
     shared.add_argument(
         "--no-custom-nodes", "--safe-mode", "--disable-all-custom-nodes", action="store_true", help="load no node packs"
     )
@@ -382,23 +382,11 @@ def _engine(said: argparse.Namespace) -> EngineSettings:
 def _serve(said: argparse.Namespace, environ: Mapping[str, str]) -> ServeSettings:
     if not 0 <= said.port <= 65535:
         raise InvalidRequest(f"{said.port} is not a port.", remedy="Use a number from 0 to 65535.")
-    addresses = ServeSettings(listen=said.listen).addresses
-    if not addresses:
-        raise InvalidRequest("--listen names no address.", remedy="Leave it out, or name one such as 127.0.0.1.")
-    if not all(map(is_loopback, addresses)) and not said.token:
-        raise InvalidRequest(
-            f"Listening on {said.listen} would let everybody in reach run graphs and read files on this machine.",
-            remedy="Add --token SECRET, or listen on 127.0.0.1.",
-        )
     if said.max_upload_size <= 0 or said.cancel_grace < 0 or said.lease <= 0 or said.workers < 0:
         raise InvalidRequest("Sizes, times and counts cannot be negative or zero.", remedy="Leave the option out.")
     if said.keep_jobs < 1 or (said.keep_days is not None and said.keep_days <= 0):
         raise InvalidRequest("A history cannot hold less than one job.", remedy="Use --keep-jobs 1 --keep-days 0.1.")
-    if said.cors == "*" and not said.token:
-        raise InvalidRequest(
-            "--enable-cors-header without an origin would let every page that a browser here shows run graphs.",
-            remedy="Name the site: --enable-cors-header http://localhost:3000; or add --token SECRET.",
-        )
+    _refuse_strangers(said)
     front_end = said.front_end_root
     if front_end is not None and not (front_end / "index.html").is_file():
         raise InvalidRequest(
@@ -424,6 +412,23 @@ def _serve(said: argparse.Namespace, environ: Mapping[str, str]) -> ServeSetting
         compress=said.compress,
         tls=tls_files(said.tls_keyfile, said.tls_certfile),
     )
+
+
+def _refuse_strangers(said: argparse.Namespace) -> None:
+    """Refuse what would let in others than who has the token."""
+    addresses = ServeSettings(listen=said.listen).addresses
+    if not addresses:
+        raise InvalidRequest("--listen names no address.", remedy="Leave it out, or name one such as 127.0.0.1.")
+    if not all(map(is_loopback, addresses)) and not said.token:
+        raise InvalidRequest(
+            f"Listening on {said.listen} would let everybody in reach run graphs and read files on this machine.",
+            remedy="Add --token SECRET, or listen on 127.0.0.1.",
+        )
+    if said.cors == "*" and not said.token:
+        raise InvalidRequest(
+            "--enable-cors-header without an origin would let every page that a browser here shows run graphs.",
+            remedy="Name the site: --enable-cors-header http://localhost:3000; or add --token SECRET.",
+        )
 
 
 def _has_screen(environ: Mapping[str, str]) -> bool:
