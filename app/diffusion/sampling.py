@@ -57,20 +57,27 @@ def sample(
             f"The sampler {sampler.name} needs guidance with a negative prompt.", remedy="Choose another sampler."
         )
     sigmas = sigmas.to("cpu")
+    at: Callable[[Tensor], Tensor] | None = None
     if mask is not None:
         kept_noise = noise
         if sampler.inpaint_noise_offset is not None:
             kept_noise = _noise_after(latent, seed, sampler.inpaint_noise_offset).to(latent.device)
         fitted = fit_mask(mask, latent)
 
-        def at(sigma: Tensor) -> Tensor:
+        def at_level(sigma: Tensor) -> Tensor:
             return fitted if mask_at is None else mask_at(fitted, sigma, sigmas, sampling)
 
+        at = at_level
         denoise = Masked(denoise, at, latent, kept_noise, sampling)
     x = sampling.noise_scaling(sigmas[0], noise, latent, sampling.is_max_denoise(sigmas[0]))
     step = None
     for step in sampler.function(denoise, x, sigmas, **_options(sampler, sampling, x, sigmas, seed, options or {})):
         yield step
+    if step is not None and at is not None and sigmas[-1] == 0:
+        # Some samplers end just above zero. What is kept has no noise even so.
+        pasted = torch.where(at(sigmas[-2]) == 0, latent, step.x)
+        if not torch.allclose(pasted, step.x, atol=1e-4):
+            yield replace(step, x=pasted)
     if step is not None and sampling.process.alpha(sigmas[-1]) != 1:
         # Handed on with noise left in it, a flow's latent loses the weight that its clean part had.
         yield replace(step, x=sampling.inverse_noise_scaling(sigmas[-1], step.x))
