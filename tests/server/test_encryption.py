@@ -48,7 +48,7 @@ async def test_jobs_run_over_an_encrypted_connection(tmp_path: Path, authority: 
         login = {"data": {"token": "secret"}, "allow_redirects": False}
         async with session.post(f"{running.url}/login", **login) as answer:
             assert answer.cookies["loom_session"]["secure"]
-        with pytest.raises(aiohttp.ClientConnectionError):
+        with pytest.raises(aiohttp.ClientError):
             await site.session.get(running.url.replace("https", "http"))
 
 
