@@ -34,8 +34,23 @@ def test_a_processor_takes_bfloat16_only_where_it_multiplies_in_it(
     assert precision_for(torch.device("cpu")) == Precision(expected, expected, torch.float32)
 
 
-def test_a_graphics_card_keeps_the_first_stage_from_overflowing() -> None:
-    assert precision_for(torch.device("cuda")) == Precision(torch.float16, torch.bfloat16, torch.float16)
+@pytest.mark.parametrize(("capability", "stage"), [((9, 0), torch.bfloat16), ((7, 5), torch.float32)])
+def test_a_graphics_card_keeps_the_first_stage_from_overflowing(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], stage: torch.dtype
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    monkeypatch.setattr(torch.version, "hip", None)
+    assert precision_for(torch.device("cuda")) == Precision(torch.float16, stage, torch.float16)
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_a_processor_without_float16_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, has: bool
+) -> None:
+    facts = {"architecture": "x86_64", "avx512_fp16": has}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: facts)
+    assert precision_for(torch.device("cpu"), "float16").network == torch.float16
+    assert ("no float16" in caplog.text) != has
 
 
 def test_parts_are_loaded_in_their_precision(tiny_file: Path) -> None:
