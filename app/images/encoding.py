@@ -39,9 +39,9 @@ def encode(
         return _saved(picture, "PNG", pnginfo=_png_texts(texts or {}), compress_level=compress_level)
     if format == "webp":
         options = {"lossless": True} if quality == 100 else {"quality": quality}
-        return _saved(picture, "WEBP", exif=_exif(texts or {}), **options)
+        return _saved(picture, "WEBP", exif=exif_of(texts or {}), **options)
     if format == "jpeg":
-        return _saved(picture.convert("RGB"), "JPEG", exif=_exif(texts or {}), quality=quality)
+        return _saved(picture.convert("RGB"), "JPEG", exif=exif_of(texts or {}), quality=quality)
     raise InvalidRequest(f"Pictures cannot be written as {format!r}.", remedy=f"Use {', '.join(EXTENSIONS)}.")
 
 
@@ -60,7 +60,8 @@ def _png_texts(texts: Texts) -> PngImagePlugin.PngInfo:
     return info
 
 
-def _exif(texts: Texts) -> bytes:
+def exif_of(texts: Texts) -> bytes:
+    """Texts as Exif: Model holds `prompt:…`, Make and the tags below it the others."""
     exif = Image.Exif()
     tag = ExifTags.Base.Make.value
     for key, text in texts.items():

@@ -14,7 +14,7 @@ from app.weights.blank import blank
 from app.weights.fill import fill
 from app.weights.kinds import kind_of, refused
 from app.weights.opening import open_weights
-from app.weights.stored import Shapes, Stored, Tensors, below, shapes_of
+from app.weights.stored import Shapes, Stored, Tensors, WeightsFile, below, shapes_of
 
 LOOKED_FOR = "'conv_first.weight', 'model.0.weight' and 'body.0.weight'"
 _DENSE = re.compile(r"(?:model\.1\.sub|RRDB_trunk)\.(\d+)\.RDB(\d)\.conv(\d)(?:\.0)?\.(weight|bias)")
@@ -28,7 +28,11 @@ def load_upscaler(path: Path, dtype: torch.dtype = torch.float32) -> Upscaler:
         Missing, UnusableFile: no file, a damaged or incomplete one.
         UnknownFamily: a file that holds no upscaler, or one of another architecture.
     """
-    file = open_weights(path)
+    return upscaler_of(open_weights(path), dtype)
+
+
+def upscaler_of(file: WeightsFile, dtype: torch.dtype = torch.float32) -> Upscaler:
+    """As `load_upscaler`, from an open file."""
     tensors: Tensors = below("params_ema.", file.tensors) or below("params.", file.tensors) or file.tensors
     tensors = esrgan_names(tensors)
     shapes = shapes_of(tensors)

@@ -74,6 +74,12 @@ USED: dict[str, Callable[[Any], bool]] = {
     "comfy.model_management.should_use_fp16": lambda f: f() is False,
 }
 NEEDED = (
+    "comfy.hooks.HookGroup",
+    "comfy.ldm.flux.model.Flux",
+    "comfy.ldm.modules.diffusionmodules.mmdit.MMDiT",
+    "comfy_extras.chainner_models.model_loading.load_state_dict",
+    "comfy_extras.nodes_upscale_model.ImageUpscaleWithModel",
+    "comfy_api.latest.ui.AudioSaveHelper",
     "comfy.sd.load_clip",
     "comfy.model_base.SDXL",
     "comfy.model_base.Flux",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import wave
 from enum import Enum
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,9 +11,12 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from app.context.context import NodeContext
+from app.diffusion.models.upscaler import Esrgan, EsrganConfig
 from app.engine.events import Progress
+from app.errors import InvalidRequest
 from app.extend.facade.bridge import FacadeHost
 from tests.extend.facade.conftest import Said
 
@@ -260,3 +264,43 @@ def test_names_of_types_fit(host: FacadeHost, one: str, other: str, fits: bool) 
     assert kinds.CheckLazyMixin().check_lazy_status(a=None, b=0) == ["a"]
     with pytest.raises(TypeError):
         kinds.ComfyNodeABC()
+
+
+@pytest.mark.parametrize("ending", ["png", "webp"])
+def test_pictures_that_move(ui: Any, host: FacadeHost, ending: str) -> None:
+    images = torch.rand(3, 8, 12, 3)
+    cls = SimpleNamespace(hidden=SimpleNamespace(prompt={"1": {}}, extra_pnginfo={"workflow": {"nodes": []}}))
+    show = getattr(ui.ImageSaveHelper, f"get_save_animated_{ending}_ui")
+    told = show(images, "sub/clip", cls, 10.0).as_dict()
+    assert told["animated"] == (True,)
+    assert told["images"] == [{"filename": f"clip_00001_.{ending}", "subfolder": "sub", "type": "output"}]
+    with Image.open(host.host.folders.output / "sub" / f"clip_00001_.{ending}") as moving:
+        assert (moving.n_frames, moving.size) == (3, (12, 8))  # pyright: ignore[reportAttributeAccessIssue]
+        texts = str(moving.info.get("workflow")) if ending == "png" else str(dict(moving.getexif()))
+    assert '{"nodes": []}' in texts
+    one = show(images[:1], "clip", None, 10.0).as_dict()
+    assert "animated" not in one
+
+
+def test_sounds(ui: Any, host: FacadeHost) -> None:
+    waveform = torch.tensor([[[0.0, 0.5, -0.5, 2.0], [0.0, 0.0, 0.0, -2.0]]]).repeat(2, 1, 1)
+    told = ui.AudioSaveHelper.get_save_audio_ui({"waveform": waveform, "sample_rate": 8000}, "note").as_dict()
+    assert [entry["filename"] for entry in told["audio"]] == ["note_00001_.wav", "note_00002_.wav"]
+    with wave.open(str(host.host.folders.output / "note_00002_.wav")) as file:
+        assert (file.getnchannels(), file.getframerate(), file.getnframes()) == (2, 8000, 4)
+        samples = torch.frombuffer(bytearray(file.readframes(4)), dtype=torch.int16).view(4, 2)
+    assert samples.T.tolist() == [[0, 16384, -16384, 32767], [0, 0, 0, -32767]]
+    shown = ui.PreviewAudio({"waveform": waveform[:1], "sample_rate": 8000}).as_dict()
+    assert shown["audio"][0]["type"] == "temp"
+    with pytest.raises(InvalidRequest, match="cannot be written as 'flac'"):
+        ui.AudioSaveHelper.save_audio({"waveform": waveform, "sample_rate": 8000}, "note", "output", None, "flac")
+
+
+def test_upscalers_by_the_old_door(host: FacadeHost) -> None:
+    loading = importlib.import_module("comfy_extras.chainner_models.model_loading")
+    utils = importlib.import_module("comfy.utils")
+    state = Esrgan(EsrganConfig(8, 1, 4)).state_dict()
+    model = loading.load_state_dict(state).to(torch.device("cpu"))
+    picture = torch.rand(1, 3, 20, 20)
+    tiled = utils.tiled_scale(picture, lambda part: model(part), 16, 16, 4, upscale_amount=model.scale)
+    assert tiled.shape == (1, 3, 80, 80) and model.model.conv_first.weight.shape[0] == 8

@@ -58,13 +58,13 @@ def hooks_of(options: Mapping[str, Any]) -> NetworkHooks | None:
         return x
 
     return NetworkHooks(
-        (sources,),
-        (attend,),
-        (attended,),
-        (_entering(options, patches),),
-        (_leaving(options, patches),),
-        (embedded_hook(patches),),
-        (block_hook(options, patches, replaced.get("dit", {})),),
+        sources=(sources,),
+        attend=(attend,),
+        attended=(attended,),
+        entering=(_entering(options, patches),),
+        leaving=(_leaving(options, patches),),
+        embedded=(embedded_hook(patches),),
+        blocks=(block_hook(options, patches, replaced.get("dit", {})),),
     )
 
 

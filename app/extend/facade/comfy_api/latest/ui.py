@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import wave
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
+
+from app.errors import InvalidRequest
+from app.images.encoding import exif_of, metadata_texts
+from app.images.pixels import to_picture
 
 
 class SavedResult(dict[str, str]):
@@ -58,6 +65,13 @@ class SavedAudios(_Shown):
     def as_dict(self) -> dict[str, Any]:
         """See `_Shown`."""
         return {"audio": self.results}
+
+
+class PreviewAudio(SavedAudios):
+    """A sound, {waveform (B, channels, samples) in −1..1, sample_rate}, saved in the temp directory."""
+
+    def __init__(self, audio: Mapping[str, Any], cls: Any = None, **_: Any) -> None:
+        super().__init__(AudioSaveHelper.save_audio(audio, "preview", "temp", cls, "wav"))
 
 
 class PreviewVideo(_Shown):
@@ -144,3 +158,117 @@ class ImageSaveHelper:
     ) -> SavedImages:
         """Write pictures into the output directory, and show them."""
         return SavedImages(ImageSaveHelper.save_images(images, filename_prefix, "output", cls, compress_level))
+
+    @staticmethod
+    def save_animated_png(
+        images: Tensor, filename_prefix: str, folder_type: Any, cls: Any, fps: float, compress_level: int = 4
+    ) -> SavedResult:
+        """Write pictures (B, H, W, C) as one PNG that moves."""
+        texts = _texts(cls)
+        info = PngInfo()
+        for key, text in texts.items():
+            info.add_text(key, text)
+        options = {"pnginfo": info, "compress_level": compress_level}
+        return _animated(images, filename_prefix, folder_type, fps, "png", options)
+
+    @staticmethod
+    def get_save_animated_png_ui(
+        images: Tensor, filename_prefix: str, cls: Any, fps: float, compress_level: int = 4
+    ) -> SavedImages:
+        """The same in the output directory, and show it."""
+        saved = ImageSaveHelper.save_animated_png(images, filename_prefix, "output", cls, fps, compress_level)
+        return SavedImages([saved], is_animated=len(images) > 1)
+
+    @staticmethod
+    def save_animated_webp(
+        images: Tensor,
+        filename_prefix: str,
+        folder_type: Any,
+        cls: Any,
+        fps: float,
+        lossless: bool = True,
+        quality: int = 80,
+        method: int = 4,
+    ) -> SavedResult:
+        """Write pictures (B, H, W, C) as one WebP that moves."""
+        options = {"lossless": lossless, "quality": quality, "method": method, "exif": exif_of(_texts(cls))}
+        return _animated(images, filename_prefix, folder_type, fps, "webp", options)
+
+    @staticmethod
+    def get_save_animated_webp_ui(
+        images: Tensor,
+        filename_prefix: str,
+        cls: Any,
+        fps: float,
+        lossless: bool = True,
+        quality: int = 80,
+        method: int = 4,
+    ) -> SavedImages:
+        """The same in the output directory, and show it."""
+        words = (fps, lossless, quality, method)
+        saved = ImageSaveHelper.save_animated_webp(images, filename_prefix, "output", cls, *words)
+        return SavedImages([saved], is_animated=len(images) > 1)
+
+
+class AudioSaveHelper:
+    """Saves sounds."""
+
+    @staticmethod
+    def save_audio(
+        audio: Mapping[str, Any],
+        filename_prefix: str,
+        folder_type: Any,
+        cls: Any = None,
+        format: str = "wav",
+        quality: str = "",
+    ) -> list[SavedResult]:
+        """Write each sound of a batch as WAV, 16 bits a sample.
+
+        Raises:
+            InvalidRequest: another format, for which there is no encoder here.
+        """
+        if format != "wav":
+            raise InvalidRequest(f"Sounds cannot be written as {format!r}.", remedy="Choose wav in the pack's node.")
+        saved: list[SavedResult] = []
+        for sound in audio["waveform"]:
+            place, entry = _place(filename_prefix, folder_type, "wav", sound.shape[-1], 1)
+            with wave.open(str(place), "wb") as file:
+                file.setnchannels(len(sound))
+                file.setsampwidth(2)
+                file.setframerate(int(audio["sample_rate"]))
+                samples = (sound.detach().cpu().float().clamp(-1, 1) * 32767).round().short()
+                file.writeframes(samples.T.contiguous().numpy().tobytes())
+            saved.append(entry)
+        return saved
+
+    @staticmethod
+    def get_save_audio_ui(
+        audio: Mapping[str, Any], filename_prefix: str, cls: Any = None, format: str = "wav", quality: str = ""
+    ) -> SavedAudios:
+        """The same in the output directory, and show it."""
+        return SavedAudios(AudioSaveHelper.save_audio(audio, filename_prefix, "output", cls, format, quality))
+
+
+def _texts(cls: Any) -> dict[str, str]:
+    return metadata_texts(_hidden(cls, "prompt"), _hidden(cls, "extra_pnginfo"))
+
+
+def _place(prefix: str, folder_type: Any, ending: str, width: int, height: int) -> tuple[Path, SavedResult]:
+    """A new file's path, and what clients are told of it."""
+    from app.extend.facade.folder_paths import get_directory_by_type, get_output_directory, get_save_image_path
+
+    kind = str(getattr(folder_type, "value", folder_type))
+    folder, name, counter, subfolder, _ = get_save_image_path(
+        prefix, get_directory_by_type(kind) or get_output_directory(), width, height
+    )
+    path = Path(folder) / f"{name}_{counter:05}_.{ending}"
+    return path, SavedResult(path.name, subfolder, kind)
+
+
+def _animated(
+    images: Tensor, prefix: str, folder_type: Any, fps: float, ending: str, options: Mapping[str, Any]
+) -> SavedResult:
+    path, entry = _place(prefix, folder_type, ending, images.shape[2], images.shape[1])
+    first, *rest = (to_picture(image) for image in images)
+    first.save(path, save_all=True, append_images=rest, duration=int(1000.0 / fps), **options)
+    return entry
