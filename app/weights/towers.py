@@ -48,6 +48,7 @@ TOWERS: Mapping[str, tuple[ClipTextConfig, tuple[str, ...]]] = {
 }
 T5_PREFIX = "text_encoders.t5xxl.transformer."
 BERT_PREFIX = "cond_stage_model.transformer."
+FEWEST_WORDS = 30_000  # one with fewer reads places and classes, not text
 NEEDED: Mapping[str, tuple[str, ...]] = {"sd1": ("l",), "sd2": ("h",), "sdxl": ("l", "g"), "refiner": ("g",)}
 
 
@@ -83,7 +84,7 @@ def encoder_of(kind: str, towers: Mapping[str, ClipText]) -> PromptEncoder:
 
 def _bert(rest: Tensors, name: str, dtype: torch.dtype, vocabularies: Sequence[Path]) -> PromptEncoder | None:
     tensors = below(BERT_PREFIX, rest)
-    if BERT_MARK not in tensors:
+    if BERT_MARK not in tensors or tensors["token_emb.weight"].shape[0] < FEWEST_WORDS:
         return None
     return bert_encoder(bert_tower(tensors, name, dtype, BERT_PREFIX), words_or_missing("bert", vocabularies))
 
