@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import wave
 from enum import Enum
+from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -304,3 +305,20 @@ def test_upscalers_by_the_old_door(host: FacadeHost) -> None:
     picture = torch.rand(1, 3, 20, 20)
     tiled = utils.tiled_scale(picture, lambda part: model(part), 16, 16, 4, upscale_amount=model.scale)
     assert tiled.shape == (1, 3, 80, 80) and model.model.conv_first.weight.shape[0] == 8
+
+
+def test_videos_that_packs_make(host: FacadeHost) -> None:
+    latest = importlib.import_module("comfy_api.latest")
+    util = importlib.import_module("comfy_api.util")
+    assert latest.Types is util and latest.Input.VideoInput is importlib.import_module("comfy_api.input").VideoInput
+    made = util.VideoComponents(images=torch.zeros(10, 6, 8, 3), frame_rate=Fraction(5))
+    video = latest.InputImpl.VideoFromComponents(made)
+    assert isinstance(video, latest.Input.VideoInput) and video.get_components() is made
+    assert (video.get_dimensions(), video.get_frame_count(), video.get_duration()) == ((8, 6), 10, 2.0)
+    assert util.VideoCodec.as_input() == ["auto", "h264"] and util.VideoContainer.get_extension("mp4") == "mp4"
+    with pytest.raises(InvalidRequest, match="no encoder"):
+        video.save_to("a.mp4")
+    with pytest.raises(InvalidRequest, match=r"'a\.mp4' cannot be read"):
+        latest.InputImpl.VideoFromFile("a.mp4")
+    with pytest.raises(TypeError, match="get_components"):
+        latest.Input.VideoInput().get_dimensions()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from app.extend.facade.comfy_api import input as Input
+from app.extend.facade.comfy_api import input_impl as InputImpl
+from app.extend.facade.comfy_api import util as Types
 from app.extend.facade.comfy_api.latest import io, ui
 from app.extend.facade.comfy_api.latest.replacing import NodeReplacements, NodeReplacementsSync
 from app.extend.facade.host import current_context
@@ -11,7 +14,7 @@ from app.extend.facade.host import current_context
 IO = io
 UI = ui
 
-__all__ = ["IO", "UI", "ComfyAPI", "ComfyAPISync", "ComfyExtension", "io", "ui"]
+__all__ = ["IO", "UI", "ComfyAPI", "ComfyAPISync", "ComfyExtension", "Input", "InputImpl", "Types", "io", "ui"]
 
 
 class ComfyExtension:
