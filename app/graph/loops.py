@@ -1,7 +1,8 @@
 """Loops in a graph without circles: which nodes lie between the begin and the end of each loop, and what is wrong.
 
 A loop's end is linked to its begin by an input of type LOOP. Its body is whatever descends from the begin and not
-from the end; all of it runs in each round, outputs that hang on it included. Loops may hold loops.
+from the end; all of it runs in each round, outputs that hang on it included. Loops may hold loops; one whose end is in a
+body is in it as a whole.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def plan_loops(nodes: Nodes, spec_of: SpecOf, outputs: Sequence[str]) -> LoopPla
     for begin, ends in begins.items():
         if len(ends) == 1:
             after = _below(children, [ends[0]], frozenset())
-            inside = _below(children, [begin], {ends[0]}) - {begin}
+            inside = _with_begins(_below(children, [begin], {ends[0]}), begin, begins, children) - {begin}
             bodies[begin] = [node_id for node_id in order if node_id in inside]
             complaints.update(_escapes(nodes, bodies[begin], after, begin, ends[0]))
     complaints.update(_overlaps(begins, bodies))
@@ -148,6 +149,24 @@ def _below(children: Mapping[str, Iterable[str]], start: Iterable[str], stop: Co
                 found.add(child)
                 waiting.append(child)
     return found
+
+
+def _with_begins(
+    inside: set[str], begin: str, begins: Mapping[str, list[str]], children: Mapping[str, Iterable[str]]
+) -> set[str]:
+    """What is inside of a loop, and the begins of those loops that end in it although they read from outside only.
+
+    Such a loop runs in every round, like everything else that its end needs to be run.
+    """
+    end = begins[begin][0]
+    while True:
+        open_ones = [other for other, ends in begins.items() if other not in inside and ends[0] in inside]
+        added = [_below(children, [other], {end}) for other in open_ones]
+        # One that holds the begin of this loop is no part of it: the two overlap, which is told elsewhere.
+        more = set[str]().union(*(below for below in added if begin not in below))
+        if not more:
+            return inside
+        inside = inside | more
 
 
 def _escapes(nodes: Nodes, body: Iterable[str], after: Collection[str], begin: str, end: str) -> dict[str, Complaint]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
@@ -21,6 +22,7 @@ from nodes import flow
 from tests.engine.conftest import Bench
 
 Graph = dict[str, tuple[str, dict[str, Any]]]
+Any_ = Annotated[Any, Port("*")]
 
 
 @pytest.fixture
@@ -325,6 +327,20 @@ def test_map_gathers_in_order_and_leaves_out_what_was_blocked(loops: Bench) -> N
     assert loops.shown()["out"] == ["([], None)"]
 
 
+def test_a_loop_over_something_from_outside_runs_in_every_round(loops: Bench) -> None:
+    graph: Graph = {
+        "l": ("Listed", {"values": {"__value__": [10, 20]}}),
+        "m": ("MapBegin", {"items": ["l", 0]}),
+        "aside": ("Add", {"a": ["m", 1], "b": 1}),
+        "y": ("Add", {"a": ["aside", 0], "b": ["b", 1]}),
+        "n": ("MapEnd", {"loop": ["m", 0], "result": ["y", 0]}),
+        "z": ("Collect", {"a": ["n", 0]}),
+    }
+    loops.run(counted(3, graph, "z"))
+    assert loops.shown()["all"] == ["([11, 21], None)", "([12, 22], None)", "([13, 23], None)"]
+    assert loops.called.count("aside") == 2, "what does not depend on the round is stored"
+
+
 def test_a_failure_names_its_round(loops: Bench, declare: Callable[..., Any]) -> None:
     @declare("Fussy")
     def fussy(*, a: int) -> int:
@@ -452,3 +468,70 @@ def test_raw_links_stay_raw(loops: Bench) -> None:
     """A raw link is not looked through, in a copy either."""
     loops.run(counted(2, {"x": ("Raw", {"link": ["b", 1]})}, "x"))
     assert loops.shown()["show"] == ["['b#0.1', 1]"]
+
+
+LOOPS = st.fixed_dictionaries(
+    {
+        "outer": st.integers(0, 3),
+        "inner": st.integers(0, 3),
+        "start": st.integers(-1, 1),
+        "first": st.sampled_from([0, 1, 0.5, "1", None]),
+        "added": st.sampled_from([1, 2]),
+        "listed": st.lists(st.sampled_from([0, 1, "1", 0.5, None]), max_size=3),
+    }
+)
+
+
+def woven(asked: Mapping[str, Any]) -> Graph:
+    """A loop in a loop whose body also maps over a list, and shows what it makes; values are told with their types."""
+    return {
+        "b": ("ForBegin", {"count": asked["outer"], "start": asked["start"], "value_1": asked["first"]}),
+        "c": ("ForBegin", {"count": asked["inner"], "value_1": ["b", 2], "value_2": ["b", 1]}),
+        "x": ("Told", {"a": ["c", 2], "b": ["c", 1], "c": ["c", 3], "d": asked["added"]}),
+        "d": ("ForEnd", {"loop": ["c", 0], "value_1": ["x", 0]}),
+        "l": ("Listed", {"values": {"__value__": asked["listed"]}}),
+        "m": ("MapBegin", {"items": ["l", 0]}),
+        "y": ("Told", {"a": ["m", 1], "b": ["d", 0], "c": 0, "d": 0}),
+        "shown": ("Show", {"value": ["y", 0]}),
+        "n": ("MapEnd", {"loop": ["m", 0], "result": ["y", 0]}),
+        "z": ("Collect", {"a": ["n", 0], "b": ["d", 0]}),
+        "e": ("ForEnd", {"loop": ["b", 0], "value_1": ["z", 0], "collect": ["d", 0]}),
+        "all": ("Collect", {"a": ["e", 0], "b": ["e", 4]}),
+        "show": ("Show", {"value": ["all", 0]}),
+    }
+
+
+def weaving() -> Bench:
+    bench = Bench()
+    for each in (flow.for_begin, flow.for_end, flow.map_begin, flow.map_end):
+        bench.add(each)
+
+    @node("Told", category="toy", id="Told")
+    def told(*, a: Any_ = None, b: Any_ = None, c: Any_ = None, d: Any_ = None) -> Any_:
+        """What it is given, with types, in a text that stays short."""
+        return hash_of(repr((a, b, c, d)))
+
+    bench.add(told)
+    return bench
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(LOOPS, min_size=2, max_size=4))
+def test_what_is_stored_never_changes_what_loops_give(asked: list[dict[str, Any]]) -> None:
+    kept = weaving()
+    for each in asked:
+        alone = weaving()
+        graph = woven(each)
+        kept.run(graph)
+        alone.run(graph)
+        assert isinstance(alone.events[-1], RunSucceeded), alone.events[-1]
+        assert all_shown(kept) == all_shown(alone)
+
+
+def all_shown(bench: Bench) -> list[tuple[str, Any]]:
+    """What each node showed, in every round."""
+    return [(event.node_id, dict(event.ui)) for event in bench.events_of(NodeFinished) if event.ui]
+
+
+def hash_of(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
