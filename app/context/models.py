@@ -20,6 +20,7 @@ from app.diffusion.guidance.hypernetworks import Hypernetwork
 from app.diffusion.layout import prepare
 from app.diffusion.model import DiffusionModel
 from app.diffusion.models.clip_vision import ClipVision
+from app.diffusion.models.gligen import Gligen
 from app.diffusion.models.style import StyleModel
 from app.diffusion.preview import DecodedPreview
 from app.diffusion.upscaling import Upscaler
@@ -32,6 +33,7 @@ from app.store.folders import PIXEL_SPACE, Folders, tiny_vaes
 from app.weights.adapters.adapter import Adapter, load_adapter
 from app.weights.checkpoint import Checkpoint, load_checkpoint
 from app.weights.controlnet import load_control
+from app.weights.gligen import load_gligen
 from app.weights.hypernetworks import load_hypernetwork
 from app.weights.network import EightBits
 from app.weights.precision import Precision
@@ -164,6 +166,10 @@ class LoadedModels:
     def style_model(self, name: str) -> StyleModel:
         """See `protocol.Models`."""
         return self.loaded("style_models", name, load_style, "style_model_name")
+
+    def gligen(self, name: str) -> Gligen:
+        """See `protocol.Models`."""
+        return self.loaded("gligen", name, load_gligen, "gligen_name")
 
     def control(self, name: str, base: DiffusionModel | None = None) -> ControlModel:
         """See `protocol.Models`."""

@@ -15,6 +15,7 @@ from app.diffusion.first_stage import FirstStage
 from app.diffusion.guidance.hypernetworks import Hypernetwork
 from app.diffusion.model import DiffusionModel
 from app.diffusion.models.clip_vision import ClipVision
+from app.diffusion.models.gligen import Gligen
 from app.diffusion.models.style import StyleModel
 from app.diffusion.upscaling import Upscaler
 from app.images.decoding import Decoded
@@ -103,6 +104,10 @@ class Models(Protocol):
         Raises:
             Missing, UnusableFile, UnknownFamily: no such file, a damaged or a foreign one.
         """
+        ...
+
+    def gligen(self, name: str) -> Gligen:
+        """As `checkpoint`, from the folder of GLIGEN's layers."""
         ...
 
     def on_device(self, *modules: nn.Module, working_bytes: int = 0) -> AbstractContextManager[None]:

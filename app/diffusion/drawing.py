@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from app.diffusion.control import Company, both_sides, controls_of, with_controls
 from app.diffusion.denoiser import Denoiser, Step
 from app.diffusion.guidance.attention_bias import with_biases
+from app.diffusion.guidance.boxes import with_boxes
 from app.diffusion.guidance.compose import guided_denoiser, sided_denoiser
 from app.diffusion.guidance.conditions import Condition, Entry, conditions_of
 from app.diffusion.guidance.hooks import GuidanceHooks
@@ -214,7 +215,8 @@ def conditions_for(
         return model.inputs(features, said, like, negative=negative)
 
     steered = with_controls(model, _telling(entries, told), like, negative=negative)
-    return conditions_of(with_biases(steered), model.sampling, like, arguments, networks.of)
+    ready = with_boxes(model, with_biases(steered), like)
+    return conditions_of(ready, model.sampling, like, arguments, networks.of)
 
 
 def _telling(entries: Sequence[Entry], told: Told) -> list[Entry]:

@@ -154,7 +154,10 @@ class BasicTransformerBlock(nn.Module):
         x = repeated(x, context)
         if self.cross_only:
             x = x + self.attn1(self.norm1(x), context, _looking(hooks, "attn1", index, self.attn1.heads))
-        x = x + self.attn2(self.norm2(x), context, _looking(hooks, "attn2", index, self.attn2.heads))
+        second = _looking(hooks, "attn2", index, self.attn2.heads)
+        if second is not None:
+            x = second.between(x)
+        x = x + self.attn2(self.norm2(x), context, second)
         return x + self.ff(self.norm3(x))
 
 

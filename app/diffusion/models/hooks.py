@@ -66,7 +66,8 @@ class NetworkHooks:
 
     sources: before the projections; attend: in place of attention, of which each is given the usual or the last one;
     attended: after the projection back. entering: (place, x, skip) before a block, with the features (B, C, h, w) that
-    the way up is handed, else None; leaving: after a block. left_out: blocks that hand on what they are given.
+    the way up is handed, else None; leaving: after a block. between: on a transformer's tokens (B, P, C), which have
+    looked at each other and not at the text yet. left_out: blocks that hand on what they are given.
     In transformers: embedded, before the first block (Flux); blocks, in place of a block, of which each is given the
     usual or the last one. There `attend` counts as well.
     """
@@ -76,6 +77,7 @@ class NetworkHooks:
     attended: tuple[Callable[[Looking, Tensor], Tensor], ...] = ()
     entering: tuple[Callable[[Place, Tensor, Tensor | None], tuple[Tensor, Tensor | None]], ...] = ()
     leaving: tuple[Callable[[Place, Tensor], Tensor], ...] = ()
+    between: tuple[Callable[[Looking, Tensor], Tensor], ...] = ()
     embedded: tuple[Callable[[Embedded], Embedded], ...] = ()
     blocks: tuple[Callable[[Place, RunBlock], RunBlock], ...] = ()
     left_out: frozenset[Place] = frozenset()
@@ -142,6 +144,12 @@ class AttentionHooks(NamedTuple):
         for hook in self.hooks.attend:
             usual = hook(self.looking, usual)
         return usual
+
+    def between(self, x: Tensor) -> Tensor:
+        """What is about to look at the text."""
+        for hook in self.hooks.between:
+            x = hook(self.looking, x)
+        return x
 
     def attended(self, x: Tensor) -> Tensor:
         """What attention hands on."""
