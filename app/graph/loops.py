@@ -1,8 +1,8 @@
 """Loops in a graph without circles: which nodes lie between the begin and the end of each loop, and what is wrong.
 
 A loop's end is linked to its begin by an input of type LOOP. Its body is whatever descends from the begin and not
-from the end; all of it runs in each round, outputs that hang on it included. Loops may hold loops; one whose end is in a
-body is in it as a whole.
+from the end; all of it runs in each round, outputs that hang on it included. Loops may hold loops; one whose end is in
+a body is in it as a whole.
 """
 
 from __future__ import annotations

@@ -529,8 +529,9 @@ def test_what_is_stored_never_changes_what_loops_give(asked: list[dict[str, Any]
 
 
 def all_shown(bench: Bench) -> list[tuple[str, Any]]:
-    """What each node showed, in every round."""
-    return [(event.node_id, dict(event.ui)) for event in bench.events_of(NodeFinished) if event.ui]
+    """What each node showed, in the order of rounds; outputs that are stored are shown before those in loops."""
+    shown = [(event.node_id, dict(event.ui)) for event in bench.events_of(NodeFinished) if event.ui]
+    return sorted(shown, key=lambda each: each[0])
 
 
 def hash_of(text: str) -> str:
