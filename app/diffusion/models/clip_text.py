@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from app.diffusion.kernels.lanes import cores_for
 from app.diffusion.models.text_tower import TextFeatures, last_of
 
 
@@ -137,10 +138,11 @@ class ClipText(nn.Module):
         x = x + model.embeddings.position_embedding.weight[: x.shape[1]]
         chosen = x
         wanted = last_of(layer, len(model.encoder.layers))
-        for index, block in enumerate(model.encoder.layers):
-            x = block(x)
-            if index == wanted:
-                chosen = x
+        with cores_for(tokens.numel() * self.config.width**2, x.device):
+            for index, block in enumerate(model.encoder.layers):
+                x = block(x)
+                if index == wanted:
+                    chosen = x
         last = model.final_layer_norm(x)
         pooled = last[torch.arange(len(last), device=last.device), end]
         if self.config.projection:

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from app.diffusion.kernels.lanes import side_by_side
+from app.diffusion.kernels.lanes import cores_for, side_by_side
 from app.diffusion.models.attention import PixelAttention, SpatialTransformer, repeated
 from app.diffusion.models.convolution import Conv1x1, Conv3x3, GroupNorm, ordered
 from app.diffusion.models.hooks import BlockHooks, NetworkHooks
@@ -308,14 +308,20 @@ class UNet(nn.Module):
         `classes` (B,) are labels; `concat` (B, E, H, W) are further input channels, of which C + E are expected;
         `hooks` are called as the features pass.
         """
+        with cores_for(x[:, 0].numel() * self.config.model_channels**2, x.device):
+            emb = self._embedding(x, timesteps, vector, classes)
+            return self._predict(x if concat is None else torch.cat([x, concat], dim=1), emb, context, hooks)
+
+    def _embedding(self, x: Tensor, timesteps: Tensor, vector: Tensor | None, classes: Tensor | None) -> Tensor:
         waves = timestep_embedding(timesteps, self.config.model_channels).to(x.dtype)
         emb = self.time_embed(waves)
         if self.config.vector_width:
             emb = emb + self.label_emb(vector)
         elif self.config.classes:
             emb = emb + self.label_emb(classes)
-        if concat is not None:
-            x = torch.cat([x, concat], dim=1)
+        return emb
+
+    def _predict(self, x: Tensor, emb: Tensor, context: Tensor | None, hooks: NetworkHooks | None) -> Tensor:
         start = Start(ordered(x, self.config.model_channels))
         if hooks is not None or not _in_halves(x):
             return self._finish(start, emb, context, hooks)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from app.diffusion.kernels.lanes import side_by_side
+from app.diffusion.kernels.lanes import SMALL_WORK, cores_for, side_by_side
 
 
 @pytest.fixture
@@ -53,4 +53,16 @@ def test_a_failure_in_one_lane_is_the_callers() -> None:
 
     with pytest.raises(ValueError, match="no such shape"):
         side_by_side([lambda: torch.ones(1), fails])
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_small_work_has_one_core_for_itself() -> None:
+    processor, elsewhere = torch.device("cpu"), torch.device("meta")
+    for work, device, cores in ((SMALL_WORK, processor, 1), (SMALL_WORK + 1, processor, 2), (1, elsewhere, 2)):
+        with cores_for(work, device):
+            assert torch.get_num_threads() == cores
+        assert torch.get_num_threads() == 2
+    with pytest.raises(ValueError, match="no such shape"), cores_for(1, processor):
+        raise ValueError("no such shape")
     assert torch.get_num_threads() == 2
