@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -33,6 +34,21 @@ class _WithoutInitialisation(TorchFunctionMode):
 
 @contextmanager
 def blank() -> Generator[None]:
-    """Modules built inside have shapes and names but no storage; fill them with `load_state_dict(assign=True)`."""
-    with torch.device("meta"), _WithoutInitialisation():
+    """Modules built inside have shapes and names but no storage; see `fill`."""
+    with uncollected(), torch.device("meta"), _WithoutInitialisation():
         yield
+
+
+@contextmanager
+def uncollected() -> Generator[None]:
+    """Nothing is collected inside, where thousands of small objects come into being that all stay.
+
+    Looking among them for rubbish would double the time that it takes to build a model.
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()

@@ -13,6 +13,7 @@ from app.diffusion.layout import is_wide
 from app.diffusion.models.eight_bit import EightBit, packed
 from app.diffusion.working import at_first_use, computes_in, make_ready
 from app.errors import UnusableFile
+from app.weights.blank import uncollected
 from app.weights.conversion import converted
 from app.weights.spread import spread
 from app.weights.stored import Tensors
@@ -58,8 +59,9 @@ def fill(
                 value = converted(value, dtype) if value.dtype != dtype else value
         return value
 
-    filled = dict(zip(expected, spread(read, list(expected)), strict=True))
-    _put(module, filled)
+    with uncollected():
+        filled = dict(zip(expected, spread(read, list(expected)), strict=True))
+        _put(module, filled)
     module.eval()
     for key, scale in scales.items():
         layers[key].put(filled[key], scale.float())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from pathlib import Path
@@ -33,3 +34,15 @@ def test_building_does_not_import_the_compiler() -> None:
     code = "import sys; from app.weights.blank import blank; from torch import nn\nwith blank(): nn.Embedding(4, 4)\n"
     done = subprocess.run([sys.executable, "-c", code + "sys.exit('torch._dynamo' in sys.modules)"], cwd=ROOT)
     assert done.returncode == 0
+
+
+def test_rubbish_is_collected_again_afterwards() -> None:
+    before = gc.isenabled()
+    try:
+        for wanted in (True, False):
+            (gc.enable if wanted else gc.disable)()
+            with blank():
+                assert not gc.isenabled()
+            assert gc.isenabled() is wanted
+    finally:
+        (gc.enable if before else gc.disable)()
