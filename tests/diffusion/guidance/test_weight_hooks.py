@@ -145,6 +145,12 @@ class Packed(DiffusionModel):
     def guided(self, positive: Any, negative: Any, cfg: float, like: torch.Tensor) -> Any:
         return lambda x, sigma: x
 
+    def company(self) -> Any:
+        return None
+
+    def whole(self, positive: Any, negative: Any, cfg: float) -> None:
+        return None
+
 
 def test_a_packs_model_refuses_hooks_that_it_would_leave_out() -> None:
     packed = Packed(Scaling(), flow(), LatentFormat(1), lambda latent: latent, "test")
