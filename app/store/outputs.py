@@ -28,6 +28,7 @@ from app.store.names import check_name, inside
 _STAGED_NAME = re.compile(r"[0-9a-f]{32}(\.[a-z0-9]{1,12})?")
 _NUMBERED = r"_(\d{1,12})_(\..*)?"
 _TRIES = 10_000
+_MOST_STEMS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +218,8 @@ class OutputFolders:
             number += 1
             name = f"{stem}_{number:05}_{extension}"
             if not (folder / name).exists():
+                if len(self._numbers) >= _MOST_STEMS:  # names made of a seed or a date would fill the memory
+                    self._numbers.clear()
                 self._numbers[(folder, stem)] = number
                 yield PublishedFile(name, subfolder, kind)
 

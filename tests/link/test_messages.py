@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +21,7 @@ from app.link.messages import (
     Ready,
     RunEvent,
     Stop,
+    StoredJob,
     Welcome,
     bundle,
     decode,
@@ -109,3 +112,9 @@ def test_bundles_are_bounded_and_foreign_ones_refused() -> None:
     for wrong in ("[", "[5]", '[{"kind": "nonsense"}]', "[" * 100_000, '[{"kind": "ready"}, null]'):
         with pytest.raises(InvalidRequest):
             unbundle(wrong)
+
+
+def test_a_stored_job_arrives_as_a_job() -> None:
+    text = '{"1": {"class_type": "A", "inputs": {"text": "\\ud800 \\""}}}'
+    said = decode(encode(StoredJob("j", 3, text, ("1",), '{"a": [1]}', "c")))
+    assert said == Job("j", 3, json.loads(text), ("1",), {"a": [1]}, "c")

@@ -23,9 +23,13 @@ from app.link.messages import (
     Job,
     Message,
     Ready,
+    Return,
+    Returned,
     RunEvent,
     Stop,
+    StoredJob,
     Welcome,
+    bundle,
     decode_event,
     encode,
     unbundle,
@@ -172,10 +176,13 @@ async def test_cancelling_is_seen_at_the_next_question() -> None:
 
 async def test_a_lost_connection_ends_the_job_and_is_dialled_again() -> None:
     stopped = threading.Event()
+    ran: list[str] = []
     connections = 0
 
     def patient(job: Job, emit: Emit, interrupted: Interrupted) -> None:
+        ran.append(job.job_id)
         if job.job_id == "j":
+            emit(NodeStarted("1", "A", "1"))
             while not interrupted():
                 time.sleep(0.005)
             stopped.set()
@@ -186,13 +193,15 @@ async def test_a_lost_connection_ends_the_job_and_is_dialled_again() -> None:
         await talk.begin()
         if connections == 1:
             await talk.say(JOB)
-            await asyncio.sleep(0.1)
+            await talk.say(Job("ahead", 1, {}, ()))
+            await talk.event("node_started")
             await talk.socket.close()
             return
-        assert await asyncio.to_thread(stopped.wait, 5)
+        assert await asyncio.to_thread(stopped.wait, 10)
         await talk.say(Job("k", 1, {}, ()))
         await talk.event("run_succeeded")
         assert all(said.job_id == "k" for said in talk.heard if isinstance(said, RunEvent | Done))
+        assert "ahead" not in ran  # what it had ahead is somebody else's by now
 
     async with worker(script, patient) as (_, over, broken):
         async with asyncio.timeout(20):
@@ -277,3 +286,106 @@ async def test_told_to_stop() -> None:
         await asyncio.wait_for(talk.socket.wait_closed(), 5)
 
     await played(script, succeed)
+
+
+class Gated:
+    """Runs jobs as they are let."""
+
+    def __init__(self) -> None:
+        self.ran: list[str] = []
+        self.gate = threading.Semaphore(0)
+
+    def __call__(self, job: Job, emit: Emit, interrupted: Interrupted) -> None:
+        self.ran.append(job.job_id)
+        emit(NodesCached(()))
+        assert self.gate.acquire(timeout=20)
+
+
+def named(name: str, token: int = 1) -> Job:
+    return Job(name, token, {}, ())
+
+
+async def test_jobs_ahead_are_begun_by_themselves_in_their_order() -> None:
+    evaluate = Gated()
+
+    async def script(talk: Talk) -> None:
+        await talk.begin()
+        (hello,) = (said for said in talk.heard if isinstance(said, Hello))
+        assert hello.ahead >= 1
+        texts = [encode(StoredJob(name, 1, '{"1": {}}', ())) for name in ("a", "b", "c")]
+        for text in bundle(texts):  # several jobs in one text
+            await talk.socket.send(text)
+        for _ in texts:
+            evaluate.gate.release()
+        for name in ("a", "b", "c"):
+            await talk.until(Done, job_id=name)
+        assert evaluate.ran == ["a", "b", "c"]
+
+    await played(script, evaluate)
+
+
+async def test_what_is_not_begun_is_handed_back_and_what_is_begun_goes_on() -> None:
+    evaluate = Gated()
+
+    async def script(talk: Talk) -> None:
+        await talk.begin()
+        for name in ("a", "b", "c"):
+            await talk.say(named(name))
+        await talk.event("nodes_cached")
+        await talk.say(Return("a", 1))  # it is begun
+        await talk.say(Return("b", 2))  # of another claim
+        await talk.say(Return("c", 1))
+        await talk.until(Returned, job_id="c", token=1)
+        await talk.say(Cancel("b", 1))
+        await talk.until(Returned, job_id="b", token=1)
+        await talk.say(Return("b", 1))  # again
+        evaluate.gate.release()
+        await talk.event("run_succeeded")
+        await talk.until(Ready)
+        await talk.say(named("c", 2))  # given anew
+        evaluate.gate.release()
+        await talk.until(Done, job_id="c", token=2)
+        assert evaluate.ran == ["a", "c"]
+        returned = [said for said in talk.heard if isinstance(said, Returned)]
+        assert returned == [Returned("c", 1), Returned("b", 1)]
+
+    await played(script, evaluate)
+
+
+async def test_a_worker_that_stops_begins_with_nothing_more() -> None:
+    ran: list[str] = []
+
+    def until_told(job: Job, emit: Emit, interrupted: Interrupted) -> None:
+        ran.append(job.job_id)
+        emit(NodesCached(()))
+        while not interrupted():
+            time.sleep(0.005)
+
+    async def script(talk: Talk) -> None:
+        await talk.begin()
+        for name in ("a", "b"):
+            await talk.say(named(name))
+        await talk.event("nodes_cached")
+        await talk.say(Stop())
+        await asyncio.wait_for(talk.socket.wait_closed(), 20)
+        assert ran == ["a"]
+
+    await played(script, until_told)
+
+
+async def test_jobs_that_are_over_leave_nothing_behind() -> None:
+    async def script(talk: Talk) -> None:
+        await talk.begin()
+        for n in range(30):
+            await talk.say(named(f"j{n}"))
+            if n % 5 == 4:
+                await talk.say(Return(f"j{n}", 1))
+        await talk.until(Done, job_id="j28")
+
+    async with worker(script, succeed) as (loop, over, broken):
+        async with asyncio.timeout(30):
+            await over.wait()
+        assert broken == []
+        async with asyncio.timeout(30):
+            while loop._current is not None or loop._outbox._items or loop._held:
+                await asyncio.sleep(0.01)

@@ -14,8 +14,8 @@ from app.graph.spec import spec_to_json
 from app.link.messages import Hello, Ready
 from app.store.outputs import OutputFolders
 from tests.server.fake_worker import SPECS
+from tests.server.scene import Channel
 from tests.server.support import Site, ear, eventually, opened, show
-from tests.server.test_workers import Channel
 
 
 async def allow(site: Site, pages: Callable[[int], int]) -> None:

@@ -46,7 +46,7 @@ from app.store.job_records import Submission
 from app.store.outputs import OutputFolders
 from app.store.published import DatabaseIndex
 from app.store.queue_order import QueueState
-from tests.server.test_workers import Channel, Heard, Processes
+from tests.server.scene import Channel, Heard, Processes
 
 ENDED = ("succeeded", "failed", "cancelled")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import Forbidden, InvalidRequest, Missing
+from app.store import outputs as outputs_module
 from app.store.outputs import MemoryIndex, OutputFolders, PublishedFile, PublishKey
 
 KEY = PublishKey("job", "9", 0)
@@ -112,3 +113,12 @@ def test_old_temp_files_go(outputs: OutputFolders) -> None:
     os.utime(outputs.staging / old, (1e9, 1e9))
     assert outputs.remove_stale(3600) == 1
     assert [path.name for path in outputs.staging.iterdir()] == [new]
+
+
+def test_ever_new_stems_do_not_fill_the_memory(outputs: OutputFolders, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outputs_module, "_MOST_STEMS", 3)
+    for n in range(7):
+        outputs.publish(entry(outputs.stage(bytes([n]), ".png"), f"seed{n}"), PublishKey("job", "9", n))
+    assert len(outputs._numbers) <= 3
+    again = outputs.publish(entry(outputs.stage(b"again", ".png"), "seed0"), PublishKey("job", "9", 9))
+    assert again["filename"] == "seed0_00002_.png"
