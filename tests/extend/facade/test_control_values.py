@@ -77,7 +77,7 @@ def with_control(prompt: Any, control: Any) -> Any:
     return [[features, {**said, "control": control}] for features, said in prompt]
 
 
-KINDS = ("net", "adapter", "lora", "union")
+KINDS = ("net", "adapter", "lora", "union", "pooled")
 
 
 def kind(name: str, model: DiffusionModel) -> ControlModel:
@@ -85,6 +85,8 @@ def kind(name: str, model: DiffusionModel) -> ControlModel:
         return ControlModel(random(T2IAdapter(T2IAdapterConfig(3, (32, 64))), 3), "sketch")
     if name == "lora":
         return lora(model)
+    if name == "pooled":
+        return replace(net(), pooled=True)
     return net() if name == "net" else replace(net(tasks=8), task=3)
 
 
@@ -96,12 +98,16 @@ def test_ours_on_a_packs_way_gives_the_same_picture(
     packed: Any = host.to_pack(ours)
     assert isinstance(packed, {"adapter": nets.T2IAdapter, "lora": nets.ControlLora}.get(name, nets.ControlNet))
     assert host.from_pack(packed) is ours
-    expected = drawn(model, with_control(prompt, ours.following(picture(), 0.7, SPAN, None)), prompt)
+    control = ours.following(picture(), 0.7, SPAN, None)
+    negative = with_control(prompt, control) if name == "pooled" else prompt  # which it leaves alone
+    expected = drawn(model, with_control(prompt, control), prompt)
     # As packs apply it: a copy, a picture, one before it.
     theirs = packed.copy().set_cond_hint(picture().movedim(-1, 1), 0.7, SPAN)
     theirs.set_previous_controlnet(None)
     steered: Any = host.from_pack(with_control(prompt, theirs))
-    assert torch.allclose(drawn(model, steered, prompt), expected, atol=1e-4)
+    other: Any = host.from_pack(with_control(prompt, theirs)) if name == "pooled" else prompt
+    assert torch.allclose(drawn(model, steered, other), expected, atol=1e-4)
+    assert torch.allclose(drawn(model, with_control(prompt, control), negative), expected, atol=1e-4)
     assert not torch.allclose(expected, drawn(model, prompt, prompt), atol=1e-3)
     # And sampled by a pack.
     sample = importlib.import_module("comfy.sample")

@@ -259,7 +259,20 @@ class ControlNet(ControlBase):
         shown = sampling.calculate_input(t, x_noisy)
         hint, times = self.hint_for(x_noisy, batched_number), sampling.timestep(t).float()
         control = self.control_model(x=shown, hint=hint, timesteps=times, **said, **self.extra_args)
+        if self.global_average_pooling and self.native is not None:
+            told: Mapping[str, Any] = transformer_options or {"cond_or_uncond": [0]}
+            control = _for_positive(control, told["cond_or_uncond"])
         return self.control_merge(control, before, x_noisy.dtype)
+
+
+def _for_positive(control: Parts, sides: Sequence[int]) -> Parts:
+    """Residuals of the positive side alone; a batch has as many parts as there are sides."""
+
+    def of(x: Tensor) -> Tensor:
+        kept = torch.tensor([float(side == 0) for side in sides]).repeat_interleave(len(x) // len(sides))
+        return x * kept.to(x)[:, None, None, None]
+
+    return {name: [None if part is None else of(part) for part in parts] for name, parts in control.items()}
 
 
 class ControlLora(ControlNet):

@@ -77,9 +77,10 @@ def steering(control: Any, options: Mapping[str, Any]) -> Callable[..., Mapping[
     def asked(x: Tensor, sigma: Tensor, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         sides = arguments.get(SIDE)
         said = {PACK_NAMES.get(name, name): value for name, value in arguments.items() if name != SIDE}
-        parts = 1 if sides is None else len(_chunks(sides))
+        chunks = [0] if sides is None else _chunks(sides)
         level = sigma.to(x.device).expand(len(x))
-        residuals = control.get_control(x, level, said, parts, dict(options.get("transformer_options", {})))
+        told = {**options.get("transformer_options", {}), "cond_or_uncond": chunks, "sigmas": level}
+        residuals = control.get_control(x, level, said, len(chunks), told)
         return {} if residuals is None else {"control": residuals}
 
     control.__dict__["_asked"] = asked
