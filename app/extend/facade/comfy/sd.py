@@ -20,6 +20,7 @@ from app.diffusion.conditioning.entries import conditioning_of
 from app.diffusion.conditioning.prompt import Chunk
 from app.diffusion.first_stage import FirstStage
 from app.diffusion.tiles import decode_within_memory
+from app.diffusion.working import make_ready
 from app.errors import InvalidRequest, UnknownFamily
 from app.extend.facade.comfy import clip_vision
 from app.extend.facade.comfy import lora as loras
@@ -72,6 +73,7 @@ class VAE:
         native: FirstStage | None = None,
     ) -> None:
         self.native = native if native is not None else _first_stage(sd or {})
+        make_ready(self.native.model)  # packs look at weights and their precision themselves
         self.first_stage_model: nn.Module = self.native.model
         self.device = device or HOST.now.device
         self.offload_device = self.output_device = torch.device("cpu")
