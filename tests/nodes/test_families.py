@@ -226,7 +226,8 @@ def test_it_draws_what_it_is_told(bench: Any, installation: Settings, name: str)
         picture = bench("VAEDecode", vae=loaded.vae, samples=drawn)
         assert picture.shape[1:3] == tuple(side * factor for side in drawn["samples"].shape[-2:])
         pictures.append(picture)
-    assert pictures[0].shape != pictures[1].shape or not torch.allclose(*pictures)
+    one, other = pictures
+    assert one.shape != other.shape or not torch.allclose(one, other)
 
 
 @pytest.mark.parametrize("name", ["ldm-cin256-v2", "ldm-semantic-synthesis", "ldm-churches"])
