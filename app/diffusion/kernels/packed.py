@@ -50,7 +50,7 @@ def pack_rows(weight: Tensor) -> Tensor:
     return reorder(weight.detach())
 
 
-def multiply(x: Tensor, packed: Tensor, bias: Tensor | None) -> Tensor:
-    """x·Wᵀ + b: (…, C) → (…, O)."""
+def multiply(x: Tensor, packed: Tensor, bias: Tensor | None, *, gelu: bool = False) -> Tensor:
+    """x·Wᵀ + b, and the GELU of it if that is asked for: (…, C) → (…, O)."""
     product = cast("Callable[..., Tensor]", torch.ops.mkldnn._linear_pointwise)
-    return product(x, packed, bias, "none", [], "")
+    return product(x, packed, bias, "gelu" if gelu else "none", [], "none" if gelu else "")

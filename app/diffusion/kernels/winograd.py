@@ -10,7 +10,6 @@ B batch, C channels in, O channels out, H × W pixels, h × w tiles of 2 × 2 pi
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 # Elements of transformed input in one strip: 4 MiB in bfloat16, which second-level and shared caches still hold.
@@ -30,7 +29,7 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     `weight` is what `transform_weight` made of the kernels.
     """
     batch, channels, height, width = x.shape
-    padded = F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))  # (B, H + 2, W + 2, C)
+    padded = _padded(x)
     out = x.new_empty(batch, height // 2, 2, width // 2, 2, weight.shape[2])
     strips = max(1, 4 * batch * height * width * channels // STRIP_ELEMENTS)
     rows = -(-height // 2 // strips)
@@ -38,6 +37,16 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         bottom = min(top + rows, height // 2)
         _convolve_strip(padded[:, 2 * top : 2 * bottom + 2], weight, bias, out[:, top:bottom])
     return out.view(batch, height, width, -1).permute(0, 3, 1, 2)
+
+
+def _padded(x: Tensor) -> Tensor:
+    """(B, C, H, W) → (B, H + 2, W + 2, C) with a border of zeros."""
+    batch, channels, height, width = x.shape
+    padded = x.new_empty(batch, height + 2, width + 2, channels)
+    padded[:, 1:-1, 1:-1] = x.permute(0, 2, 3, 1)
+    for border in (padded[:, 0], padded[:, -1], padded[:, :, 0], padded[:, :, -1]):
+        border.zero_()
+    return padded
 
 
 def _convolve_strip(padded: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor) -> None:

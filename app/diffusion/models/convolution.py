@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from app.diffusion.kernels import packed, winograd
+from app.diffusion.models.linear import packed_bytes
 from app.diffusion.models.second_form import SecondForm
 
 # Narrower layers spend more time in the transforms than they save in products (measured on AVX-512, 128: 1.0 ×).
@@ -61,16 +62,25 @@ class Conv3x3(SecondForm, nn.Conv2d):
         return self.second_form("packed", (self.weight,), lambda: packed.pack(self.weight, self.stride[0], size))
 
 
-class Conv1x1(nn.Conv2d):
+class Conv1x1(SecondForm, nn.Conv2d):
     """(B, C, H, W) → (B, O, H, W), a linear layer on each pixel; in channels-last order it is computed as one."""
 
     def __init__(self, width: int, out: int) -> None:
         super().__init__(width, out, 1)  # pyright: ignore[reportUnknownMemberType]
 
+    @property
+    def second_form_bytes(self) -> int:
+        """What the second form takes; 0 where it would not be used."""
+        return packed_bytes(self.weight)
+
     def forward(self, input: Tensor) -> Tensor:
         if not input.is_contiguous(memory_format=torch.channels_last):
             return super().forward(input)
-        return F.linear(input.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
+        pixels = input.permute(0, 2, 3, 1)
+        if self.reads(input) and input.dtype == torch.bfloat16:
+            kept = self.second_form("packed", (self.weight,), lambda: packed.pack_rows(self.weight.flatten(1)))
+            return packed.multiply(pixels, kept, self.bias).permute(0, 3, 1, 2)
+        return F.linear(pixels, self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
 
 
 class GroupNorm(nn.GroupNorm):

@@ -103,9 +103,7 @@ class ResBlock(nn.Module):
         self.resample = resample
         self.in_layers = nn.Sequential(GroupNorm(groups, width), nn.SiLU(inplace=True), Conv3x3(width, out))
         self.emb_layers = nn.Sequential(nn.SiLU(), Linear(emb_width, 2 * out if scale_shift else out))
-        self.out_layers = nn.Sequential(
-            GroupNorm(groups, out), nn.SiLU(inplace=True), nn.Dropout(0.0), Conv3x3(out, out)
-        )
+        self.out_layers = nn.Sequential(GroupNorm(groups, out), nn.SiLU(inplace=True), nn.Identity(), Conv3x3(out, out))
         self.skip_connection = Conv1x1(width, out) if width != out else nn.Identity()
 
     def forward(self, x: Tensor, emb: Tensor, size: torch.Size | None = None) -> Tensor:  # (B, C, H, W), (B, E)

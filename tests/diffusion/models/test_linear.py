@@ -12,7 +12,8 @@ from app.diffusion.adapters.change import Edit, Place
 from app.diffusion.adapters.full import Replacement
 from app.diffusion.adapters.twin import with_edits
 from app.diffusion.layout import prepare
-from app.diffusion.models.attention import CrossAttention
+from app.diffusion.models.attention import GEGLU, CrossAttention
+from app.diffusion.models.convolution import Conv1x1
 from app.diffusion.models.eight_bit import keep_in_eight_bits
 from app.diffusion.models.linear import Linear
 
@@ -54,6 +55,29 @@ def test_gradients_go_the_direct_way() -> None:
     layer = quick_layer()
     layer(torch.randn(3, 24).bfloat16()).float().sum().backward()
     assert layer.weight.grad is not None
+
+
+def test_a_gated_layer_is_the_same_in_halves() -> None:
+    torch.manual_seed(0)
+    layer, x = GEGLU(24, 40).to(torch.bfloat16), torch.randn(2, 7, 24).bfloat16()
+    with torch.inference_mode():
+        expected = copy.deepcopy(layer).float()(x.float())
+        assert prepare(layer, 1 << 20) == 24 * 80 * 2
+        assert torch.allclose(layer(x).float(), expected, atol=2e-2)
+        layer.proj.weight.mul_(2)
+        assert not torch.allclose(layer(x).float(), expected, atol=2e-2)
+    keep_in_eight_bits(layer, torch.float8_e4m3fn)
+    assert layer(x).shape == (2, 7, 40)
+
+
+def test_a_pixelwise_layer_is_the_same_with_packed_weights() -> None:
+    torch.manual_seed(0)
+    layer = Conv1x1(24, 40).to(torch.bfloat16)
+    x = torch.randn(2, 24, 3, 5).bfloat16().contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        expected = layer(x).float()
+        assert prepare(layer, 1 << 20) == 24 * 40 * 2
+        assert torch.allclose(layer(x).float(), expected, atol=2e-2)
 
 
 def attention(context_width: int | None = None) -> CrossAttention:
