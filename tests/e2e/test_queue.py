@@ -104,6 +104,7 @@ def test_every_window_sees_the_same(page: Page, panel: Locator, context: Browser
 def test_history_has_pictures_is_searched_and_opens_graphs(page: Page, editor: Editor, program: Studio) -> None:
     page.keyboard.press("q")
     panel = page.get_by_role("complementary", name="Queue and history")
+    expect(panel.get_by_role("searchbox", name="Search the history")).to_be_focused()
     for words in ("a large red circle on a white background", "a small blue square on a black background"):
         page.locator("[data-node='6'] textarea").fill(words)
         page.keyboard.press("Control+Enter")

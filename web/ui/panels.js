@@ -49,6 +49,7 @@ export class Panels {
     const { shown } = this;
     for (const [other, button] of this.buttons) button.setAttribute("aria-pressed", String(other === shown));
     const { panel } = this.app.shell;
+    const focused = document.activeElement;
     panel.hidden = !shown;
     this.app.settings.set("panel", shown);
     if (!shown) return;
@@ -71,8 +72,9 @@ export class Panels {
       made.root,
     );
     made.update();
-    // On a phone the focus would bring up the keyboard over half the panel.
-    if (matchMedia("(hover: hover)").matches)
+    // Who has gone on to another field while the panel was fetched stays there. On a phone the focus would bring up the
+    // keyboard over half the panel.
+    if (document.activeElement === focused && matchMedia("(hover: hover)").matches)
       /** @type {HTMLElement | null} */ (made.root.querySelector("input[type=search]"))?.focus({ preventScroll: true });
   }
 
