@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.weak import WeakIdKeyDictionary
 
+from app.diffusion.models.second_form import version_of
+
 Made = TypeVar("Made")
 # A twin of a network does not take over what has the prefix (see `adapters.twin`).
 _MEMO = "_for_memo"
@@ -25,15 +27,9 @@ def made_of(layer: nn.Module, given: Tensor, weights: Sequence[Tensor], make: Ca
     if torch.is_grad_enabled():
         return make()
     memo: MutableMapping[Tensor, Any] = layer.__dict__.setdefault(_MEMO, WeakIdKeyDictionary())
-    version = tuple(_version(tensor) for tensor in (given, *weights))
+    version = tuple(version_of(tensor) for tensor in (given, *weights))
     kept = cast("tuple[Any, Made] | None", memo.get(given))
     if kept is None or kept[0] != version:
         kept = (version, make())
         memo[given] = kept
     return kept[1]
-
-
-def _version(tensor: Tensor) -> tuple[int, int, torch.dtype]:
-    # Tensors that were born in inference mode have no count of their changes.
-    changes = 0 if tensor.is_inference() else tensor._version  # pyright: ignore[reportPrivateUsage]
-    return tensor.data_ptr(), changes, tensor.dtype

@@ -32,7 +32,7 @@ class SecondForm(nn.Module):
 
     def second_form(self, name: str, weights: Sequence[Tensor], make: Callable[[], Tensor]) -> Tensor:
         """What `make` makes of the weights, kept under the name."""
-        version = tuple(_version(weight) for weight in weights)
+        version = tuple(version_of(weight) for weight in weights)
         kept = self._kept.get(name)
         if kept is None or kept[0] != version:
             kept = (version, make())
@@ -47,7 +47,8 @@ class SecondForm(nn.Module):
         return {**self.__dict__, "_kept": {}}
 
 
-def _version(weight: Tensor) -> tuple[int, int, torch.dtype]:
-    # Weights that were born in inference mode have no count of their changes.
-    changes = 0 if weight.is_inference() else weight._version  # pyright: ignore[reportPrivateUsage]
-    return weight.data_ptr(), changes, weight.dtype
+def version_of(tensor: Tensor) -> tuple[int, int, torch.dtype]:
+    """What tells a tensor from what it was before it was changed in place or given other memory."""
+    # Tensors that were born in inference mode have no count of their changes.
+    changes = 0 if tensor.is_inference() else tensor._version  # pyright: ignore[reportPrivateUsage]
+    return tensor.data_ptr(), changes, tensor.dtype
