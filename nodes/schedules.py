@@ -10,6 +10,7 @@ import torch
 from app.api import Choice, Latent, Model, Options, Range, Sigmas, node
 from app.diffusion.schedules import curves, edits, tables
 from app.diffusion.schedules.catalogue import SCHEDULES, sigmas
+from app.diffusion.schedules.gits import gits
 
 CATEGORY = "sampling/custom_sampling/schedulers"
 EDITS = "sampling/custom_sampling/sigmas"
@@ -110,6 +111,22 @@ def optimal_steps_scheduler(
 ) -> Sigmas:
     """Noise levels that were searched for a flow model."""
     return curves.optimal_steps(model_type, steps, denoise)
+
+
+@node("GITS Scheduler", category=CATEGORY, id="GITSScheduler", aliases=("trajectory", "few steps"))
+def gits_scheduler(
+    *,
+    coeff: Annotated[float, Range(0.8, 1.5, step=0.05)] = 1.2,
+    steps: Annotated[int, Range(2, 1000)] = 10,
+    denoise: Denoise = 1.0,
+) -> Sigmas:
+    """Noise levels that follow the bends of Stable Diffusion's trajectories, for few steps.
+
+    Args:
+        coeff: Where the levels lie: the larger, the more of them near the end.
+        steps: Up to 20 as published; more are interpolated.
+    """
+    return gits(coeff, steps, denoise)
 
 
 @node("LTXV Scheduler", category=CATEGORY, id="LTXVScheduler", aliases=("flow", "shift"))

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from app.diffusion.schedules.catalogue import SCHEDULES, sigmas
+from app.diffusion.schedules.gits import gits
 from app.errors import InvalidRequest
 
 MODEL_FREE = [
@@ -15,6 +16,7 @@ MODEL_FREE = [
     "LaplaceScheduler",
     "VPScheduler",
     "AlignYourStepsScheduler",
+    "GITSScheduler",
 ]
 ON_MODEL = ["BasicScheduler", "BetaSamplingScheduler", "SDTurboScheduler"]
 
@@ -37,6 +39,12 @@ def test_levels_fall_to_zero(bench: Any, model: Any, node_id: str) -> None:
 def test_every_schedule_of_ksampler(bench: Any, model: Any, schedule: str) -> None:
     levels = bench("BasicScheduler", model=model, scheduler=schedule, steps=6, denoise=0.5)
     assert torch.equal(levels, sigmas(schedule, model.sampling, 6, denoise=0.5))
+
+
+def test_gits_levels_are_chosen_by_the_coefficient(bench: Any) -> None:
+    assert torch.equal(bench("GITSScheduler", coeff=1.35, steps=6, denoise=0.5), gits(1.35, 6)[-4:])
+    assert torch.equal(bench("GITSScheduler"), gits(1.2, 10))
+    assert len(bench("GITSScheduler", denoise=0.0)) == 0
 
 
 LEVELS = torch.tensor([8.0, 4.0, 2.0, 1.0, 0.0])

@@ -144,10 +144,18 @@ def _published(name: str, tables: Mapping[str, Sequence[float]], model_type: str
     if model_type not in tables:
         known = ", ".join(tables)
         raise InvalidRequest(f"{name} has no levels for {model_type!r}.", remedy=f"Choose one of: {known}.")
+    return interpolated(tables[model_type], steps, denoise)
+
+
+def interpolated(published: Sequence[float], steps: int, denoise: float = 1.0) -> Tensor:
+    """Levels, interpolated in log sigma to steps + 1 of them, the last one set to zero.
+
+    denoise < 1 keeps the last round(steps·denoise) steps; none at 0.
+    """
     kept = round(steps * denoise) if denoise < 1 else steps
     if kept < 1:
         return torch.zeros(0)
-    known_logs = torch.tensor(tables[model_type], dtype=torch.float64).log()
+    known_logs = torch.tensor(published, dtype=torch.float64).log()
     place = torch.linspace(0, len(known_logs) - 1, steps + 1, dtype=torch.float64)
     low = place.floor().long().clamp(max=len(known_logs) - 2)
     levels = torch.lerp(known_logs[low], known_logs[low + 1], place - low).exp().float()
