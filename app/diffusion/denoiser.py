@@ -27,6 +27,14 @@ class SplitDenoiser(Denoiser, Protocol):
         ...
 
 
+def both_answers(denoise: Denoiser, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+    """(guided denoised, unconditional denoised); the same one twice where nothing guides."""
+    if isinstance(denoise, SplitDenoiser):
+        return denoise.split(x, sigma)
+    denoised = denoise(x, sigma)
+    return denoised, denoised
+
+
 class NoiseSource(Protocol):
     """Noise of unit variance for the way from sigma to sigma_next, shaped as the latent."""
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from app.diffusion.denoiser import Denoiser, NoiseSource, SplitDenoiser, Step
+from app.diffusion.denoiser import Denoiser, NoiseSource, SplitDenoiser, Step, both_answers
 from app.diffusion.guidance.hooks import MaskAt
 from app.diffusion.noise import (
     SEED_LIMIT,
@@ -140,11 +140,9 @@ class Masked:
         return self._output(self._denoise(self._input(x, mask, sigma), sigma), mask)
 
     def split(self, x: Tensor, sigma: Tensor, /) -> tuple[Tensor, Tensor]:
-        """(guided, unconditional) of a guided denoiser; only the first is masked."""
-        if not isinstance(self._denoise, SplitDenoiser):
-            raise InvalidRequest("This denoiser has no unconditional half.", remedy="Choose another sampler.")
+        """(guided, unconditional), the latter the same where nothing guides; only the first is masked."""
         mask = self._mask_at(sigma)
-        guided, unconditional = self._denoise.split(self._input(x, mask, sigma), sigma)
+        guided, unconditional = both_answers(self._denoise, self._input(x, mask, sigma), sigma)
         return self._output(guided, mask), unconditional
 
 

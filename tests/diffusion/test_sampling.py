@@ -160,6 +160,17 @@ def test_cfg_pp_needs_an_unconditional_half():
     assert torch.allclose(result(sample(guided, NOISE, LATENT, levels, spec, SD, mask=mask)), LATENT + 1)
 
 
+def test_a_sampler_that_can_do_without_an_unconditional_half_is_given_the_answer_twice():
+    spec, levels, mask = SAMPLERS["cfgpp_ud10_ab"], sigmas("karras", SD, 5), torch.ones(1, 1, 8, 8)
+    mask[..., :4] = 0
+    alone = towards(0.5)
+    guided = Guided(lambda x, s: (alone(x, s), alone(x, s)), lambda yes, no, x, s: yes)
+    one, two = (result(sample(by, NOISE, LATENT, levels, spec, SD, mask=mask)) for by in (alone, guided))
+    assert torch.equal(one, two)
+    assert torch.allclose(one[..., 4:], torch.full_like(one[..., 4:], 0.5), atol=1e-4)
+    assert torch.allclose(one[..., :4], LATENT[..., :4], atol=1e-4)
+
+
 def test_options_win_over_defaults():
     spec, levels = SAMPLERS["euler_ancestral"], sigmas("karras", SD, 5)
 

@@ -20,7 +20,9 @@ def parts(bench: Any) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("sampler_name", ["euler", "dpmpp_2m", "euler_ancestral", "dpmpp_2m_sde", "euler_cfg_pp"])
+@pytest.mark.parametrize(
+    "sampler_name", ["euler", "dpmpp_2m", "euler_ancestral", "dpmpp_2m_sde", "euler_cfg_pp", "cfgpp_ud10_ab"]
+)
 def test_the_parts_draw_what_ksampler_draws(bench: Any, parts: dict[str, Any], sampler_name: str) -> None:
     whole = bench("KSampler", **parts, seed=3, steps=4, cfg=3.0, sampler_name=sampler_name)["samples"]
     levels = bench("BasicScheduler", model=parts["model"], scheduler="simple", steps=4)
@@ -37,6 +39,19 @@ def test_the_parts_draw_what_ksampler_draws(bench: Any, parts: dict[str, Any], s
         latent_image=latent,
     )
     assert torch.equal(advanced["samples"], whole)
+
+
+@pytest.mark.parametrize(("sampler_name", "asked"), [("euler_cfg_pp", True), ("cfgpp_ud10_ab", False)])
+def test_at_a_scale_of_1_the_negative_side_is_asked_where_the_sampler_wants_it(
+    bench: Any, parts: dict[str, Any], sampler_name: str, asked: bool
+) -> None:
+    def drawn(negative: str, cfg: float) -> Any:
+        given = {**parts, "negative": bench("CLIPTextEncode", clip=clip, text=negative)}
+        return bench("KSampler", **given, seed=3, steps=4, cfg=cfg, sampler_name=sampler_name)["samples"]
+
+    clip = bench("CheckpointLoaderSimple", ckpt_name="tiny.safetensors")[1]
+    assert torch.equal(drawn("", 1.0), drawn("blue green", 1.0)) is not asked
+    assert not torch.equal(drawn("", 2.0), drawn("blue green", 2.0))
 
 
 def test_two_samplers_share_the_work(bench: Any, parts: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ from app.diffusion.samplers.cfg_pp import (
     res_multistep_ancestral_cfg_pp,
     res_multistep_cfg_pp,
 )
+from app.diffusion.samplers.cfg_pp_adams import cfgpp_ud10_ab
 from app.diffusion.samplers.dpm_solver import dpm_adaptive, dpm_fast
 from app.diffusion.samplers.dpmpp import dpmpp_2m, dpmpp_2s_ancestral
 from app.diffusion.samplers.dpmpp_sde import dpmpp_2m_sde, dpmpp_3m_sde, dpmpp_sde
@@ -129,6 +130,8 @@ _SPECS = (
     SamplerSpec("ipndm", ipndm),
     SamplerSpec("ipndm_v", ipndm_v),
     SamplerSpec("deis", deis),
+    # Without `uses_cfg_pp`: at a scale of 1 its negative side is left out on purpose, for distilled models.
+    SamplerSpec("cfgpp_ud10_ab", cfgpp_ud10_ab, uses_process=True),
     SamplerSpec("res_multistep", res_multistep, uses_process=True),
     SamplerSpec("res_multistep_cfg_pp", res_multistep_cfg_pp, uses_process=True, uses_cfg_pp=True),
     SamplerSpec("res_multistep_ancestral", res_multistep_ancestral, noise="gaussian", uses_process=True),
