@@ -10,26 +10,21 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, cast, runtime_checkable
 from weakref import WeakKeyDictionary
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from app.diffusion.control_residuals import Residuals, spread
-from app.diffusion.first_stage import FirstStage
+from app.diffusion.control_hints import LatentHint, in_turn
+from app.diffusion.control_networks import Network, answered, check_fits, check_kind, follows_latents, shown
+from app.diffusion.control_residuals import Residuals
 from app.diffusion.guidance.classifier_free import rows
 from app.diffusion.guidance.conditions import Adjust
-from app.diffusion.latent_format import LatentFormat
 from app.diffusion.model import DiffusionModel
 from app.diffusion.models.controlnet import ControlNet
 from app.diffusion.models.controlnet_adapter import T2IAdapter
 from app.diffusion.models.controlnet_flux import FluxControl
 from app.diffusion.models.controlnet_lora import ControlLora
-from app.diffusion.models.flux import Flux
 from app.diffusion.models.unet import UNet
 from app.errors import InvalidRequest
 
-Network = ControlNet | T2IAdapter | FluxControl
-PIXELS = 8  # of a picture along a side of a latent pixel
 TASKS = {
     "openpose": 0,
     "depth": 1,
@@ -40,7 +35,6 @@ TASKS = {
     "tile": 6,
     "repaint": 7,
 }
-FAMILIES = {768: "Stable Diffusion 1", 1024: "Stable Diffusion 2", 2048: "SDXL", 1280: "the SDXL refiner"}
 
 
 class Company(Protocol):
@@ -97,7 +91,7 @@ class ControlModel:
     picture that a union is shown, None where it is not told.
     """
 
-    network: ControlNet | T2IAdapter | ControlLora | FluxControl
+    network: Network | ControlLora
     name: str
     pooled: bool = False
     task: int | None = None
@@ -113,12 +107,12 @@ class ControlModel:
         vae: Any = None,
         mask: Tensor | None = None,
     ) -> Control:
-        """See `Steering`. U-Nets are steered by the picture itself, Flux by its latent, which the VAE makes.
+        """See `Steering`. U-Nets are steered by the picture itself, transformers mostly by its latent, of the VAE's.
 
         Raises:
             InvalidRequest: no VAE where one is needed.
         """
-        if not isinstance(self.network, FluxControl):
+        if not follows_latents(self.network):
             return Control(self, hint.movedim(-1, 1), strength, span, previous)
         if vae is None:
             raise InvalidRequest(
@@ -144,16 +138,10 @@ class ControlModel:
         Raises:
             InvalidRequest: the model is of another kind or family.
         """
-        base, flux = model.network, isinstance(self.network, FluxControl)
-        if not isinstance(base, Flux if flux else UNet):
-            what = "Flux" if flux else "U-Nets (Stable Diffusion 1, 2 and XL)"
-            raise InvalidRequest(
-                f"The ControlNet {self.name!r} steers {what}; this model ({model.family}) is of another kind.",
-                remedy="Use a model of the family that it was made for.",
-            )
+        check_kind(self.network, model, self.name)
         if isinstance(self.network, ControlLora):
-            return self._made_for(self.network, cast("UNet", base))
-        self._check(base.config, model.family)
+            return self._made_for(self.network, cast("UNet", model.network))
+        check_fits(self.network, cast("Any", model.network).config, model.family, self.name)
         return self.network
 
     def _made_for(self, lora: ControlLora, base: UNet) -> ControlNet:
@@ -161,36 +149,6 @@ class ControlModel:
             self.made.clear()  # one at a time: each is as large as half a U-Net
             self.made[base] = lora.made_for(base)
         return self.made[base]
-
-    def _check(self, base: Any, family: str) -> None:
-        network = self.network
-        if isinstance(network, FluxControl):
-            for what in ("width", "heads", "context_width", "vector_width"):
-                if getattr(network.config.flux, what) != getattr(base, what):
-                    mine, its = getattr(network.config.flux, what), getattr(base, what)
-                    raise self._refused(f"{what} {mine}", f"{its}", family)
-            return
-        if isinstance(network, T2IAdapter):
-            widths = tuple(base.model_channels * factor for factor in base.channel_mult)
-            expected = network.config.widths[: len(widths)] if network.config.xl else network.config.widths
-            if widths != expected or network.config.xl != (len(base.channel_mult) == 3):
-                raise self._refused(f"levels of {list(network.config.widths)} channels", f"{list(widths)}", family)
-            return
-        assert isinstance(network, ControlNet)
-        mine = network.config.unet
-        for what in ("context_width", "model_channels", "channel_mult", "num_res_blocks", "vector_width"):
-            ours, theirs = getattr(mine, what), getattr(base, what)
-            if ours != theirs:
-                raise self._refused(f"{what} {ours}", f"{theirs}", family)
-
-    def _refused(self, mine: str, its: str, family: str) -> InvalidRequest:
-        unet = self.network.config.unet if isinstance(self.network, ControlNet) else None
-        made_for = FAMILIES.get((unet and unet.context_width) or 0)
-        remedy = f"It was made for {made_for}: load" if made_for else "Load"
-        return InvalidRequest(
-            f"The ControlNet {self.name!r} does not fit this model ({family}): it has {mine}, the model {its}.",
-            remedy=f"{remedy} a model of the same family, or choose another ControlNet.",
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -260,105 +218,11 @@ class _Adjusting:
         return answer.times(self.control.strength, pooled=self.control.model.pooled)
 
     def _shown(self, x: Tensor, parts: int) -> Any:
-        latent = self.control.latent
-        if latent is None or isinstance(self._network, ControlNet | T2IAdapter):
-            return shown(self._network, self.control.hint, x, parts)
-        hint = latent.of(self.control.hint, x, self._model.latent, masked=self._network.config.masked)
-        return _rows(hint.to(next(self._network.parameters())), len(x), parts)
-
-
-@dataclass(frozen=True, eq=False)
-class LatentHint:
-    """How a picture becomes the latent that a network follows; `mask` (B, H, W) is 1 where it is to be drawn anew."""
-
-    vae: FirstStage
-    mask: Tensor | None = None
-
-    def of(self, hint: Tensor, x: Tensor, format: LatentFormat, *, masked: bool) -> Tensor:
-        """The latent of a picture (B, 3, H, W) for latents shaped as x, in the model's scale.
-
-        A network that takes a mask is told what is kept as one channel more, and sees nothing of the rest.
-        """
-        height, width = (length * PIXELS for length in x.shape[-2:])
-        hint = sized(hint[:, :3], height, width)
-        kept = torch.ones(1, 1, height, width)
-        if masked and self.mask is not None:
-            area = self.mask.reshape(-1, 1, *self.mask.shape[-2:]).float()
-            kept = 1.0 - F.interpolate(area, size=(height, width), mode="bilinear")
-            hint = hint * kept.round()
-        weight = next(self.vae.model.parameters())
-        latent = format.to_model(self.vae.encode(hint.movedim(1, -1).to(weight.device)).to(x.device).float())
-        if not masked:
-            return latent
-        small = F.interpolate(kept, size=tuple(x.shape[-2:]), mode="bilinear").to(latent)
-        count = max(len(latent), len(small))
-        return torch.cat([_rows(latent, count, 1), _rows(small, count, 1)], dim=1)
-
-
-def shown(network: Network, hint: Tensor, x: Tensor, parts: int) -> Any:
-    """What a U-Net's ControlNet sees in a picture (B, C, H, W), as it stays for a run on latents shaped as x.
-
-    A batch of x consists of so many `parts`, each of which follows the same pictures in their order.
-    """
-    weight = next(network.parameters())
-    if isinstance(network, T2IAdapter):
-        side = network.config.side
-        height, width = (-(-length * PIXELS // side) * side for length in x.shape[-2:])
-        hint = hint.mean(dim=1, keepdim=True) if network.config.channels == 1 else hint[:, : network.config.channels]
-        inputs, middle = network.placed(network(sized(hint, height, width).to(weight)))
-        return Residuals([None if r is None else _rows(r, len(x), parts) for r in inputs], _row(middle, len(x), parts))
-    assert isinstance(network, ControlNet)
-    height, width = (length * PIXELS for length in x.shape[-2:])
-    fitting = sized(hint[:, : network.config.hint_channels], height, width).to(weight)
-    return _rows(network.seen(fitting), len(x), parts)
-
-
-def answered(
-    network: Network,
-    seen: Any,
-    x: Tensor,
-    levels: Tensor,
-    model: DiffusionModel,
-    arguments: Mapping[str, Any],
-    task: int | None = None,
-) -> Residuals:
-    """The residuals of one call, without strength; `seen` is what `shown` gave, `levels` (B,) are those of x."""
-    if isinstance(network, T2IAdapter):
-        return seen
-    dtype = next(network.parameters()).dtype
-    scaled = model.sampling.scaled_input(x, levels).to(dtype)
-    taken = ("context", "vector", "guidance") if isinstance(network, FluxControl) else ("context", "vector")
-    said = {name: arguments[name].to(x.device, dtype) for name in taken if name in arguments}
-    if isinstance(network, FluxControl):
-        flux = cast("Flux", model.network).config
-        double, single = network(scaled, model.sampling.timestep(levels), seen, **said, task=task)
-        return Residuals(double=spread(double, flux.double), single=spread(single, flux.single))
-    *skips, middle = network(scaled, model.sampling.timestep(levels), seen, **said, task=task)
-    return Residuals((), middle, skips[::-1])
-
-
-def _row(value: Tensor | None, count: int, parts: int) -> Tensor | None:
-    return None if value is None else _rows(value, count, parts)
-
-
-def _rows(value: Tensor, count: int, parts: int) -> Tensor:
-    """Each of the parts of a batch gets the entries in turn, and again from the first."""
-    if len(value) == 1:
-        return value.expand(count, *value.shape[1:])
-    each = count // parts
-    return value.repeat(-(-each // len(value)), 1, 1, 1)[:each].repeat(parts, 1, 1, 1)
-
-
-def sized(hint: Tensor, height: int, width: int) -> Tensor:
-    """The middle of a picture in another shape, scaled to the nearest pixels."""
-    old_height, old_width = hint.shape[-2:]
-    top = left = 0
-    if old_width * height > old_height * width:
-        left = round((old_width - old_height * width / height) / 2)
-    else:
-        top = round((old_height - old_width * height / width) / 2)
-    middle = hint[..., top : old_height - top, left : old_width - left]
-    return F.interpolate(middle.float(), size=(height, width), mode="nearest-exact")
+        latent, network = self.control.latent, self._network
+        if latent is None or isinstance(network, ControlNet | T2IAdapter):
+            return shown(network, self.control.hint, x, parts)
+        hint = latent.of(self.control.hint, x, network, self._model.latent, self.control.model.name)
+        return in_turn(hint.to(next(network.parameters())), len(x), parts)
 
 
 def controls_of(conditionings: Sequence[Sequence[Any]]) -> Iterator[Steers]:

@@ -18,7 +18,8 @@ class Residuals:
 
     In a U-Net: `inputs` after each block of the way down, `middle` after the middle, `skips` to what each block of the
     way up is handed, (B, C, h, w). In a transformer: `double` and `single` after each block of that kind, (B, P, C) to
-    the tokens of the picture.
+    the tokens of the picture; `double` are those of joint blocks as well. `with_text` single ones (B, T + P, C) are for
+    the tokens of the text too.
     """
 
     inputs: Sequence[Tensor | None] = ()
@@ -26,6 +27,7 @@ class Residuals:
     skips: Sequence[Tensor | None] = ()
     double: Sequence[Tensor | None] = ()
     single: Sequence[Tensor | None] = ()
+    with_text: bool = False
 
     def times(self, strength: float, *, pooled: bool = False) -> Residuals:
         """The same times a strength; `pooled` ones have their mean over the picture everywhere."""
@@ -35,7 +37,7 @@ class Residuals:
                 return None
             return (part.mean(dim=(2, 3), keepdim=True).expand_as(part) if pooled else part) * strength
 
-        lists = [each.name for each in fields(self) if each.name != "middle"]
+        lists = [each.name for each in fields(self) if each.name not in ("middle", "with_text")]
         changed: dict[str, Any] = {name: [of(part) for part in getattr(self, name)] for name in lists}
         return replace(self, **changed, middle=of(self.middle))
 
@@ -56,18 +58,29 @@ class Residuals:
 
         if not self.double and not self.single:
             return NetworkHooks(entering=(entering,), leaving=(leaving,))
-        return NetworkHooks(blocks=(self._block,))
+        return NetworkHooks(blocks=(_AfterBlocks(self),))
 
-    def _block(self, place: Place, usual: RunBlock) -> RunBlock:
-        parts = self.single if place.part == "single" else self.double
+
+class _AfterBlocks:
+    """What adds residuals after a transformer's blocks, in one call of it."""
+
+    def __init__(self, residuals: Residuals) -> None:
+        self._residuals = residuals
+        self._text = 0
+
+    def __call__(self, place: Place, usual: RunBlock) -> RunBlock:
+        single = place.part == "single"
+        parts = self._residuals.single if single else self._residuals.double
         residual = parts[place.block] if place.block < len(parts) else None
-        if residual is None:
-            return usual
 
         def run(streams: Streams) -> Streams:
+            if streams.txt is not None:
+                self._text = streams.txt.shape[1]
             out = usual(streams)
-            # In single blocks the text stands first; pictures that a hook has added stand last.
-            first = 0 if place.part != "single" else max(out.img.shape[1] - residual.shape[1], 0)
+            if residual is None:
+                return out
+            # In single blocks the text stands first. Pictures to look at stand last.
+            first = self._text if single and not self._residuals.with_text else 0
             return out._replace(img=_added_at(out.img, residual, first, place))
 
         return run
@@ -77,6 +90,16 @@ def spread(parts: Sequence[Tensor], count: int) -> list[Tensor]:
     """Residuals of fewer blocks for `count` blocks: each counts for as many that follow each other."""
     each = -(-count // len(parts)) if parts else 1
     return [part for part in parts for _ in range(each)][:count]
+
+
+def stretched(parts: Sequence[Tensor], count: int) -> list[Tensor]:
+    """The same, with the last ones as often as the first, where `count` is no multiple."""
+    return [parts[index * len(parts) // count] for index in range(count)] if parts else []
+
+
+def repeated(parts: Sequence[Tensor], count: int) -> list[Tensor]:
+    """Residuals of fewer blocks for `count` blocks: one after the other, and again from the first."""
+    return [parts[index % len(parts)] for index in range(count)] if parts else []
 
 
 def _added(x: Tensor, residual: Tensor | None, place: Place) -> Tensor:

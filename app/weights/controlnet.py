@@ -1,4 +1,4 @@
-"""ControlNets and their like from files: the original layout, diffusers', unions, Control-LoRAs and T2I-Adapters."""
+"""ControlNets and their like from files: those of U-Nets in each layout, unions, Control-LoRAs and T2I-Adapters."""
 
 from __future__ import annotations
 
@@ -13,17 +13,14 @@ from app.diffusion.control import ControlModel
 from app.diffusion.model import DiffusionModel
 from app.diffusion.models.controlnet import ControlNet, ControlNetConfig
 from app.diffusion.models.controlnet_adapter import T2IAdapter, T2IAdapterConfig
-from app.diffusion.models.controlnet_flux import FluxControl, FluxControlConfig
 from app.diffusion.models.controlnet_lora import ControlLora
-from app.diffusion.models.flux import PATCH, FluxConfig
 from app.diffusion.models.unet import UNet
 from app.errors import InvalidRequest, UnusableFile
 from app.weights.blank import blank
+from app.weights.controlnet_transformers import ControlFile, stem_of, transformer_control
 from app.weights.diffusers_names import unet_names
-from app.weights.diffusers_transformers import transformer_names
 from app.weights.fill import fill
 from app.weights.kinds import refused
-from app.weights.network import precision_of
 from app.weights.opening import open_weights
 from app.weights.shapes import control_unet_of
 from app.weights.stored import Shapes, Stored, Tensors, WeightsFile, below, shapes_of
@@ -31,8 +28,7 @@ from app.weights.stored import Shapes, Stored, Tensors, WeightsFile, below, shap
 PREFIX = "control_model."
 DIFFUSERS, ORIGINAL = "controlnet_cond_embedding.conv_in.weight", "zero_convs.0.0.weight"
 LORA, DIFFERENCE = "lora_controlnet", "difference"
-FLUX = "controlnet_x_embedder.weight"
-LOOKED_FOR = f"{ORIGINAL!r}, {DIFFUSERS!r} and 'body.0.block1.weight'"
+LOOKED_FOR = f"{ORIGINAL!r}, {DIFFUSERS!r}, 'body.0.block1.weight' and those of Stable Diffusion 3's and Flux's"
 HEADS, HEAD_WIDTH = 8, 64  # of Stable Diffusion 1, which projects by convolutions; of all later ones
 # The end of names of files whose residuals are the same all over the picture, as the release of ControlNet 1.1 has it.
 POOLED = ("_shuffle", "_shuffle_fp16")
@@ -46,19 +42,19 @@ def load_control(path: Path, dtype: torch.dtype = torch.float32, base: Diffusion
         UnknownFamily: a file that holds nothing of the kind.
         InvalidRequest: a file of differences without a model, or with one of another family.
     """
-    return control_of(open_weights(path), dtype, base, stem=path.stem)
+    return control_of(open_weights(path), dtype, base, stem=stem_of(path))
 
 
 def control_of(
     file: WeightsFile, dtype: torch.dtype = torch.float32, base: DiffusionModel | None = None, *, stem: str = ""
 ) -> ControlModel:
-    """As `load_control`, from an open file; `stem` is its name without the ending."""
+    """As `load_control`, from an open file; `stem` is its name without the ending, or its folder's."""
     tensors: Tensors = below(PREFIX, file.tensors) or file.tensors
     pooled = stem.endswith(POOLED)
     if LORA in tensors:
         return ControlModel(_control_lora(tensors, file.name), file.name, pooled)
-    if FLUX in tensors:
-        return ControlModel(_flux_control(tensors, file.name, dtype), file.name)
+    if transformer := transformer_control(ControlFile(tensors, file.name, stem, dtype)):
+        return ControlModel(transformer, file.name)
     if DIFFUSERS in tensors:
         tensors = control_names(tensors)
     if ORIGINAL in tensors:
@@ -93,40 +89,6 @@ def _control_net(tensors: Tensors, name: str, dtype: torch.dtype) -> ControlNet:
         network = ControlNet(config)
     fill(network, tensors, name, dtype=dtype, told=PREFIX)
     return network
-
-
-def _flux_control(tensors: Tensors, name: str, dtype: torch.dtype) -> FluxControl:
-    """A ControlNet of Flux in diffusers' names, as InstantX and Shakker have published them."""
-    renamed = {f"flux.{key}": stored for key, stored in transformer_names("flux", tensors).items()}
-    renamed |= {key: stored for key, stored in tensors.items() if key.startswith("controlnet_")}
-    shapes = shapes_of(renamed)
-    try:
-        width, channels = shapes["flux.img_in.weight"]
-        flux = FluxConfig(
-            in_channels=channels // PATCH**2,
-            out_channels=channels // PATCH**2,
-            width=width,
-            heads=width // shapes["flux.double_blocks.0.img_attn.norm.key_norm.scale"][0],
-            double=_count(shapes, "flux.double_blocks."),
-            single=_count(shapes, "flux.single_blocks."),
-            context_width=shapes["flux.txt_in.weight"][1],
-            vector_width=shapes["flux.vector_in.in_layer.weight"][1],
-            guidance="flux.guidance_in.in_layer.weight" in shapes,
-        )
-    except KeyError as missing:
-        raise UnusableFile(
-            f"The ControlNet {name!r} lacks the tensor {missing}.",
-            remedy="It was saved incompletely; use another copy.",
-        ) from missing
-    modes = shapes.get("controlnet_mode_embedder.weight", (0,))[0]
-    with blank():
-        network = FluxControl(FluxControlConfig(flux, shapes[FLUX][1] // PATCH**2, modes))
-    fill(network, renamed, name, dtype=precision_of(network, dtype))
-    return network
-
-
-def _count(shapes: Shapes, prefix: str) -> int:
-    return len({name[len(prefix) :].split(".")[0] for name in shapes if name.startswith(prefix)})
 
 
 def _control_lora(tensors: Tensors, name: str) -> ControlLora:

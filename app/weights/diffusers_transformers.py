@@ -153,8 +153,13 @@ def _take_layers(named: dict[str, Stored], tensors: Tensors, blocks: Blocks, ind
 
 
 def _turn_the_last_context(named: dict[str, Stored], tensors: Tensors) -> None:
-    """The last block's context ends in a normalisation of the same kind as the last one of all."""
+    """The last block's context ends in a normalisation of the same kind as the last one of all.
+
+    In a ControlNet it has a way back, as in all blocks before.
+    """
     last = _count(tensors, "transformer_blocks") - 1
+    if f"transformer_blocks.{last}.attn.to_add_out.weight" in tensors:
+        return
     for kind_of_value in ("weight", "bias"):
         name = f"joint_blocks.{last}.context_block.adaLN_modulation.1.{kind_of_value}"
         if name in named:

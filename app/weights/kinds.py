@@ -39,7 +39,7 @@ KINDS = (
     ),
     Kind(
         "a ControlNet",
-        _begins("control_model.", "zero_convs.", "controlnet_", "lora_controlnet"),
+        _begins("control_model.", "zero_convs.", "controlnet_", "lora_controlnet", "pos_embed_input."),
         "Put it into models/controlnet and load it with Load ControlNet Model.",
     ),
     Kind(

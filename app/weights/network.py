@@ -11,6 +11,8 @@ from torch import nn
 from app.diffusion.families import Family, NetworkConfig
 from app.diffusion.inputs import NetworkInputs, UNetInputs, inputs_of
 from app.diffusion.model import DiffusionModel
+from app.diffusion.models.controlnet_flux import FluxControl
+from app.diffusion.models.controlnet_sd3 import SD3Control, SD3ImageControl
 from app.diffusion.models.eight_bit import EIGHT_BITS, keep_in_eight_bits
 from app.diffusion.models.flux import Flux, FluxConfig
 from app.diffusion.models.mmdit import MMDiT, MMDiTConfig
@@ -50,7 +52,8 @@ def precision_of(network: nn.Module, dtype: torch.dtype) -> torch.dtype:
 
     Stable Diffusion 3 and Flux are published in half precision, so float32 would hold no more than they say.
     """
-    is_large = isinstance(network, MMDiT | Flux) and sum(value.numel() for value in network.parameters()) >= LARGE
+    transformers = (MMDiT, Flux, FluxControl, SD3Control, SD3ImageControl)
+    is_large = isinstance(network, transformers) and sum(value.numel() for value in network.parameters()) >= LARGE
     return torch.bfloat16 if is_large and dtype == torch.float32 else dtype
 
 

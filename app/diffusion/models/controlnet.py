@@ -48,7 +48,7 @@ class ControlNet(nn.Module):
         self.time_embed, self.input_blocks, self.middle_block = down.time_embed, down.input_blocks, down.middle_block
         if config.unet.vector_width:
             self.label_emb = down.label_emb
-        self.input_hint_block = _hint_block(config.hint_channels, config.hint_widths, width)
+        self.input_hint_block = hint_block(config.hint_channels, config.hint_widths, width)
         widths = [_width(stage, width) for stage in cast("Iterable[Stage]", self.input_blocks)]
         self.zero_convs = nn.ModuleList(nn.Sequential(nn.Conv2d(each, each, 1)) for each in widths)
         self.middle_block_out = nn.Sequential(nn.Conv2d(widths[-1], widths[-1], 1))
@@ -138,7 +138,8 @@ class FusionBlock(nn.Module):
         return x + self.mlp["c_proj"](y * torch.sigmoid(1.702 * y))  # the quick GELU of CLIP
 
 
-def _hint_block(channels: int, widths: tuple[int, ...], out: int) -> nn.Sequential:
+def hint_block(channels: int, widths: tuple[int, ...], out: int) -> nn.Sequential:
+    """Convolutions that bring a picture to an eighth of its size: (B, channels, H, W) → (B, out, H/8, W/8)."""
     layers: list[nn.Module] = [nn.Conv2d(channels, widths[0], 3, padding=1), nn.SiLU()]
     for index, width in enumerate(widths):
         layers += [nn.Conv2d(width, width, 3, padding=1), nn.SiLU()] if index < len(widths) - 1 else []

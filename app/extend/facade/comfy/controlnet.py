@@ -321,7 +321,8 @@ class NativeControl(ControlNet):
             self._run = self._following().adjusting(self._model, x_noisy[: len(x_noisy) // max(1, batched_number)])
         said = {NAMES.get(name, name): value for name, value in cond.items()}
         residuals: Residuals = self._run.residuals(x_noisy, t.flatten()[0], said)
-        control = {"input": list(residuals.double), "output": list(residuals.single)}
+        joint = isinstance(self._model.network, MMDiT)  # blocks of SD 3 take theirs from the output
+        control = {"output": list(residuals.double)} if joint else _of_flux(residuals)
         return self.control_merge(control, before, x_noisy.dtype)
 
     def _following(self) -> Any:
@@ -330,6 +331,10 @@ class NativeControl(ControlNet):
         mask = 1.0 - self.extra_concat_orig[0][:, 0] if self.extra_concat_orig else None
         vae, picture = getattr(self.vae, "native", None), self.cond_hint_original.movedim(1, -1)
         return self.native.following(picture, 1.0, (0.0, 1.0), None, vae=vae, mask=mask)
+
+
+def _of_flux(residuals: Residuals) -> dict[str, list[Tensor | None]]:
+    return {"input": list(residuals.double), "output": list(residuals.single)}
 
 
 def _patcher(module: nn.Module) -> Any:
@@ -408,6 +413,11 @@ def _working_dtype() -> torch.dtype:
     return unet_dtype()
 
 
+def _longest(parts: Sequence[Tensor | None]) -> int:
+    """The tokens that residuals (B, P, C) are for, 0 without any."""
+    return max((part.shape[1] for part in parts if part is not None), default=0)
+
+
 def residuals_of(control: Parts, network: nn.Module) -> Residuals:
     """Residuals as packs list them for a network.
 
@@ -418,7 +428,8 @@ def residuals_of(control: Parts, network: nn.Module) -> Residuals:
         InvalidRequest: a network that has no place for them.
     """
     if isinstance(network, Flux):
-        return Residuals(double=list(control.get("input", ())), single=list(control.get("output", ())))
+        double, single = list(control.get("input", ())), list(control.get("output", ()))
+        return Residuals(double=double, single=single, with_text=_longest(single) > _longest(double) > 0)
     if isinstance(network, MMDiT):
         return Residuals(double=list(control.get("output", ())))
     if not hasattr(network, "input_blocks"):
