@@ -70,8 +70,9 @@ def test_what_is_said_without_the_condition_can_be_heard(samplers: Any) -> None:
     heard: list[Tensor] = []
     options = {"sampler_post_cfg_function": [lambda args: args["denoised"] + 1]}
     listening = samplers.listening(options, heard)
-    assert samplers.cfg_function(None, COND, UNCOND, 1.0, X, LEVEL, listening).item() == 5
-    assert [each.item() for each in heard] == [1]
+    for negative in ("negative", [], None):
+        assert samplers.cfg_function(None, COND, UNCOND, 1.0, X, LEVEL, listening, "positive", negative).item() == 5
+    assert [each.item() for each in heard] == [1, 4, 4], "without a negative side the zeros in its place say nothing"
     assert listening["disable_cfg1_optimization"]
     assert len(options["sampler_post_cfg_function"]) == 1
 

@@ -45,7 +45,9 @@ def by_pack(model: Any, prompts: tuple[Any, Any], **more: Any) -> Tensor:
     return latent["samples"]
 
 
-@pytest.mark.parametrize("sampler", ["euler", "euler_ancestral", "dpmpp_2m_sde", "euler_cfg_pp", "heun", "sa_solver"])
+@pytest.mark.parametrize(
+    "sampler", ["euler", "euler_ancestral", "dpmpp_2m_sde", "euler_cfg_pp", "cfgpp_ud10_ab", "heun", "sa_solver"]
+)
 @torch.inference_mode()
 def test_a_seed_means_the_same_picture(
     host: FacadeHost, tiny: Checkpoint, prompts: tuple[Any, Any], sampler: str
@@ -105,6 +107,19 @@ def test_functions_around_guidance(host: FacadeHost, tiny: Checkpoint, prompts: 
     changed.set_model_sampler_post_cfg_function(halve)
     assert not torch.allclose(drawn(host.from_pack(changed), prompts), drawn(tiny.model, prompts), atol=1e-3)
     assert not model.changed(), "the clone's change is its own"
+
+
+@torch.inference_mode()
+def test_a_patched_model_without_a_negative_side_is_drawn_as_ours(
+    host: FacadeHost, tiny: Checkpoint, prompts: tuple[Any, Any]
+) -> None:
+    patched = host.to_pack(tiny.model)
+    patched.set_model_sampler_post_cfg_function(lambda args: args["denoised"])
+    alone = (prompts[0], [])
+    ours, theirs = (
+        drawn(model, alone, sampler="cfgpp_ud10_ab", cfg=1.0) for model in (tiny.model, host.from_pack(patched))
+    )
+    assert torch.allclose(ours, theirs, atol=1e-5)
 
 
 @torch.inference_mode()

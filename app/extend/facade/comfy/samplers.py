@@ -263,10 +263,10 @@ class GuidedByOptions:
 
 
 def listening(options: Mapping[str, Any], heard: list[Tensor]) -> dict[str, Any]:
-    """The options, and what the model says without the condition is put into `heard`."""
+    """The options; what the model says without the condition, or with it if no side is negative, is put into `heard`."""
 
     def listen(args: Mapping[str, Any]) -> Tensor:
-        heard.append(args["uncond_denoised"])
+        heard.append(args["uncond_denoised" if args["uncond"] else "cond_denoised"])
         return args["denoised"]
 
     after = [*options.get("sampler_post_cfg_function", ()), listen]
