@@ -263,7 +263,7 @@ class GuidedByOptions:
 
 
 def listening(options: Mapping[str, Any], heard: list[Tensor]) -> dict[str, Any]:
-    """The options; what the model says without the condition, or with it if no side is negative, is put into `heard`."""
+    """The options; into `heard` goes what the model says without the condition, or with it if no side is negative."""
 
     def listen(args: Mapping[str, Any]) -> Tensor:
         heard.append(args["uncond_denoised" if args["uncond"] else "cond_denoised"])
