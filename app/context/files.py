@@ -16,9 +16,10 @@ from app.errors import InvalidRequest, Missing
 from app.images.decoding import Decoded, decode
 from app.images.encoding import EXTENSIONS, encode, metadata_texts
 from app.store.folders import Folders
+from app.store.names import inside
 from app.store.outputs import OutputFolders
 from app.weights.adapters.writing import save_difference
-from app.weights.saving import file_name, save_first_stage, save_model, save_parts, save_tower
+from app.weights.saving import file_name, save_first_stage, save_model, save_parts, save_tower, write
 
 PREVIEW_LEVEL, OUTPUT_LEVEL = 1, 4  # PNG compression: previews are thrown away soon
 
@@ -34,20 +35,31 @@ class NodeFiles:
         self._outputs = outputs
         self._metadata = metadata
 
-    def path(self, name: str) -> Path:
+    def path(self, name: str, default: Literal["input", "output"] = "input") -> Path:
         """See `protocol.Files`."""
-        path = self._folders.annotated(name)
+        path = self._folders.annotated(name, default)
         if not name or not path.is_file():
             raise Missing(
-                f"There is no input file {name!r}.",
+                f"There is no {default} file {name!r}.",
                 remedy="Upload it again, or choose another one.",
                 input_name="image",
             )
         return path
 
-    def load_image(self, name: str) -> Decoded:
+    def folder(self, name: str) -> Path:
         """See `protocol.Files`."""
-        return decode(self.path(name), name)
+        path = inside(self._folders.input, name)
+        if not name or not path.is_dir():
+            raise Missing(
+                f"There is no folder {name!r} in the input folder.",
+                remedy="Put it there, or choose another one.",
+                input_name="folder",
+            )
+        return path
+
+    def load_image(self, name: str, default: Literal["input", "output"] = "input") -> Decoded:
+        """See `protocol.Files`."""
+        return decode(self.path(name, default), name)
 
     def save_images(
         self,
@@ -133,6 +145,13 @@ class NodeFiles:
     def _staged(self, prefix: str, write: Callable[[Path], None]) -> dict[str, Any]:
         staged = self._outputs.stage_with(write, ".safetensors")
         return {"staged": staged, "prefix": prefix, "type": "output", "format": "safetensors"}
+
+    def save_adapter(self, tensors: Mapping[str, Tensor], prefix: str) -> list[dict[str, Any]]:
+        """See `protocol.Files`."""
+        self._outputs.check_prefix(prefix)
+        if not tensors:
+            raise InvalidRequest("This LoRA holds nothing.", remedy="Link what Train LoRA gives.", input_name="lora")
+        return [self._staged(prefix, lambda path: write(path, tensors, {}))]
 
     def save_latent(
         self, samples: Tensor, prefix: str, *, prompt: Any = None, extra: Mapping[str, Any] | None = None

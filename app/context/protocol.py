@@ -118,12 +118,19 @@ class Models(Protocol):
 class Files(Protocol):
     """Pictures in and out."""
 
-    def path(self, name: str) -> Path:
-        """Where an input file is; `name` as its widget has it ("sub/a.png", "a.png [output]"). Raises Missing."""
+    def path(self, name: str, default: Literal["input", "output"] = "input") -> Path:
+        """Where a file is; `name` as its widget has it ("sub/a.png", "a.png [output]"). Raises Missing.
+
+        `default` is the folder of names that say none.
+        """
         ...
 
-    def load_image(self, name: str) -> Decoded:
-        """An input picture. Raises Missing, TooLarge, UnusableFile."""
+    def folder(self, name: str) -> Path:
+        """Where a folder in the input folder is. Raises Missing, Forbidden."""
+        ...
+
+    def load_image(self, name: str, default: Literal["input", "output"] = "input") -> Decoded:
+        """A picture; see `path`. Raises Missing, TooLarge, UnusableFile."""
         ...
 
     def save_images(
@@ -160,6 +167,10 @@ class Files(Protocol):
 
         Raises InvalidRequest for a model of whose shape nothing is known.
         """
+        ...
+
+    def save_adapter(self, tensors: Mapping[str, Tensor], prefix: str) -> list[dict[str, Any]]:
+        """Write a LoRA's tensors by the names that files have, and give the entries for the node's ui."""
         ...
 
     def save_latent(

@@ -10,7 +10,9 @@ from typing import Any, cast
 from app.context.models import stamp_of
 from app.engine.node import Node, Returned
 from app.errors import AppError
-from app.store.folders import Folders
+from app.graph.spec import InputSpec
+from app.graph.types import COMBO
+from app.store.folders import INPUT_FOLDERS, Folders
 
 CALL = "embedding:"
 
@@ -18,7 +20,7 @@ CALL = "embedding:"
 def watched(node: Node, folders: Folders) -> Node:
     """The node itself, or if its inputs may name files, one that is as good as new when they have changed."""
     types = {port.type for port in node.spec.inputs}
-    reads_files = any(port.folder for port in node.spec.inputs)
+    reads_files = any(folder_of(port) for port in node.spec.inputs)
     return Watched(node, folders) if reads_files or {"CLIP", "STRING"} <= types else node
 
 
@@ -42,7 +44,9 @@ class Watched:
 
     def fingerprint(self, inputs: Mapping[str, Any]) -> Any:
         """The node's own, if it has one, and the state of each file; a missing one is told by the run."""
-        stamps = [self._stamp(port.folder, inputs.get(port.name)) for port in self.spec.inputs if port.folder]
+        stamps = [
+            self._stamp(folder, inputs.get(port.name)) for port in self.spec.inputs if (folder := folder_of(port))
+        ]
         if any(may_name_embeddings(inputs[name]) for name in self._prompts if name in inputs):
             stamps += [self._stamp("embeddings", name) for name in self._folders.names("embeddings")]
         return [self._node.fingerprint(inputs) if self._own else None, stamps]
@@ -59,13 +63,24 @@ class Watched:
         if not isinstance(name, str):
             return None
         try:
+            if folder == INPUT_FOLDERS:
+                names = [each for each in self._folders.names("input") if each.startswith(f"{name}/")]
+                return [self._stamp("input", each) for each in names]
             path, *facts = stamp_of(self._path(folder, name))
         except (AppError, OSError):
             return None
         return [str(path), *facts]
 
     def _path(self, folder: str, name: str) -> Path:
-        return self._folders.annotated(name) if folder == "input" else self._folders.model(folder, name)
+        if folder in ("input", "output"):
+            return self._folders.annotated(name, folder)
+        return self._folders.model(folder, name)
+
+
+def folder_of(port: InputSpec) -> str | None:
+    """The folder that an input names files in: that which its combo lists, or lets the editor ask for."""
+    asked = port.options.get("image_folder") if port.type == COMBO else None
+    return port.folder or (str(asked) if asked in ("input", "output") else None)
 
 
 def may_name_embeddings(prompt: object) -> bool:

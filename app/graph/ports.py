@@ -76,11 +76,15 @@ class Choice:
 
 
 class FileIn(Options):
-    """A combo of the files in a models folder, or in "input"; `upload` adds the button ("image")."""
+    """A combo of the files in a models folder, in "input", or of the folders there, "input folders".
 
-    def __init__(self, folder: str, *, upload: str = ""):
+    `upload` adds the button ("image"); `also` are choices beside the files.
+    """
+
+    def __init__(self, folder: str, *, upload: str = "", also: tuple[str, ...] = ()):
         super().__init__(**{f"{upload}_upload": True} if upload else {})
         self.folder = folder
+        self.also = also
 
 
 class Hidden:
@@ -213,7 +217,7 @@ def _port_type(kind: Any, markers: tuple[Any, ...]) -> tuple[str | tuple[Any, ..
         if isinstance(marker, Port):
             return marker.type, None
         if isinstance(marker, FileIn):
-            return (), marker.folder
+            return marker.also, marker.folder
         if isinstance(marker, Choice):
             return marker.options, None
     if get_origin(kind) is Literal:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -15,8 +15,8 @@ class InputSpec:
     """One input of a node.
 
     `type` is a type name ("INT", "MODEL", "IMAGE,MASK", "*") or the tuple of a combo's options.
-    `folder` names a models folder, or "input", whose files are the options of a combo; whoever answers for the file
-    system fills them in, because they change while the program runs.
+    `folder` names a models folder, or "input", whose files are the options of a combo, before those that `type` may
+    hold; whoever answers for the file system fills them in, because they change while the program runs.
     `options` are the wire options of the reference: default, min, max, step, round, multiline, tooltip, lazy …
     """
 
@@ -25,6 +25,11 @@ class InputSpec:
     section: Section = "required"
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     folder: str | None = None
+
+    def choices(self, files: Mapping[str, Sequence[Any]]) -> Sequence[Any]:
+        """The options of a combo that lists a folder; `files` are the names by folder."""
+        there = files.get(self.folder or "", ())
+        return tuple(dict.fromkeys((*there, *self.type))) if isinstance(self.type, tuple) and self.type else there
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +113,7 @@ def object_info(spec: NodeSpec, files: Mapping[str, Options]) -> dict[str, Any]:
     """
     inputs: dict[str, dict[str, Any]] = {"required": {}}
     for port in spec.inputs:
-        kind = files.get(port.folder, ()) if port.folder else port.type
+        kind = tuple(port.choices(files)) if port.folder else port.type
         inputs.setdefault(port.section, {})[port.name] = [_type_to_json(kind), dict(port.options)]
     if spec.hidden:
         inputs["hidden"] = dict(spec.hidden)

@@ -146,7 +146,7 @@ _EXAMPLES = {"INT": "a whole number", "FLOAT": "a number", "STRING": "a text", "
 def _options(port: InputSpec, files: Mapping[str, Sequence[Any]]) -> Sequence[Any] | None:
     """What a combo may be set to; None where the input is no combo or its options are known elsewhere."""
     if port.folder:
-        return files.get(port.folder, ())
+        return port.choices(files)
     if not isinstance(port.type, str):
         return port.type
     listed = port.options.get("options")

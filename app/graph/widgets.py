@@ -109,7 +109,7 @@ def default_of(port: InputSpec, files: Files) -> Any:
 def choices_of(port: InputSpec, files: Files) -> Sequence[Any] | None:
     """The options of a combo, None for any other input."""
     if port.folder:
-        return files.get(port.folder, ())
+        return port.choices(files)
     if not isinstance(port.type, str):
         return port.type
     return port.options.get("options", ()) if port.type == COMBO else None

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from app.errors import Forbidden, InvalidRequest, Missing, Unavailable
@@ -44,6 +44,7 @@ _KINDS: Mapping[str, tuple[str, ...]] = {
 _OLD_NAMES: Mapping[str, str] = {"clip": "text_encoders", "unet": "diffusion_models"}
 TINY_VAES, PIXEL_SPACE = ("taesd", "taesdxl", "taesd3", "taef1"), "pixel_space"
 FOLDER_MARK = "/model_index.json"
+INPUT_FOLDERS = "input folders"
 # Where graphs that save models put them below the output folder, so that they can be loaded at once.
 _SAVED: Mapping[str, str] = {
     "checkpoints": "checkpoints",
@@ -151,10 +152,15 @@ class Folders:
     def names(self, kind: str) -> tuple[str, ...]:
         """The relative file names of a kind of model, or of "input"; sorted, "/" between folders.
 
+        Of "input folders", those of the folders in there that hold files.
+
         Reading is skipped while no directory involved has changed.
         """
         if kind == "input":
             return self._listed("input", (self.input,), _ANY)
+        if kind == INPUT_FOLDERS:
+            above = (parent.as_posix() for name in self.names("input") for parent in PurePosixPath(name).parents)
+            return tuple(sorted(set(above) - {"."}, key=str.casefold))
         kind = self.kind(kind)
         names = self._listed(kind, self.models[kind], _extensions(kind))
         if kind == "diffusers":  # a model is a folder there
@@ -196,10 +202,10 @@ class FileNames(Mapping[str, tuple[str, ...]]):
         return names
 
     def __iter__(self) -> Iterator[str]:
-        return iter(["input", *self._folders.models])
+        return iter(["input", INPUT_FOLDERS, *self._folders.models])
 
     def __len__(self) -> int:
-        return 1 + len(self._folders.models)
+        return 2 + len(self._folders.models)
 
 
 def open_folders(

@@ -16,7 +16,7 @@ NODES = Registry.load().nodes
 OURS = {
     (name, "filename_prefix", "default")
     for name in ("SaveImage", "CheckpointSave", "ModelSave", "VAESave", "CLIPSave", "LoraSave", "SaveLatent")
-}
+} | {("SaveLoRANode", "prefix", "default")}
 
 
 def same(given: Any, wanted: Any) -> bool:

@@ -116,7 +116,7 @@ def _input_types(spec: NodeSpec) -> dict[str, Any]:
 
 def _type(port: InputSpec, files: Mapping[str, Any]) -> Any:
     if port.folder:
-        return list(files.get(port.folder, ()))
+        return list(port.choices(files))
     return port.type if isinstance(port.type, str) else list(port.type)
 
 
