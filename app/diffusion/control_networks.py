@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
+from app.diffusion.adapters.twin import settle
 from app.diffusion.control_hints import PIXELS, in_turn, sized
 from app.diffusion.control_residuals import Residuals, repeated, spread, stretched
 from app.diffusion.model import DiffusionModel
@@ -21,7 +22,7 @@ from app.diffusion.models.controlnet_sd3 import SD3Control, SD3ImageControl, pla
 from app.diffusion.models.flux import Flux
 from app.diffusion.models.mmdit import MMDiT
 from app.diffusion.models.unet import UNet
-from app.diffusion.working import make_ready, working_dtype
+from app.diffusion.working import working_dtype
 from app.errors import InvalidRequest
 
 Network = ControlNet | T2IAdapter | FluxControl | SD3Control | SD3ImageControl
@@ -142,7 +143,7 @@ def answered(
     if isinstance(network, SD3Control):
         joint = stretched(network(scaled.to(dtype), times, seen, **said("context")), base.config.depth)
         return Residuals(double=joint[:-1])  # the last block, in which the text ends, it has been trained without
-    make_ready(base)
+    settle(base)  # the first call of the model itself comes after this one
     patches = placed_tokens(base, scaled.to(working_dtype(base))).to(dtype)
     return Residuals(double=stretched(network(patches, times, seen, **said("vector")), base.config.depth))
 

@@ -119,7 +119,7 @@ BLOCKS: Mapping[str, Sequence[Blocks]] = {
 
 def transformer_kind(tensors: Tensors) -> str | None:
     """Either "sd3" or "flux" for a transformer in diffusers' names, None for anything else."""
-    if "transformer_blocks.0.attn.add_q_proj.weight" not in tensors:
+    if "transformer_blocks.0.attn.add_q_proj.weight" not in tensors or "controlnet_blocks.0.weight" in tensors:
         return None
     if "pos_embed.proj.weight" in tensors:
         return "sd3"
