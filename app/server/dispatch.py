@@ -9,7 +9,7 @@ import sqlite3
 import sys
 import time
 import uuid
-from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,15 +24,14 @@ from app.link.messages import (
     Hello,
     Message,
     Ready,
-    Return,
     Returned,
     RunEvent,
-    StoredJob,
     Tell,
     decode_event,
 )
+from app.server.handouts import Handouts, beginning_of, claim_of, claims_for, order_of
 from app.server.queue_news import QueueNews
-from app.server.runs import ActiveRun, Also, RunServices, open_run, worker_lost
+from app.server.runs import ActiveRun, RunServices, open_run, worker_lost
 from app.server.teller import Teller
 from app.server.workers import Channel, Worker, WorkerProcesses
 from app.store import events as stored_events
@@ -53,18 +52,13 @@ _SERVER_ENDED = "ended together with the server"
 
 @dataclass(slots=True)
 class Dispatcher:
-    """Owns the workers and the jobs that run. All of it happens on the event loop.
-
-    A worker whose last job took less than `quick_seconds` is given the next ones ahead, and asked for them back where
-    one takes more after all; one that does not hand them back in `return_seconds`, because it is too busy, keeps them.
-    """
+    """Owns the workers and the jobs that run. All of it happens on the event loop."""
 
     services: RunServices
     lease_seconds: float
     cancel_grace_seconds: float
     processes: WorkerProcesses | None = None
-    quick_seconds: float = 0.1
-    return_seconds: float = 0.5
+    handouts: Handouts = field(default_factory=Handouts)
     retention: Retention = field(default_factory=Retention)
     workers: dict[str, Worker] = field(default_factory=dict[str, Worker])
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -245,7 +239,7 @@ class Dispatcher:
         elif isinstance(said, Heartbeat):
             worker.devices = said.devices or worker.devices
             if said.job_id is not None:
-                await self._renew([(said.job_id, said.token), *(_claim_of(run) for run in worker.ahead)])
+                await self._renew([(said.job_id, said.token), *(claim_of(run) for run in worker.ahead)])
         elif isinstance(said, Tell):
             self.services.hub.tell(said.event, said.data, said.to)
         elif isinstance(said, Answer):
@@ -283,7 +277,7 @@ class Dispatcher:
                     await worker.channel.send(Cancel(job_id, token))
             return
         while run in worker.ahead:  # jobs before it have never been said to end
-            await self._let_go(worker, Done(*_claim_of(worker.runs[0])))
+            await self._let_go(worker, Done(*claim_of(worker.runs[0])))
         if worker.run is not run:
             return  # lost meanwhile
         if isinstance(event, RunSucceeded | RunFailed | RunInterrupted):
@@ -299,9 +293,9 @@ class Dispatcher:
 
     def _conclude(self, worker: Worker, run: ActiveRun, event: RunSucceeded | RunFailed | RunInterrupted) -> None:
         """A worker has ended its job. It goes on with the next one while this end is on its way to the disk."""
-        worker.quick = time.monotonic() - run.begun_at < self.quick_seconds
+        worker.quick = self.handouts.was_quick(run)
         following = worker.runs[1] if len(worker.runs) > 1 else None
-        writing = run.conclude(event, None if following is None else _beginning(following))
+        writing = run.conclude(event, None if following is None else beginning_of(following))
         worker.drop(run)
         worker.begin_first()
 
@@ -358,7 +352,7 @@ class Dispatcher:
             until, now = time.monotonic() + self.lease_seconds, time.time()
 
             def write(connection: sqlite3.Connection) -> list[tuple[Worker, JobRecord]]:
-                return list(_claims(connection, rooms, until, now))
+                return list(claims_for(connection, rooms, until, now))
 
             # Not lasting: a machine without power has forgotten the worker as well.
             try:
@@ -369,7 +363,7 @@ class Dispatcher:
             orders: dict[Worker, list[Message]] = {}
             for worker, record in claims:
                 if await self._give(worker, record):
-                    orders.setdefault(worker, []).append(_order(record))
+                    orders.setdefault(worker, []).append(order_of(record))
             for worker, its in orders.items():
                 with contextlib.suppress(ConnectionError):  # its connection ends, and `left` queues the jobs again
                     await worker.channel.send(*its)
@@ -392,7 +386,7 @@ class Dispatcher:
             worker.ready = False
             await self._begin_first(worker)
         elif worker.watch is None:
-            self._watch(worker)
+            self.handouts.watch(worker, self._recall_soon)
         return True
 
     async def _begin_first(self, worker: Worker) -> None:
@@ -402,22 +396,7 @@ class Dispatcher:
             return
         worker.begin_first()
         if first.record.started is None:
-            await self.services.database.write(_beginning(first), lasting=False)
-
-    # ------------------------------------------------------------ jobs given ahead
-
-    def _watch(self, worker: Worker) -> None:
-        """Let no job wait behind one that is not over in no time after all."""
-        run = worker.run
-        worker.watch = None
-        if run is None or not worker.ahead:
-            return
-        left = run.begun_at + self.quick_seconds - time.monotonic()
-        if left <= 0:
-            worker.quick = False
-            self._recall_soon()
-        else:
-            worker.watch = asyncio.get_running_loop().call_later(left, self._watch, worker)
+            await self.services.database.write(beginning_of(first), lasting=False)
 
     def _recall_soon(self) -> None:
         """Get back in a moment what workers have not begun."""
@@ -431,26 +410,8 @@ class Dispatcher:
             self._spawn(recall())
 
     async def _recall(self) -> list[ActiveRun]:
-        """Get back what workers have not begun; to be called under the lock, so that nothing is given out meanwhile.
-
-        Returns:
-            what they keep, because they are too busy to answer.
-        """
-        asked: list[asyncio.Event] = []
-        for worker in list(self.workers.values()):
-            for run in reversed(worker.ahead):
-                worker.quick = False
-                if run not in worker.asked_back:
-                    worker.asked_back[run] = asyncio.Event()
-                    with contextlib.suppress(ConnectionError):
-                        await worker.channel.send(Return(*_claim_of(run)))
-            asked += worker.asked_back.values()
-        if asked:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self.return_seconds):
-                    for known in asked:
-                        await known.wait()
-        return [run for worker in self.workers.values() for run in worker.ahead]
+        """Get back what workers have not begun, under the lock, and tell what they keep."""
+        return await self.handouts.recall(self.workers.values())
 
     # ------------------------------------------------------------ what goes wrong
 
@@ -492,7 +453,7 @@ class Dispatcher:
         expired, queue = await self.services.database.read(_look_around)
         over, now = set(expired), time.monotonic()
         for worker in list(self.workers.values()):
-            held = {_claim_of(run) for run in worker.runs}
+            held = {claim_of(run) for run in worker.runs}
             if held & over or now - worker.heard_at > _SILENT_BEATS * self.lease_seconds:
                 await self._end(worker, f"did not answer for {self.lease_seconds:.0f} s")
             over -= held
@@ -544,37 +505,6 @@ class Dispatcher:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a task of the dispatcher failed", exc_info=error)
-
-
-def _order(record: JobRecord) -> StoredJob:
-    return StoredJob(
-        record.id, record.token, record.prompt_text, record.outputs, record.extra_data_text, record.client_id
-    )
-
-
-def _claim_of(run: ActiveRun) -> tuple[str, int]:
-    return run.record.id, run.record.token
-
-
-def _beginning(run: ActiveRun) -> Also:
-    """Writes down that a worker begins with a job that it was given ahead."""
-    (job_id, token), now = _claim_of(run), time.time()
-    return lambda connection: jobs.begin(connection, job_id, token, now)
-
-
-def _claims(
-    connection: sqlite3.Connection, rooms: Sequence[tuple[Worker, int]], until: float, now: float
-) -> Iterator[tuple[Worker, JobRecord]]:
-    """A job for each worker that has none, then as many ahead as each has room for."""
-    for worker, _ in rooms:
-        if not worker.runs:
-            record = jobs.claim(connection, worker.id, lease_until=until, now=now)
-            yield from () if record is None else [(worker, record)]
-    for worker, room in rooms:
-        more = room if worker.runs else room - 1
-        if more:
-            claimed = jobs.claim_ahead(connection, worker.id, more, lease_until=until)
-            yield from ((worker, record) for record in claimed)
 
 
 def _look_around(connection: sqlite3.Connection) -> tuple[list[tuple[str, int]], QueueState]:

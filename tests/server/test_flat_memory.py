@@ -55,7 +55,7 @@ async def run(scene: Scene, worker: Worker, channel: Channel, first: int) -> Non
 
 
 async def test_no_job_leaves_anything_in_memory(scene: Scene) -> None:
-    scene.dispatcher.quick_seconds = 1000.0
+    scene.dispatcher.handouts.quick_seconds = 1000.0
     worker, channel = await scene.join(1, ahead=3)
     counts: list[Counter[str]] = []
     for first in (0, 40, 80):

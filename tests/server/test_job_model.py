@@ -37,6 +37,7 @@ from app.link.messages import (
 )
 from app.server.dispatch import Dispatcher, Worker
 from app.server.event_log import EventLog
+from app.server.handouts import Handouts
 from app.server.publisher import Publisher
 from app.server.queue_news import QueueNews
 from app.server.runs import RunServices
@@ -146,7 +147,7 @@ class Lives(RuleBasedStateMachine):
         self.outputs = OutputFolders(self.base / "output", self.base / "temp", DatabaseIndex(self.database))
         self.publisher = Publisher(self.outputs)
         services = RunServices(self.database, self.publisher, self.hub, EventLog(self.database), QueueNews(self.hub))
-        self.dispatcher = Dispatcher(services, 30.0, 60.0, Processes(), quick_seconds=60.0, return_seconds=0.01)
+        self.dispatcher = Dispatcher(services, 30.0, 60.0, Processes(), handouts=Handouts(60.0, 0.01))
         await self.dispatcher.start()
 
     async def die(self) -> None:
