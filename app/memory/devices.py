@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from app.errors import InvalidRequest
+from app.memory.control_groups import memory_limits
 
 CONTROL_GROUPS = Path("/sys/fs/cgroup")
 
@@ -121,15 +122,21 @@ def _memory(device: torch.device) -> tuple[int, int, int, int]:
     return total, free, total, free
 
 
-def main_memory() -> tuple[int, int]:
-    """(total, available) bytes of main memory, 0 where the system does not tell."""
+def main_memory(root: Path = Path("/")) -> tuple[int, int]:
+    """(total, available) bytes of main memory, as far as a container may use it; 0 where the system does not tell.
+
+    `root` is where the file system begins.
+    """
     try:
-        with open("/proc/meminfo", encoding="ascii") as file:
+        with open(root / "proc/meminfo", encoding="ascii") as file:
             facts = {name: int(rest.split()[0]) * 1024 for name, _, rest in (line.partition(":") for line in file)}
-        return facts["MemTotal"], facts["MemAvailable"]
+        total, available = facts["MemTotal"], facts["MemAvailable"]
     except (OSError, KeyError, ValueError, IndexError):
         pages = os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
         return pages * os.sysconf("SC_PAGE_SIZE") if pages > 0 else 0, 0
+    for limit, left in memory_limits(root):
+        total, available = min(total, limit), min(available, left)
+    return total, available
 
 
 def _core_of(processor: int) -> tuple[str, str] | int:
