@@ -280,6 +280,32 @@ def test_a_control_lora_is_the_models_own_way_down_changed(bench: Any, parts: di
         lora.network_for(wider)
 
 
+def test_it_steers_a_model_with_a_lora(
+    bench: Any, parts: dict[str, Any], folder: Path, net: Any, installation: Settings
+) -> None:
+    """A ControlNet keeps its own weights; what is the model's own way down changed follows the LoRA."""
+    layer = "input_blocks.0.0"
+    merged = random(UNet(SMALL), 1)
+    weight = merged.get_parameter(f"{layer}.weight")
+    generator = torch.Generator().manual_seed(9)
+    up = torch.randn(len(weight), 2, 1, 1, generator=generator) * 0.3
+    down = torch.randn(2, *weight.shape[1:], generator=generator) * 0.3
+    weight.data += (up.flatten(1) @ down.flatten(1)).view(weight.shape)
+    place = installation.directories.base / "models" / "loras"
+    place.mkdir(parents=True, exist_ok=True)
+    name = f"diffusion_model.{layer}"
+    save_file({f"{name}.lora_up.weight": up, f"{name}.lora_down.weight": down}, place / "some.safetensors")
+    model = bench("LoraLoaderModelOnly", model=parts["model"], lora_name="some.safetensors", strength_model=1.0)
+    whole = {**parts, "model": replace(parts["model"], network=merged)}
+    base = parts["model"].network.state_dict()
+    own = {key: value for key, value in steering().state_dict().items() if key not in base}
+    follower = loaded(bench, folder, "follower", {"lora_controlnet": torch.zeros(1), **own})
+    for control in (net, follower):
+        found = drawn(bench, steered(bench, {**parts, "model": model}, control))
+        assert torch.allclose(found, drawn(bench, steered(bench, whole, control)), atol=1e-4)
+        assert not torch.allclose(found, drawn(bench, steered(bench, parts, control)), atol=1e-3)
+
+
 def test_a_union_is_told_its_kind_of_picture(bench: Any, parts: dict[str, Any], folder: Path, net: Any) -> None:
     union = loaded(bench, folder, "union", steering(5, tasks=8).state_dict())
     plain = drawn(bench, steered(bench, parts, union))

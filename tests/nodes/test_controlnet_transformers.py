@@ -18,8 +18,11 @@ from app.diffusion.models.mmdit import MMDiT
 from app.diffusion.models.unet import UNet, UNetConfig
 from app.diffusion.published import SD3_LATENT
 from app.errors import InvalidRequest, UnknownFamily, UnusableFile
+from app.extend.facade.bridge import FacadeHost
+from app.extend.facade.install import installed
 from app.settings import Settings
 from app.wiring import Workshop
+from tests.extend.facade.conftest import BUILT_IN, Said, make_host
 from tests.nodes.conftest import Bench
 from tests.nodes.control_files import SD3, SORTS, apart, random, saved, transformer, vae
 
@@ -292,6 +295,24 @@ def test_several_of_different_kinds_add_up(bench: Any, folder: Path) -> None:
     other = steered(bench, steered(bench, said, nets[1], vae=vae(), strength=0.5), nets[0], vae=vae())
     assert torch.allclose(drawn(bench, one), drawn(bench, other), atol=1e-4)
     assert not torch.allclose(drawn(bench, one), drawn(bench, steered(bench, said, nets[0], vae=vae())), atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["InstantX, SD3", "Stability, depth", "XLabs, Flux", "MistoLine, Flux"])
+def test_packs_hold_and_apply_it_too(bench: Any, folder: Path, installation: Settings, name: str) -> None:
+    sort, stage = SORTS[name], vae()
+    said, net = parts(bench, folder, sort.model), ControlModel(sort.network, name)
+    expected = drawn(bench, steered(bench, said, net, vae=stage, strength=0.7))
+    inner = make_host(installation.directories.base, Said())
+    with installed(inner):
+        host = FacadeHost(inner)
+        host.open(BUILT_IN.nodes)
+        packed: Any = host.to_pack(net)
+        assert host.from_pack(packed) is net
+        # A pack sets the picture and samples by itself: it asks the object for residuals at every call.
+        follows = packed.copy().set_cond_hint(picture().movedim(-1, 1), 0.7, (0.0, 1.0), vae=host.to_pack(stage))
+        sides = {side: [[features, {**more, "control": follows}] for features, more in said[side]] for side in SIDES}
+        theirs = {side: host.from_pack(entries) for side, entries in sides.items()}
+        assert torch.allclose(drawn(bench, {**said, **theirs}), expected, atol=1e-4)
 
 
 def test_the_names_are_those_of_published_files() -> None:
