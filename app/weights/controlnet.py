@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,9 +18,10 @@ from app.diffusion.models.controlnet_lora import ControlLora
 from app.diffusion.models.unet import UNet
 from app.errors import InvalidRequest, UnusableFile
 from app.weights.blank import blank
-from app.weights.controlnet_transformers import ControlFile, stem_of, transformer_control
+from app.weights.controlnet_transformers import ControlFile, transformer_control
 from app.weights.diffusers_names import unet_names
 from app.weights.fill import fill
+from app.weights.folder import WEIGHTS, part_of
 from app.weights.kinds import refused
 from app.weights.opening import open_weights
 from app.weights.shapes import control_unet_of
@@ -29,6 +31,7 @@ PREFIX = "control_model."
 DIFFUSERS, ORIGINAL = "controlnet_cond_embedding.conv_in.weight", "zero_convs.0.0.weight"
 LORA, DIFFERENCE = "lora_controlnet", "difference"
 LOOKED_FOR = f"{ORIGINAL!r}, {DIFFUSERS!r}, 'body.0.block1.weight' and those of Stable Diffusion 3's and Flux's"
+PIECE = re.compile(r"-\d+-of-\d+\.")  # in the names of files that diffusers has cut a network in
 HEADS, HEAD_WIDTH = 8, 64  # of Stable Diffusion 1, which projects by convolutions; of all later ones
 # The end of names of files whose residuals are the same all over the picture, as the release of ControlNet 1.1 has it.
 POOLED = ("_shuffle", "_shuffle_fp16")
@@ -42,7 +45,15 @@ def load_control(path: Path, dtype: torch.dtype = torch.float32, base: Diffusion
         UnknownFamily: a file that holds nothing of the kind.
         InvalidRequest: a file of differences without a model, or with one of another family.
     """
-    return control_of(open_weights(path), dtype, base, stem=stem_of(path))
+    # Whatever its kind, diffusers calls a network's file the same: it is the folder's name that tells.
+    stem = path.parent.name if path.name.startswith(WEIGHTS[0]) else path.stem
+    return control_of(_opened(path), dtype, base, stem=stem)
+
+
+def _opened(path: Path) -> WeightsFile:
+    """A file, with the others of the network where it was cut in several."""
+    file = open_weights(path)
+    return replace(file, tensors=part_of(path.parent)) if PIECE.search(path.name) else file
 
 
 def control_of(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
@@ -67,11 +66,6 @@ class ControlFile:
     name: str
     stem: str
     dtype: torch.dtype
-
-
-def stem_of(path: Path) -> str:
-    """A file's name without the ending; that of its folder where diffusers calls all files the same."""
-    return path.parent.name if path.name.startswith("diffusion_pytorch_model.") else path.stem
 
 
 def transformer_control(file: ControlFile) -> Control | None:
