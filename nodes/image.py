@@ -17,6 +17,16 @@ Place = Annotated[int, Range(0, 16384, step=1)]
 BatchSize = Annotated[int, Range(1, 4096)]
 Radius = Annotated[int, Range(1, 31, step=1)]
 Colour = Annotated[int, Range(0, 0xFFFFFF, step=1), Options(display="color")]
+# The editor asks for the names when somebody looks at them.
+OutputPicture = Annotated[
+    str,
+    Port("COMBO"),
+    Options(
+        image_folder="output",
+        image_upload=True,
+        remote={"route": "/internal/files/output", "refresh_button": True, "control_after_refresh": "first"},
+    ),
+]
 Method = Annotated[str, Choice(*IMAGE_METHODS)]
 
 
@@ -60,6 +70,23 @@ def load_image(*, context: Context, image: Annotated[str, FileIn("input", upload
         image: The picture; drop a file on the node to upload it.
     """
     picture = context.files.load_image(image)
+    return picture.image, picture.mask
+
+
+@node(
+    "Load Image (from Outputs)",
+    category="image",
+    id="LoadImageOutput",
+    experimental=True,
+    aliases=("open", "result", "again"),
+)
+def load_image_output(*, context: Context, image: OutputPicture) -> tuple[Image, Mask]:
+    """Loads a picture that a workflow has made. The mask is 1 where the picture is transparent.
+
+    Args:
+        image: The picture, from the output folder; the newest come first.
+    """
+    picture = context.files.load_image(image, "output")
     return picture.image, picture.mask
 
 

@@ -14,7 +14,7 @@ from app.diffusion.latent_files import write_latent
 from app.diffusion.model import DiffusionModel
 from app.errors import InvalidRequest, Missing
 from app.images.decoding import Decoded, decode
-from app.images.encoding import EXTENSIONS, encode, metadata_texts
+from app.images.encoding import EXTENSIONS, encode, encode_animation, metadata_texts
 from app.store.folders import Folders
 from app.store.names import inside
 from app.store.outputs import OutputFolders
@@ -94,6 +94,24 @@ class NodeFiles:
                 }
             )
         return entries
+
+    def save_animation(
+        self,
+        images: Tensor,
+        prefix: str,
+        format: Literal["png", "webp"],
+        fps: float,
+        *,
+        prompt: Any = None,
+        extra: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> list[dict[str, Any]]:
+        """See `protocol.Files`."""
+        self._outputs.check_prefix(prefix)
+        content = encode_animation(images, format, fps, self._texts(prompt, extra), **options)
+        size = {"width": images.shape[2], "height": images.shape[1]}
+        staged = self._outputs.stage(content, EXTENSIONS[format])
+        return [{"staged": staged, "prefix": prefix, "type": "output", "format": format, **size}]
 
     def save_model(
         self,

@@ -151,6 +151,23 @@ class Files(Protocol):
         """
         ...
 
+    def save_animation(
+        self,
+        images: Tensor,
+        prefix: str,
+        format: Literal["png", "webp"],
+        fps: float,
+        *,
+        prompt: Any = None,
+        extra: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> list[dict[str, Any]]:
+        """Write images (B, H, W, C) as one file that moves; see `save_images`.
+
+        `options` are those of `images.encoding.encode_animation`.
+        """
+        ...
+
     def save_model(
         self,
         prefix: str,

@@ -45,6 +45,39 @@ def encode(
     raise InvalidRequest(f"Pictures cannot be written as {format!r}.", remedy=f"Use {', '.join(EXTENSIONS)}.")
 
 
+def encode_animation(
+    images: Tensor,
+    format: str,
+    fps: float,
+    texts: Texts | None = None,
+    *,
+    compress_level: int = 4,
+    lossless: bool = True,
+    quality: int = 80,
+    effort: int = 4,
+) -> bytes:
+    """Images (B, H, W, C) in 0..1 as the bytes of one file that moves for ever, `fps` of them in a second.
+
+    Texts are written as `encode` writes them. `compress_level` (0 to 9) is PNG's; WebP's are `lossless`, or else
+    `quality` (0 to 100), and `effort` (0 to 6), with which files become smaller and take longer.
+
+    Raises:
+        InvalidRequest: another format, no images, or values that are no numbers.
+    """
+    if images.ndim != 4 or not len(images):
+        raise InvalidRequest(
+            f"A tensor of shape {list(images.shape)} holds no images.", remedy="Link something that gives an IMAGE."
+        )
+    first, *rest = (to_picture(image) for image in images)
+    moving = {"save_all": True, "append_images": rest, "duration": max(1, int(1000 / fps)), "loop": 0}
+    if format == "png":
+        return _saved(first, "PNG", pnginfo=_png_texts(texts or {}), compress_level=compress_level, **moving)
+    if format == "webp":
+        options = {"lossless": lossless, "quality": quality, "method": effort}
+        return _saved(first, "WEBP", exif=exif_of(texts or {}), **options, **moving)
+    raise InvalidRequest(f"Animations cannot be written as {format!r}.", remedy="Use png or webp.")
+
+
 def encode_preview(image: Tensor, longest: int, quality: int = 80) -> bytes:
     """An image (H, W, C) in 0..1 as JPEG whose sides have at most `longest` pixels; never enlarged."""
     picture = to_picture(image).convert("RGB")

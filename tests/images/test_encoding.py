@@ -10,7 +10,7 @@ from PIL import Image
 
 from app.errors import InvalidRequest
 from app.images.decoding import decode
-from app.images.encoding import EXTENSIONS, encode, encode_preview, metadata_texts
+from app.images.encoding import EXTENSIONS, encode, encode_animation, encode_preview, metadata_texts
 
 PROMPT = {"3": {"class_type": "KSampler", "inputs": {"seed": 7}}}
 WORKFLOW = {"nodes": [], "extra": {"note": "grün ✓"}}
@@ -75,3 +75,25 @@ def test_previews_are_small_jpegs(shape: tuple[int, ...], size: tuple[int, int])
     picture = Image.open(io.BytesIO(encode_preview(torch.rand(shape), 10)))
     assert picture.format == "JPEG"
     assert picture.size == size
+
+
+def test_an_animation_has_every_frame_and_the_texts() -> None:
+    images = (torch.rand(3, 4, 5, 3) * 255).round() / 255
+    for kind in ("png", "webp"):
+        content = encode_animation(images, kind, 20.0, TEXTS)
+        assert torch.allclose(decode(content).image, images)
+        with Image.open(io.BytesIO(content)) as picture:
+            picture.seek(2)
+            picture.load()
+            assert picture.info["duration"] == 50
+    found = [
+        data.split(b"\0", 1)[0] for kind, data in chunks(encode_animation(images, "png", 1.0, TEXTS)) if kind == "tEXt"
+    ]
+    assert found == [b"prompt", b"workflow"]
+
+
+def test_what_cannot_move_is_told() -> None:
+    with pytest.raises(InvalidRequest, match="gif"):
+        encode_animation(torch.zeros(2, 4, 4, 3), "gif", 1.0)
+    with pytest.raises(InvalidRequest, match="not numbers"):
+        encode_animation(torch.full((2, 4, 4, 3), float("nan")), "png", 1.0)

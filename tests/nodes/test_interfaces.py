@@ -15,7 +15,17 @@ NODES = Registry.load().nodes
 # New nodes save under our own name; the widget is always part of a saved graph, so nothing depends on it.
 OURS = {
     (name, "filename_prefix", "default")
-    for name in ("SaveImage", "CheckpointSave", "ModelSave", "VAESave", "CLIPSave", "LoraSave", "SaveLatent")
+    for name in (
+        "SaveImage",
+        "CheckpointSave",
+        "ModelSave",
+        "VAESave",
+        "CLIPSave",
+        "LoraSave",
+        "SaveLatent",
+        "SaveAnimatedPNG",
+        "SaveAnimatedWEBP",
+    )
 } | {("SaveLoRANode", "prefix", "default")}
 
 

@@ -7,12 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from app.errors import InvalidRequest
-from app.images.encoding import exif_of, metadata_texts
-from app.images.pixels import to_picture
+from app.images.encoding import encode_animation, metadata_texts
 
 
 class SavedResult(dict[str, str]):
@@ -164,12 +162,8 @@ class ImageSaveHelper:
         images: Tensor, filename_prefix: str, folder_type: Any, cls: Any, fps: float, compress_level: int = 4
     ) -> SavedResult:
         """Write pictures (B, H, W, C) as one PNG that moves."""
-        texts = _texts(cls)
-        info = PngInfo()
-        for key, text in texts.items():
-            info.add_text(key, text)
-        options = {"pnginfo": info, "compress_level": compress_level}
-        return _animated(images, filename_prefix, folder_type, fps, "png", options)
+        content = encode_animation(images, "png", fps, _texts(cls), compress_level=compress_level)
+        return _animated(images, filename_prefix, folder_type, "png", content)
 
     @staticmethod
     def get_save_animated_png_ui(
@@ -191,8 +185,9 @@ class ImageSaveHelper:
         method: int = 4,
     ) -> SavedResult:
         """Write pictures (B, H, W, C) as one WebP that moves."""
-        options = {"lossless": lossless, "quality": quality, "method": method, "exif": exif_of(_texts(cls))}
-        return _animated(images, filename_prefix, folder_type, fps, "webp", options)
+        texts = _texts(cls)
+        content = encode_animation(images, "webp", fps, texts, lossless=lossless, quality=quality, effort=method)
+        return _animated(images, filename_prefix, folder_type, "webp", content)
 
     @staticmethod
     def get_save_animated_webp_ui(
@@ -265,10 +260,7 @@ def _place(prefix: str, folder_type: Any, ending: str, width: int, height: int) 
     return path, SavedResult(path.name, subfolder, kind)
 
 
-def _animated(
-    images: Tensor, prefix: str, folder_type: Any, fps: float, ending: str, options: Mapping[str, Any]
-) -> SavedResult:
+def _animated(images: Tensor, prefix: str, folder_type: Any, ending: str, content: bytes) -> SavedResult:
     path, entry = _place(prefix, folder_type, ending, images.shape[2], images.shape[1])
-    first, *rest = (to_picture(image) for image in images)
-    first.save(path, save_all=True, append_images=rest, duration=int(1000.0 / fps), **options)
+    path.write_bytes(content)
     return entry
