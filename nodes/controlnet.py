@@ -74,7 +74,7 @@ def apply_controlnet(
         strength: How much the picture counts.
         start_percent: From which part of the way on.
         end_percent: Until which part of the way.
-        vae: For ControlNets of node packs that work on latents.
+        vae: For ControlNets that follow the latent of a picture: most of Stable Diffusion 3 and Flux.
     """
     if not strength:
         return positive, negative

@@ -1,4 +1,4 @@
-"""What steers a U-Net besides the prompt: ControlNets and adapters that follow a picture, one after the other.
+"""What steers a network besides the prompt: ControlNets and adapters that follow a picture, one after the other.
 
 Conditioning carries it under "control". B latents, C channels, h × w latent pixels, H × W pixels
 """
@@ -13,7 +13,15 @@ from weakref import WeakKeyDictionary
 from torch import Tensor, nn
 
 from app.diffusion.control_hints import LatentHint, in_turn
-from app.diffusion.control_networks import Network, answered, check_fits, check_kind, follows_latents, shown
+from app.diffusion.control_networks import (
+    Network,
+    answered,
+    channels_of,
+    check_fits,
+    check_kind,
+    follows_latents,
+    shown,
+)
 from app.diffusion.control_residuals import Residuals
 from app.diffusion.guidance.classifier_free import rows
 from app.diffusion.guidance.conditions import Adjust
@@ -107,11 +115,17 @@ class ControlModel:
         vae: Any = None,
         mask: Tensor | None = None,
     ) -> Control:
-        """See `Steering`. U-Nets are steered by the picture itself, transformers mostly by its latent, of the VAE's.
+        """See `Steering`. U-Nets follow the picture itself, most transformers' its latent, which the VAE makes.
 
         Raises:
-            InvalidRequest: no VAE where one is needed.
+            InvalidRequest: no VAE where one is needed, or a picture of fewer channels than are looked at.
         """
+        if hint.shape[-1] < channels_of(self.network):
+            raise InvalidRequest(
+                f"The ControlNet {self.name!r} looks at {channels_of(self.network)} channels of a picture; this one "
+                f"has {hint.shape[-1]}.",
+                remedy="Link a picture in colours; a mask becomes one by Convert Mask to Image.",
+            )
         if not follows_latents(self.network):
             return Control(self, hint.movedim(-1, 1), strength, span, previous)
         if vae is None:

@@ -37,6 +37,13 @@ def follows_latents(network: nn.Module) -> bool:
     )
 
 
+def channels_of(network: nn.Module) -> int:
+    """The channels of a picture that a network looks at; brightness alone, which any picture has, is 1."""
+    if isinstance(network, T2IAdapter):
+        return network.config.channels
+    return network.config.hint_channels if isinstance(network, ControlNet) else 3
+
+
 def check_kind(network: nn.Module, model: DiffusionModel, name: str) -> None:
     """Refuse a model whose network is of another kind than the one that this network steers.
 
@@ -100,13 +107,12 @@ def shown(network: Network, hint: Tensor, x: Tensor, parts: int) -> Any:
     if isinstance(network, T2IAdapter):
         side = network.config.side
         height, width = (-(-length * PIXELS // side) * side for length in x.shape[-2:])
-        hint = hint.mean(dim=1, keepdim=True) if network.config.channels == 1 else hint[:, : network.config.channels]
+        hint = hint.mean(dim=1, keepdim=True) if network.config.channels == 1 else hint[:, : channels_of(network)]
         inputs, middle = network.placed(network(sized(hint, height, width).to(weight)))
         return Residuals([_in_turn(r, len(x), parts) for r in inputs], _in_turn(middle, len(x), parts))
     assert isinstance(network, ControlNet | FluxControl)
     height, width = (length * PIXELS for length in x.shape[-2:])
-    channels = network.config.hint_channels if isinstance(network, ControlNet) else 3
-    fitting = sized(hint[:, :channels], height, width).to(weight)
+    fitting = sized(hint[:, : channels_of(network)], height, width).to(weight)
     return in_turn(network.seen(fitting), len(x), parts)
 
 

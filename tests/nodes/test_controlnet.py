@@ -368,6 +368,15 @@ def test_another_family_is_refused_before_a_step(
     assert not bench.heard
 
 
+def test_a_picture_of_too_few_channels(bench: Any, parts: dict[str, Any], folder: Path, net: Any) -> None:
+    grey = picture()[..., :1]
+    with pytest.raises(InvalidRequest, match="looks at 3 channels of a picture; this one has 1") as caught:
+        steered(bench, parts, net, grey)
+    assert "Convert Mask to Image" in caught.value.remedy
+    sketch = loaded(bench, folder, "sketch", random(T2IAdapter(T2IAdapterConfig(1, (32, 64))), 3).state_dict())
+    assert steered(bench, parts, sketch, grey)["positive"][0][1]["control"].model is sketch
+
+
 def test_a_transformer_is_refused(bench: Any, parts: dict[str, Any], net: Any) -> None:
     other = replace(parts["model"], network=MMDiT(MMDiTConfig(1, 64, 4, 16, 16, 8)))
     with pytest.raises(InvalidRequest, match="steers U-Nets"):
