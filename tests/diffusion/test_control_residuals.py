@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from app.diffusion.control_residuals import Residuals, repeated, spread, stretched
+from app.diffusion.models.flux import Flux, FluxConfig
 from app.diffusion.models.hooks import Place, Streams
 from app.errors import InvalidRequest
 
@@ -62,6 +63,23 @@ def test_they_are_added_to_the_picture_that_is_drawn(others: int) -> None:
     first, second = through(Residuals(double=[OWN], single=[OWN * 2]), DOUBLE, SINGLE, others=others)
     assert tokens(first) == [1.0] * OURS + [0.0] * others
     assert tokens(second) == [0.0] * TEXT + [2.0] * OURS + [0.0] * others
+
+
+def test_flux_kontext_is_steered_where_it_draws() -> None:
+    """In the last block only what is added to the picture that is drawn can be seen."""
+    flux = Flux(FluxConfig(16, 16, 64, 2, 1, 2, 16, 8, axes=(8, 12, 12)))
+    generator = torch.Generator().manual_seed(1)
+    for parameter in flux.parameters():
+        torch.nn.init.normal_(parameter, std=0.1, generator=generator)
+    x, other = (torch.randn(1, 16, *size, generator=generator) for size in ((4, 6), (4, 4)))
+    said: dict[str, Tensor] = {"context": torch.randn(1, 3, 16, generator=generator), "reference_0": other}
+    residual = torch.zeros(1, 6, 64)
+    residual[:, -1] = torch.linspace(-3, 3, 64)  # of the patch below on the right
+    hooks = Residuals(single=[None, residual]).hooks()
+    with torch.inference_mode():
+        apart = flux(x, torch.tensor([0.5]), **said, hooks=hooks) - flux(x, torch.tensor([0.5]), **said)
+    changed = apart.abs().amax(dim=(0, 1)) > 1e-4
+    assert changed.nonzero().tolist() == [[2, 4], [2, 5], [3, 4], [3, 5]]
 
 
 def test_some_are_for_the_text_as_well() -> None:
