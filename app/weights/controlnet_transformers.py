@@ -28,7 +28,11 @@ INSTANTX_FLUX, XLABS, MISTO = (
     "controlnet_blocks.0.linear.weight",
 )
 SD3, SD3_TEXT = "pos_embed_input.proj.weight", "context_embedder.weight"
-QWEN = "transformer_blocks.0.img_mlp.net.0.proj.weight"
+# What tells ControlNets of models that are not read.
+UNREAD = {
+    "transformer_blocks.0.img_mlp.net.0.proj.weight": "Qwen-Image",
+    "after_proj_list.18.bias": "Hunyuan-DiT",
+}
 CONTROL = ("controlnet_", "pos_embed_input.", "input_hint_block.")
 # diffusers' names of the layers that see the picture, and their numbers in the original.
 SEEING = {
@@ -75,11 +79,12 @@ def transformer_control(file: ControlFile) -> Control | None:
         UnusableFile: a damaged or incomplete file, or one of a model that is not read.
     """
     tensors = file.tensors
-    if QWEN in tensors and INSTANTX_FLUX in tensors:
-        raise UnusableFile(
-            f"The file {file.name!r} is a ControlNet of Qwen-Image, which is not read.",
-            remedy="Choose one of Stable Diffusion or Flux.1.",
-        )
+    for name, model in UNREAD.items():
+        if name in tensors:
+            raise UnusableFile(
+                f"The file {file.name!r} is a ControlNet of {model}, which is not read.",
+                remedy="Choose one of Stable Diffusion or Flux.1.",
+            )
     tells: Mapping[str, Callable[[ControlFile], Control]] = {
         INSTANTX_FLUX: _flux,
         MISTO: _misto,

@@ -21,6 +21,7 @@ from app.errors import InvalidRequest, UnknownFamily, UnusableFile
 from app.extend.facade.bridge import FacadeHost
 from app.extend.facade.install import installed
 from app.settings import Settings
+from app.weights.controlnet_transformers import UNREAD
 from app.wiring import Workshop
 from tests.extend.facade.conftest import BUILT_IN, Said, make_host
 from tests.nodes.conftest import Bench
@@ -200,9 +201,10 @@ def test_unknown_kinds_are_named(bench: Any, folder: Path) -> None:
     tensors = SORTS["Stability, blur"].tensors() | {"control_type": torch.tensor([7])}
     with pytest.raises(UnusableFile, match=r"kind 7; known are .*blur"):
         loaded(bench, folder, "seven", tensors)
-    qwen = "transformer_blocks.0.img_mlp.net.0.proj.weight"
-    with pytest.raises(UnusableFile, match="Qwen-Image, which is not read"):
-        loaded(bench, folder, "qwen", {qwen: torch.ones(1), "controlnet_x_embedder.weight": torch.ones(1, 1)})
+    for name, model in UNREAD.items():
+        with pytest.raises(UnusableFile, match=f"a ControlNet of {model}, which is not read") as caught:
+            loaded(bench, folder, model, {name: torch.ones(1), "controlnet_x_embedder.weight": torch.ones(1, 1)})
+        assert "Flux.1" in caught.value.remedy
 
 
 def test_they_are_told_in_other_slots(bench: Any, folder: Path) -> None:
