@@ -159,8 +159,9 @@ class Folders:
         if kind == "input":
             return self._listed("input", (self.input,), _ANY)
         if kind == INPUT_FOLDERS:
-            above = (parent.as_posix() for name in self.names("input") for parent in PurePosixPath(name).parents)
-            return tuple(sorted(set(above) - {"."}, key=str.casefold))
+            holding = {name.rpartition("/")[0] for name in self.names("input") if "/" in name}
+            above = {parent.as_posix() for name in holding for parent in PurePosixPath(name).parents}
+            return tuple(sorted((holding | above) - {"."}, key=str.casefold))
         kind = self.kind(kind)
         names = self._listed(kind, self.models[kind], _extensions(kind))
         if kind == "diffusers":  # a model is a folder there

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from app.context.files import NodeFiles
 from app.errors import Forbidden, InvalidRequest, Missing
@@ -74,6 +75,50 @@ def test_input_pictures_are_found_by_name(files: NodeFiles, installation: Settin
     assert files.load_image("sub/white.png").image.shape == (1, 2, 3, 3)
     Image.new("RGB", (5, 5)).save(installation.directories.output / "made.png")
     assert files.load_image("made.png [output]").image.shape == (1, 5, 5, 3)
+
+
+def test_results_are_found_without_saying_where(files: NodeFiles, installation: Settings) -> None:
+    Image.new("RGB", (5, 4)).save(installation.directories.output / "made.png")
+    for name in ("made.png", "made.png [output]"):
+        assert files.load_image(name, "output").image.shape == (1, 4, 5, 3)
+    with pytest.raises(Missing, match="output file"):
+        files.load_image("other.png", "output")
+    with pytest.raises(Forbidden):
+        files.load_image("../x.png", "output")
+
+
+def test_folders_are_found_below_input_only(files: NodeFiles, installation: Settings) -> None:
+    folder = installation.directories.input / "cats"
+    folder.mkdir()
+    (folder / "a.txt").touch()
+    assert files.folder("cats") == folder
+    for name in ("", "dogs", "cats/a.txt"):
+        with pytest.raises(Missing):
+            files.folder(name)
+    (installation.directories.input / "out").symlink_to(installation.directories.output)
+    for name in ("..", "/etc", "out"):
+        with pytest.raises(Forbidden):
+            files.folder(name)
+
+
+def test_an_adapter_is_staged_as_a_file_of_tensors(files: NodeFiles, outputs: OutputFolders) -> None:
+    whole = torch.rand(4, 4)
+    (entry,) = files.save_adapter({"a.diff": whole[:2], "b.diff": whole}, "loras/mine")
+    assert (entry["prefix"], entry["format"]) == ("loras/mine", "safetensors")
+    read = load_file(outputs.staging / entry["staged"])
+    assert torch.equal(read["a.diff"], whole[:2])
+    with pytest.raises(InvalidRequest, match="holds nothing"):
+        files.save_adapter({}, "loras/mine")
+    with pytest.raises(Forbidden):
+        files.save_adapter({"a.diff": whole}, "../mine")
+
+
+def test_an_animation_is_one_entry(files: NodeFiles, outputs: OutputFolders) -> None:
+    (entry,) = files.save_animation(torch.rand(3, 4, 6, 3), "a/b", "webp", 4.0, prompt={"1": {}}, lossless=True)
+    assert (entry["width"], entry["height"], entry["type"]) == (6, 4, "output")
+    assert read_texts(outputs.staging / entry["staged"]) == {"prompt": '{"1": {}}'}
+    with pytest.raises(Forbidden):
+        files.save_animation(torch.rand(3, 4, 6, 3), "../b", "png", 4.0)
 
 
 @pytest.mark.parametrize(("name", "error"), [("gone.png", Missing), ("", Missing), ("../main.py", Forbidden)])

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import pytest
 
 from app.context.watched import Watched, watched
-from app.graph.declaration import FileIn, FunctionNode, Lazy, Port, node
+from app.graph.declaration import FileIn, FunctionNode, Lazy, Options, Port, node
 from app.settings import Settings
 from app.store.folders import Folders
 from app.wiring import open_all_folders
@@ -69,6 +69,39 @@ def test_a_changed_file_changes_the_fingerprint(folders: Folders) -> None:
     assert after != before
     (folders.input / "a.txt").write_text("longer than the first")
     assert node.fingerprint(inputs) != after
+
+
+@node("Gathers", category="test")
+def gathers(
+    *,
+    folder: Annotated[str, FileIn("input folders")],
+    made: Annotated[str, Port("COMBO"), Options(image_folder="output")],
+) -> str:
+    """Reads all files in a folder, and a picture that the editor knows by asking for it."""
+    return folder + made
+
+
+def test_a_folder_changes_with_any_file_in_it(folders: Folders) -> None:
+    node = watched(gathers, folders)
+    (folders.input / "set" / "inner").mkdir(parents=True)
+    (folders.input / "set" / "a.txt").write_text("a")
+    (folders.input / "settings.txt").write_text("not in it")
+    seen = [node.fingerprint({"folder": "set"})]
+    (folders.input / "set" / "inner" / "b.txt").write_text("b")
+    seen.append(node.fingerprint({"folder": "set"}))
+    (folders.input / "set" / "inner" / "b.txt").write_text("bb")
+    seen.append(node.fingerprint({"folder": "set"}))
+    (folders.input / "settings.txt").write_text("changed")
+    assert seen[0] != seen[1] != seen[2] == node.fingerprint({"folder": "set"})
+
+
+def test_a_result_that_is_chosen_by_asking_is_watched_too(folders: Folders) -> None:
+    node = watched(gathers, folders)
+    (folders.output / "r.png").write_text("first")
+    before = node.fingerprint({"folder": "x", "made": "r.png"})
+    assert node.fingerprint({"folder": "x", "made": "r.png [output]"}) == before
+    (folders.output / "r.png").write_text("the second")
+    assert node.fingerprint({"folder": "x", "made": "r.png"}) != before
 
 
 @node("Encodes", category="test")

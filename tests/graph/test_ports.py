@@ -83,6 +83,14 @@ def test_files_name_their_folder() -> None:
     assert (port.type, port.folder, dict(port.options)) == ((), "input", {"image_upload": True})
 
 
+def test_words_may_stand_in_place_of_a_file() -> None:
+    port = input_of(Annotated[str, FileIn("loras", also=("none", "a"))])
+    assert (port.type, port.folder) == (("none", "a"), "loras")
+    assert port.choices({"loras": ("a", "b"), "vae": ("c",)}) == ("a", "b", "none")
+    assert port.choices({}) == ("none", "a")
+    assert input_of(Annotated[str, FileIn("vae")]).choices({"vae": ("c",)}) == ("c",)
+
+
 def test_defaults_are_the_first_value_or_make_an_input_optional() -> None:
     assert input_of(int, 5) == InputSpec("x", "INT", "required", {"default": 5})
     assert input_of(Image | None, None) == InputSpec("x", "IMAGE", "optional", {})

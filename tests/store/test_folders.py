@@ -37,6 +37,15 @@ def test_names_are_sorted_relative_and_of_known_types(folders: Folders, tmp_path
     assert folders.names("checkpoints") == ("A.ckpt", "b.safetensors", "sub/c.safetensors")
 
 
+def test_folders_of_input_are_those_that_hold_files(folders: Folders, tmp_path: Path) -> None:
+    assert folders.names("input folders") == ()
+    for name in ("a.png", "cats/b.png", "cats/10_more/c.png", "Birds/x/d.png", ".hidden/e.png"):
+        touch(tmp_path / "input" / name)
+    (tmp_path / "input/empty").mkdir()
+    assert folders.names("input folders") == ("Birds", "Birds/x", "cats", "cats/10_more")
+    assert FileNames(folders)["input folders"] == folders.names("input folders")
+
+
 def test_old_names_of_folders_work(folders: Folders, tmp_path: Path) -> None:
     touch(tmp_path / "models/clip/old.safetensors")
     touch(tmp_path / "models/text_encoders/new.safetensors")
