@@ -33,7 +33,7 @@ class Editor:
 
     def record(self) -> dict[str, Any]:
         """The document as it would be saved."""
-        return self.page.evaluate("loom.session.document.toRecord()")
+        return self.page.evaluate("loom.session.root.document.toRecord()")
 
     def node(self, node_id: int) -> dict[str, Any] | None:
         """The record of a node."""

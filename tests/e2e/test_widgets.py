@@ -61,7 +61,7 @@ def test_text_keeps_words_and_weights_them(page: Page, editor: Editor) -> None:
 
 def test_dice_and_control_of_a_seed(page: Page, editor: Editor) -> None:
     page.get_by_role("button", name="Draw a new number").click()
-    assert _value(editor, 3, 0) != 7
+    editor.settled("loom.session.document.graph.node(3).widgets_values[0] !== 7")
     page.get_by_role("radio", name="keep").click()
     assert _value(editor, 3, 1) == "fixed"
 

@@ -1,4 +1,4 @@
-import { MODE } from "../core/doc/schema.js";
+import { isBorder, MODE } from "../core/doc/schema.js";
 import { align, arrange } from "../core/graph/arrange.js";
 import { stringifyJson } from "../core/format/json.js";
 import { copySelection, paste, readClip } from "../core/graph/clipboard.js";
@@ -153,7 +153,7 @@ export function paint({ document }, colour) {
     for (const key of document.selection) {
       const [kind, id] = key.split(":");
       if (kind === "group") tx.set("group", id, ["color"], colour);
-      else if (kind !== "reroute") {
+      else if (kind !== "reroute" && !isBorder(tx.graph.node(key))) {
         tx.set("node", key, ["color"], colour);
         tx.set("node", key, ["bgcolor"], undefined);
       }

@@ -40,11 +40,13 @@ export class App {
     this.runner = null;
     /** @type {import("./minimap.js").Minimap | null} */
     this.map = null;
+    /** @type {import("./levels.js").Levels | null} */
+    this.levels = null;
   }
 
-  /** The session in front. */
+  /** What is on screen: a workflow, or the inside of one of its subgraphs. */
   get session() {
-    return this.tabs.current;
+    return this.tabs.current?.front ?? null;
   }
 
   async start() {
@@ -69,7 +71,7 @@ export class App {
 
   /** The parts that drawing the graph does not need, so that they do not hold it up. */
   async #complete() {
-    const [{ Runner }, { Gallery }, { Files }, { makeCommands }, { listenClipboard }, { listenDrops }] =
+    const [{ Runner }, { Gallery }, { Files }, { makeCommands }, { listenClipboard }, { listenDrops }, { Levels }] =
       await Promise.all([
         import("./runner.js"),
         import("./gallery.js"),
@@ -77,13 +79,17 @@ export class App {
         import("./command_list.js"),
         import("./clipboard.js"),
         import("./drops.js"),
+        import("./levels.js"),
       ]);
     this.files = new Files(this);
     this.gallery = new Gallery(this);
+    this.levels = new Levels(this);
     this.runner = new Runner(this.server, {
       sessions: () => this.tabs.sessions,
       seeds: () => this.settings.get("seeds"),
-      refresh: (session, nodes) => (session === this.session ? this.editor.refresh(nodes) : undefined),
+      refresh: (session, nodes) => {
+        if (session === this.tabs.current) this.editor.refresh(session.front.local(nodes));
+      },
       changed: () => {
         this.shell.update();
         this.panels.progress();

@@ -1,6 +1,7 @@
 import { typing } from "../view/dom.js";
 import { clipFromHtml, clipHtml } from "../core/format/clipboard_html.js";
 import { copyText, pasteText, removeSelection } from "./actions.js";
+import { attempt } from "./subgraph_actions.js";
 
 /**
  * Copy, cut and paste through the system's clipboard, as text: between tabs, windows and browsers.
@@ -62,7 +63,11 @@ async function pasteAnything(app, text) {
   const { session, editor } = app;
   if (!session || !text.trim()) return;
   const at = session.viewport.toGraph(editor.pointer);
-  if (pasteText(session, text, at)) return;
+  let pasted = true;
+  attempt(app, () => {
+    pasted = pasteText(session, text, at);
+  });
+  if (pasted) return;
   const { NoGraph, readJson } = await import("../core/format/read.js");
   try {
     const { record } = readJson(text, app.definitions, "The clipboard");

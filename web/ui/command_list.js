@@ -11,6 +11,7 @@ import {
 } from "./actions.js";
 import { commandRows, openPalette } from "./palette.js";
 import { KINDS } from "./panels.js";
+import { focusedPort, subgraphCommands } from "./subgraph_actions.js";
 
 /**
  * The list of commands. Menus, keys, the command palette and the help all read it.
@@ -22,7 +23,7 @@ import { KINDS } from "./panels.js";
 
 /** @param {App} app @returns {Command[]} */
 export function makeCommands(app) {
-  return [...runCommands(app), ...fileCommands(app), ...editCommands(app), ...viewCommands(app), ...panelCommands(app)];
+  return [...runCommands(app), ...fileCommands(app), ...editCommands(app), ...subgraphCommands(app), ...viewCommands(app), ...panelCommands(app)];
 }
 
 /** @param {App} app @param {(session: Session) => void} act */
@@ -58,18 +59,20 @@ function runCommands(app) {
       label: "Cancel the run",
       keys: ["Mod+Alt+Enter"],
       fields: true,
-      run: on(app, (session) => app.runner?.cancel(session)),
+      run: on(app, (session) => app.runner?.cancel(session.root)),
       enabled: () => Boolean(app.runner?.active(app.session)),
     },
     {
       id: "escape",
       group: "Edit",
-      label: "Select nothing; twice cancels the run",
+      label: "Select nothing, then go back out; twice cancels the run",
       keys: ["Escape"],
       run: on(app, (session) => {
         const twice = performance.now() - last < 500;
         last = performance.now();
-        if (twice && app.runner?.active(session)) app.runner?.cancel(session);
+        const stops = twice && app.runner?.active(session);
+        if (stops) app.runner?.cancel(session.root);
+        else if (!session.document.selection.size && app.levels?.up()) return;
         session.document.select([]);
         if (document.activeElement instanceof HTMLElement) document.activeElement.blur();
       }),
@@ -115,7 +118,7 @@ function fileCommands(app) {
       group: "File",
       label: "Close workflow",
       keys: ["Alt+W"],
-      run: on(app, (session) => app.tabs.close(session)),
+      run: on(app, (session) => app.tabs.close(session.root)),
     },
     {
       id: "reopen",
@@ -178,7 +181,18 @@ function editCommands(app) {
     edit("bypass", "Bypass", ["B", "Mod+B"], (session) => toggleSleep(session, "bypass")),
     edit("fold", "Fold or open", ["Alt+C"], (session) => toggleFlagOfSelection(session, "collapsed")),
     edit("pin", "Pin or free", ["P"], (session) => toggleFlagOfSelection(session, "pinned")),
-    edit("rename", "Rename…", ["F2"], ({ document: doc }) => app.editor.services.rename([...doc.selection][0])),
+    {
+      id: "rename",
+      group: "Edit",
+      label: "Rename…",
+      keys: ["F2"],
+      run: on(app, ({ document: doc }) => {
+        const found = focusedPort(app);
+        if (found) app.levels?.renamePort(found.side, found.slot, found.port);
+        else app.editor.services.rename([...doc.selection][0]);
+      }),
+      enabled: () => some(app)() || focusedPort(app) !== null,
+    },
     {
       id: "group",
       group: "Edit",
@@ -203,10 +217,14 @@ function editCommands(app) {
     {
       id: "connect",
       group: "Edit",
-      label: "Connect the focused socket…",
+      label: "Connect the focused socket, or open the focused subgraph",
       keys: ["Enter"],
-      run: () => connectFocused(app),
-      enabled: () => focusedSockets().length > 0,
+      run: () => {
+        const id = focusedInstance(app);
+        if (id) app.levels?.open(id);
+        else connectFocused(app);
+      },
+      enabled: () => focusedSockets().length > 0 || focusedInstance(app) !== null,
     },
     ...arrowCommands(app),
   ];
@@ -353,6 +371,13 @@ function focusedSockets() {
   const active = document.activeElement;
   if (active?.matches("[data-slot]")) return [/** @type {HTMLElement} */ (active)];
   return active?.matches(".node") ? [...active.querySelectorAll(/** @type {any} */ ("[data-slot]:not(.offer)"))] : [];
+}
+
+/** The node that has the keyboard, where it is a subgraph. @param {App} app */
+function focusedInstance({ session }) {
+  const { activeElement: active } = document;
+  const id = active instanceof HTMLElement && active.matches(".node") ? active.dataset.node : undefined;
+  return id && session?.hasInside(String(session.document.graph.node(id)?.type)) ? id : null;
 }
 
 /** Join with the keyboard: choose a socket of the focused node, then its partner. @param {App} app */

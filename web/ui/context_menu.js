@@ -1,4 +1,7 @@
+import { portsOf } from "../core/doc/borders.js";
+import { isBorder } from "../core/doc/schema.js";
 import { membersOf } from "../core/graph/groups.js";
+import { movePort, portAt, removePort } from "../core/graph/ports.js";
 import { addReroute, removeReroute } from "../core/graph/reroutes.js";
 import { typeName } from "../core/graph/slot_types.js";
 import {
@@ -15,6 +18,7 @@ import {
   toggleSleep,
 } from "./actions.js";
 import { openMenu } from "./menu.js";
+import { pack, renameSubgraph, unpack } from "./subgraph_actions.js";
 
 /**
  * The menu under the right button.
@@ -41,8 +45,9 @@ const COLOURS = Object.freeze([
  */
 export function fieldMenu(app, request) {
   if (!app.session) return;
-  const makers = { node: nodeItems, link: linkItems, group: groupItems, reroute: rerouteItems, field: fieldItems };
-  openMenu(makers[request.target](app, request), request, `${request.target} menu`);
+  const makers = { node: nodeItems, link: linkItems, group: groupItems, reroute: rerouteItems, field: fieldItems, port: portItems };
+  const items = makers[request.target](app, request);
+  if (items.length) openMenu(items, request, `${request.target} menu`);
 }
 
 /** @param {App} app @returns {import("../view/session.js").Session} */
@@ -67,11 +72,12 @@ function nodeItems(app, request) {
   const session = sessionOf(app);
   const many = selectedIds(session).length > 1;
   const node = session.document.graph.node(request.key);
+  if (isBorder(node)) return borderItems(app);
   const output = node && session.definitionFor(node)?.outputNode;
   return [
     ...(output
       ? [
-          { label: "Run this output only", run: () => app.runner?.run(session, { targets: selectedIds(session) }) },
+          { label: "Run this output only", run: () => app.runner?.run(session, { targets: selectedIds(session).map((id) => session.path(id)) }) },
           null,
         ]
       : []),
@@ -87,10 +93,57 @@ function nodeItems(app, request) {
     { label: "Group", keys: "Ctrl+G", run: () => groupSelection(session, request.at) },
     ...(many ? alignItems(session) : []),
     null,
+    ...subgraphItems(app, request.key),
+    null,
     colourItem(app),
     null,
     { label: "Delete, keep chain", keys: "Shift+Del", run: () => removeSelection(session, true) },
     { label: "Delete", keys: "Del", run: () => removeSelection(session) },
+  ];
+}
+
+/** @param {App} app @param {string} id @returns {Item[]} */
+function subgraphItems(app, id) {
+  const session = sessionOf(app);
+  const make = { label: "Make a subgraph", keys: "Ctrl+Shift+G", run: () => pack(app) };
+  if (!session.hasInside(String(session.document.graph.node(id)?.type))) return [make];
+  return [
+    { label: "Open the subgraph", keys: "Enter", run: () => app.levels?.open(id) },
+    { label: "Rename the subgraph…", run: () => renameSubgraph(app, id) },
+    { label: "Unpack", keys: "Alt+Shift+G", run: () => unpack(app) },
+    make,
+  ];
+}
+
+/** @param {App} app @returns {Item[]} */
+function borderItems(app) {
+  return [
+    { label: "Rename the subgraph…", run: () => renameSubgraph(app) },
+    { label: "Go back out", keys: "Esc", run: () => app.levels?.up() },
+  ];
+}
+
+/** @param {App} app @param {Request} request @returns {Item[]} */
+function portItems(app, request) {
+  const { document } = sessionOf(app);
+  const [node, slot] = request.key.split(":");
+  const found = portAt(document.graph.node(node), Number(slot));
+  if (!found) return borderItems(app);
+  const { side, port } = found;
+  const at = found.slot;
+  const count = portsOf(document.graph)[side].length;
+  const kind = side === "inputs" ? "input" : "output";
+  const move = (/** @type {number} */ to) => () =>
+    document.transact(`Move ${kind}`, (tx) => movePort(tx, side, at, to));
+  return [
+    { label: `Rename the ${kind}…`, keys: "F2", run: () => app.levels?.renamePort(side, at, port) },
+    { label: "Move up", run: move(at - 1), disabled: at === 0 },
+    { label: "Move down", run: move(at + 1), disabled: at === count - 1 },
+    null,
+    {
+      label: `Remove the ${kind}`,
+      run: () => document.transact(`Remove ${kind}`, (tx) => removePort(tx, side, at)),
+    },
   ];
 }
 

@@ -1,5 +1,6 @@
 import { stringifyJson } from "../core/format/json.js";
 import { addNode } from "../core/graph/nodes.js";
+import { withoutUnused } from "../core/graph/subgraphs.js";
 import { setWidget, widgetsOf } from "../core/nodes/widgets.js";
 import { askChoice, askText } from "./dialogs.js";
 
@@ -88,7 +89,7 @@ export class Files {
   }
 
   /** @param {Session} session @param {{as?: boolean}} [options] as: under a new name */
-  async save(session, { as = false } = {}) {
+  async save({ root: session }, { as = false } = {}) {
     const { document } = session;
     let { path } = document;
     if (as || !path) {
@@ -193,7 +194,7 @@ export class Files {
   }
 
   /** Give the graph to the browser as a file. @param {Session} session @param {{api?: boolean}} [options] */
-  async download(session, { api = false } = {}) {
+  async download({ root: session }, { api = false } = {}) {
     const { compilePrompt } = await import("../core/graph/prompt.js");
     const data = api ? compilePrompt(session.document.graph, session.definitions) : withView(session);
     const address = URL.createObjectURL(new Blob([stringifyJson(data, 2)], { type: "application/json" }));
@@ -207,7 +208,7 @@ export class Files {
 
 /** The workflow with the place where one looks, as the files have it. @param {Session} session */
 function withView({ document, viewport }) {
-  const record = document.toRecord();
+  const record = withoutUnused(document.toRecord(), document.unused);
   const {
     scale,
     offset: [x, y],

@@ -74,7 +74,7 @@ export class Minimap {
       whole[0] - (WIDTH / this.scale - whole[2]) / 2,
       whole[1] - (HEIGHT / this.scale - whole[3]) / 2,
     ];
-    const key = `${session.document.uid} ${this.scale} ${this.corner}`;
+    const key = `${session.document.uid} ${session.document.place} ${this.scale} ${this.corner}`;
     if (key !== this.painted.key) this.#paintNodes(session);
     this.painted.key = key;
     this.#paintView(view);

@@ -2,7 +2,7 @@ import { uuid } from "../core/doc/ids.js";
 import { titleOf } from "../core/graph/nodes.js";
 import { ServerError } from "../core/protocol/client.js";
 import { duration } from "../core/run/eta.js";
-import { Jobs, shownNode } from "../core/run/jobs.js";
+import { Jobs, shownNode, shownNodes } from "../core/run/jobs.js";
 import { advanceControls, prepareRun } from "../core/run/prepare.js";
 
 /** A node that reports steps is worth as many nodes that do not. */
@@ -39,7 +39,7 @@ export class Runner {
    * @param {Session} session
    * @param {{count?: number, front?: boolean, targets?: string[]}} [options] targets: run these outputs only
    */
-  async run(session, { count = 1, front = false, targets } = {}) {
+  async run({ root: session }, { count = 1, front = false, targets } = {}) {
     this.#clear(session);
     for (let index = 0; index < count; index += 1) {
       this.#advance(session, "before");
@@ -79,9 +79,10 @@ export class Runner {
   /** How much of a run is done, from 0 to 1. What was kept costs nothing. @param {Job | undefined} job */
   part(job) {
     if (!job || job.state !== "running" || !job.total) return 0;
-    const runs = [...job.nodes.values()].filter((run) => run.state !== "cached");
+    const all = [...job.nodes.values()].filter((run) => run.leaf);
+    const runs = all.filter((run) => run.state !== "cached");
     const weight = (/** @type {import("../core/run/jobs.js").NodeRun} */ run) => (run.maximum > 1 ? STEPS_WEIGH : 1);
-    const unseen = job.total - job.nodes.size;
+    const unseen = job.total - all.length;
     const whole = runs.reduce((sum, run) => sum + weight(run), Math.max(unseen, 0));
     const done = runs.reduce((sum, run) => {
       if (run.state === "running") return sum + (run.maximum ? (weight(run) * run.value) / run.maximum : 0);
@@ -200,10 +201,11 @@ export class Runner {
     const nodes = this.#complain(session, body?.node_errors);
     const unknown = body?.error?.extra_info?.node_id ?? /Node ID '#([^']+)'/.exec(body?.error?.details ?? "")?.[1];
     if (unknown !== undefined && !nodes.length) {
-      nodes.push(shownNode(unknown));
-      session.problems.set(shownNode(unknown), [{ input: null, message: error.message, details: "" }]);
+      nodes.push(String(unknown));
+      for (const shown of shownNodes(unknown))
+        session.problems.set(shown, [{ input: null, message: error.message, details: "" }]);
     }
-    this.listener.refresh(session, nodes);
+    this.listener.refresh(session, nodes.flatMap(shownNodes));
     const text = nodes.length
       ? `The run was not started: ${nodes.length === 1 ? "a node needs" : `${nodes.length} nodes need`} attention.`
       : error.message;
@@ -216,13 +218,20 @@ export class Runner {
    * @returns {string[]} the nodes concerned
    */
   #complain(session, errors) {
-    const ids = [];
-    for (const [id, entry] of Object.entries(errors ?? {})) {
-      const shown = shownNode(id);
-      ids.push(shown);
-      session.problems.set(shown, /** @type {any} */ (entry.errors ?? []).map(explain));
+    const ids = Object.keys(errors ?? {});
+    /** @type {Map<string, import("../view/session.js").Problem[]>} */
+    const found = new Map();
+    for (const id of ids) {
+      /** @type {import("../view/session.js").Problem[]} */
+      const problems = (errors[id].errors ?? []).map(explain);
+      for (const shown of shownNodes(id)) {
+        // An input inside has another name on the subgraph, or none.
+        const said = shown === id ? problems : problems.map((problem) => ({ ...problem, input: null, message: within(problem) }));
+        found.set(shown, [...(found.get(shown) ?? []), ...said]);
+      }
     }
-    this.listener.refresh(session, ids);
+    for (const [shown, problems] of found) session.problems.set(shown, problems);
+    this.listener.refresh(session, ids.flatMap(shownNodes));
     return ids;
   }
 
@@ -254,7 +263,7 @@ export class Runner {
       }
     }
     if (type === "execution_error" && job.state === "failed") {
-      const node = data.node_id == null ? [] : [shownNode(data.node_id)];
+      const node = data.node_id == null ? [] : shownNodes(data.node_id).slice(-1);
       this.listener.problem(
         session,
         `${data.node_type ?? "The run"} failed: ${
@@ -282,8 +291,10 @@ export class Runner {
   #pictures(session, job, node, output) {
     const files = [...(output?.images ?? []), ...(output?.gifs ?? [])].filter((file) => file?.filename);
     if (!files.length) return;
-    session?.dropPreview(shownNode(node));
-    session?.pictures.set(shownNode(node), files);
+    for (const shown of shownNodes(node)) {
+      session?.dropPreview(shown);
+      session?.pictures.set(shown, files);
+    }
     for (const file of files) this.listener.made(file, job, shownNode(node));
   }
 
@@ -293,16 +304,25 @@ export class Runner {
     const job = (frame.kind === "preview" && this.jobs.all.get(frame.promptId)) || this.jobs.running;
     const session = job && this.#sessionOf(job);
     if (!job || !session) return;
-    const node = shownNode(frame.nodeId || job.current || "");
+    const nodes = shownNodes(frame.nodeId || job.at || "");
     if (frame.kind === "preview")
-      session.setPreview(node, new Blob([/** @type {any} */ (frame.image)], { type: frame.mime }));
-    this.listener.refresh(session, [node]);
+      for (const node of nodes)
+        session.setPreview(node, new Blob([/** @type {any} */ (frame.image)], { type: frame.mime }));
+    this.listener.refresh(session, nodes);
   }
 
   /** @param {Job} job */
   #sessionOf(job) {
     return this.listener.sessions().find((session) => session.document.uid === job.document) ?? null;
   }
+}
+
+/**
+ * A complaint about an input inside of a subgraph, for the subgraph.
+ * @param {import("../view/session.js").Problem} problem
+ */
+function within({ input, message }) {
+  return input ? `inside, ${input}: ${message}` : message;
 }
 
 /**

@@ -1,3 +1,4 @@
+import { isBorder } from "../core/doc/schema.js";
 import { titleOf } from "../core/graph/nodes.js";
 
 /**
@@ -17,14 +18,12 @@ export function editorServices(app) {
     setting: (name) => app.settings.get(/** @type {any} */ (name)),
     embeddings: () => app.server.get("/embeddings").catch(() => []),
     connect: () => app.commands.find((command) => command.id === "connect")?.run(),
-    inside: async (id) => {
-      const { lookInside } = await import("../view/inside.js");
-      if (app.session) lookInside(app.session, id, app.editor.services);
-    },
+    inside: (id) => app.levels?.open(id),
+    renamePort: (socket) => renamePort(app, socket),
     moved() {
       app.shell.zoomed();
       app.map?.update();
-      if (app.session) app.journal.viewed(app.session);
+      if (app.session && app.session === app.session.root) app.journal.viewed(app.session);
     },
   };
 }
@@ -59,6 +58,16 @@ async function searchNodes(app, request) {
 
 /**
  * @param {import("./app.js").App} app
+ * @param {import("../view/interact/linking.js").Socket} socket of the inputs or outputs of the subgraph on screen
+ */
+async function renamePort(app, { node, slot }) {
+  const { portAt } = await import("../core/graph/ports.js");
+  const found = portAt(app.session?.document.graph.node(node), slot);
+  if (found) app.levels?.renamePort(found.side, found.slot, found.port);
+}
+
+/**
+ * @param {import("./app.js").App} app
  * @param {string} key a node's id or "group:1"
  */
 async function renameThing(app, key) {
@@ -67,6 +76,7 @@ async function renameThing(app, key) {
   const [kind, id] = key.split(":");
   const { graph } = session.document;
   const node = graph.node(key);
+  if (isBorder(node)) return;
   const before =
     kind === "group" ? graph.groups.get(Number(id))?.title : node && titleOf(node, session.definitionFor(node));
   const [{ askText }, { rename }] = await Promise.all([import("./dialogs.js"), import("./actions.js")]);

@@ -169,18 +169,16 @@ export class Shell {
    * Say what stops a run, with a way to the nodes concerned. Empty text takes the bar away.
    * @param {import("../view/session.js").Session} session
    * @param {string} text
-   * @param {string[]} nodes
+   * @param {string[]} nodes the ways to them, as a run names them
    */
   problem(session, text, nodes) {
-    if (session !== this.app.session) return;
+    if (session.root !== this.app.session?.root) return;
     this.problems.hidden = !text;
     if (!text) return;
     const show = () => {
       const [next] = nodes.splice(0, 1);
       nodes.push(next);
-      session.document.select([next]);
-      this.app.editor.fit([next]);
-      requestAnimationFrame(() => this.app.editor.nodes.mounted.get(next)?.root.focus({ preventScroll: true }));
+      this.app.levels?.reveal(next);
     };
     fill(
       this.problems,

@@ -66,7 +66,8 @@ export class Tabs {
   show(session) {
     this.current = session;
     sessionStorage.setItem(FRONT, session.document.uid);
-    this.app.editor.show(session);
+    this.app.editor.show(session.front);
+    this.app.levels?.draw();
     this.app.shell.problem(session, "", []);
     this.draw();
     this.app.shell.update();
@@ -173,11 +174,8 @@ export class Tabs {
     this.sessions.push(session);
     this.app.journal.watch(session);
     let dirty = document.dirty;
-    let { definitions } = document.graph.record;
-    document.subscribe(({ root }) => {
-      // Pasted instances bring their definitions with them.
-      if (root && document.graph.record.definitions !== definitions) session.recatalogue(session.catalogue);
-      definitions = document.graph.record.definitions;
+    document.onTravel = (place) => this.app.levels?.travel(session, place);
+    document.subscribe(() => {
       if (document.dirty !== dirty) this.draw();
       dirty = document.dirty;
       if (session === this.current) this.app.shell.edited();

@@ -23,6 +23,7 @@ const READABLE = 0.62;
  *   embeddings: () => Promise<string[]>,
  *   connect: () => void,
  *   inside: (id: string) => void,
+ *   renamePort: (socket: import("./interact/linking.js").Socket) => void,
  *   moved: () => void,
  * }} Services what the field asks of the rest of the page
  */
@@ -61,9 +62,7 @@ export class Editor {
     this.corner = null;
     this.insets = { top: 0, right: 0, bottom: 0, left: 0 };
     this.frames = { count: 0, milliseconds: 0 };
-    this.closing = new AbortController();
-    this.sizes = new ResizeObserver(() => this.#measure());
-    this.sizes.observe(stage);
+    new ResizeObserver(() => this.#measure()).observe(stage);
     listenPointer(this);
     listenWheel(this);
     // What only the keyboard needs comes once the graph has been drawn.
@@ -96,13 +95,6 @@ export class Editor {
     this.restyle();
     this.#measure();
     if (!session.placed) this.fit();
-  }
-
-  /** Let go of the page: for an editor in a window of its own. */
-  close() {
-    this.show(null);
-    this.closing.abort();
-    this.sizes.disconnect();
   }
 
   invalidate() {

@@ -3,6 +3,7 @@ import { conformSockets } from "../core/graph/links.js";
 import { grownDefinition, isDynamic } from "../core/nodes/dynamic.js";
 import { Viewport } from "../core/geometry/viewport.js";
 import { readDefinitions } from "../core/nodes/definitions.js";
+import { widgetValue } from "../core/nodes/widgets.js";
 import { instanceDefinitions, primitiveDefinition } from "../core/nodes/instances.js";
 
 /**
@@ -10,6 +11,7 @@ import { instanceDefinitions, primitiveDefinition } from "../core/nodes/instance
  *
  * @typedef {import("../core/nodes/definitions.js").NodeDef} NodeDef
  * @typedef {import("../core/doc/schema.js").NodeRecord} NodeRecord
+ * @typedef {import("../core/doc/transact.js").Transaction} Transaction
  * @typedef {{input: string | null, message: string, details: string}} Problem
  * @typedef {import("../core/run/jobs.js").FileRef} FileRef
  */
@@ -21,15 +23,19 @@ export class Session {
   /**
    * @param {import("../core/doc/document.js").Document} document
    * @param {Map<string, NodeDef>} catalogue
+   * @param {Session | null} [root] the session of the whole workflow, where this is one of the inside of a subgraph
    */
-  constructor(document, catalogue) {
+  constructor(document, catalogue, root = null) {
     this.document = document;
     this.catalogue = catalogue;
-    this.own = instanceDefinitions(document.graph, catalogue);
+    /** @type {Map<string, NodeDef>} the classes that the workflow itself defines */
+    this.own = new Map();
+    /** @type {Session} the session of the whole workflow */
+    this.root = root ?? this;
+    /** @type {Session} what is on screen: this, or an inside */
+    this.front = this;
     this.viewport = new Viewport();
     this.placed = false;
-    /** Whether it can be looked at only. */
-    this.locked = false;
     /** @type {import("../core/run/jobs.js").Job | null} the newest run of this document */
     this.job = null;
     /** @type {Map<string, string>} node id to the address of a live picture; freed on close */
@@ -40,12 +46,26 @@ export class Session {
     this.problems = new Map();
     /** @type {Map<string, unknown>} "node:widget" to the value of the last run */
     this.ran = new Map();
-    document.settle = (tx) => this.#settle(tx);
+    /** @type {((tx: Transaction) => void) | null} what a change inside of a subgraph means for its instances */
+    this.followPorts = null;
+    this.start();
     this.scene = new Scene(
       document.graph,
       (node) => this.definitionFor(node),
       (node) => this.hasMedia(node),
     );
+  }
+
+  /** Begin to follow the document; the inside of a subgraph leaves that to the whole. */
+  start() {
+    this.own = instanceDefinitions(this.document.graph, this.catalogue);
+    this.document.settle = (tx) => {
+      this.#settle(tx);
+      this.followPorts?.(tx);
+    };
+    this.document.subscribe((_, patches) => {
+      if (patches.some(redefines)) this.own = instanceDefinitions(this.document.graph, this.catalogue);
+    });
   }
 
   /** @param {string} type @returns {NodeDef | undefined} */
@@ -68,19 +88,47 @@ export class Session {
 
   /**
    * Nodes whose sockets depend on their links and choices get those that a change asks for.
-   * @param {import("../core/doc/transact.js").Transaction} tx
+   * @param {Transaction} top
    */
-  #settle(tx) {
-    const ids = new Set(
-      tx.patches.flatMap(({ kind, id, ...patch }) =>
-        kind === "node" && patch.op !== "remove" && !(patch.op === "set" && patch.path[0] === "pos") ? [id] : [],
-      ),
-    );
-    for (const id of ids) {
-      const node = tx.graph.node(id);
-      const def = node && this.definition(node.type);
-      if (node && def?.inputs.some((input) => isDynamic(input.type))) conformSockets(tx, node, def);
+  #settle(top) {
+    /** @type {Map<string | undefined, Set<string>>} ids by the graphs in which they are */
+    const changed = new Map();
+    for (const { kind, id, graph, ...patch } of top.patches) {
+      if (kind !== "node" || patch.op === "remove" || (patch.op === "set" && patch.path[0] === "pos")) continue;
+      changed.set(graph, (changed.get(graph) ?? new Set()).add(id));
     }
+    for (const [graph, ids] of changed) {
+      const tx = graph === undefined ? top : top.within(graph);
+      for (const id of ids) {
+        const node = tx.graph.node(id);
+        const def = node && this.definition(node.type);
+        if (node && def?.inputs.some((input) => isDynamic(input.type))) conformSockets(tx, node, def);
+      }
+    }
+  }
+
+  /**
+   * A widget's value as it is shown.
+   * @param {NodeRecord} node
+   * @param {import("../core/nodes/widgets.js").Widget} widget
+   * @returns {unknown}
+   */
+  valueOf(node, widget) {
+    return widgetValue(node, widget);
+  }
+
+  /**
+   * Of the nodes that a run names by the way to them, those that are in here, by their own ids.
+   * @param {Iterable<string>} ids such as "5" or "5:12"
+   * @returns {string[]}
+   */
+  local(ids) {
+    return [...ids];
+  }
+
+  /** The way to a node, as a run names it. @param {string} id */
+  path(id) {
+    return id;
   }
 
   /** Whether a class is known to be missing. Before the server has said what it has, none is. @param {string} type */
@@ -112,6 +160,7 @@ export class Session {
     this.catalogue = catalogue;
     this.own = instanceDefinitions(this.document.graph, catalogue);
     this.scene.rebuild();
+    if (this.front !== this) this.front.recatalogue(catalogue);
   }
 
   /**
@@ -133,4 +182,14 @@ export class Session {
   close() {
     for (const id of [...this.previews.keys()]) this.dropPreview(id);
   }
+}
+
+/**
+ * Whether a change makes another class of a subgraph: not where it only moves something.
+ * @param {import("../core/doc/patch.js").Patch} patch
+ */
+function redefines({ kind, graph, ...patch }) {
+  if (graph === undefined) return kind === "root" && patch.op === "set" && patch.path[0] === "definitions";
+  if (kind === "group" || kind === "reroute") return false;
+  return patch.op !== "set" || !["pos", "size", "color", "bgcolor", "flags", "state"].includes(String(patch.path[0]));
 }

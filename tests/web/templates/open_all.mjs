@@ -13,7 +13,6 @@ import { pair } from "../../../web/core/doc/schema.js";
 import { parseJson, stringifyJson } from "../../../web/core/format/json.js";
 import { readJson } from "../../../web/core/format/read.js";
 import { compilePrompt } from "../../../web/core/graph/prompt.js";
-import { subgraphsOf } from "../../../web/core/graph/subgraphs.js";
 import { readDefinitions } from "../../../web/core/nodes/definitions.js";
 import { instanceDefinitions } from "../../../web/core/nodes/instances.js";
 import { layoutNode } from "../../../web/core/nodes/layout.js";
@@ -32,7 +31,7 @@ function frozen(value) {
 /** All that the editor reads of a workflow to draw it and to run it. */
 function readAll(graph) {
   const known = new Map([...definitions, ...instanceDefinitions(graph, definitions)]);
-  for (const each of [graph, ...subgraphsOf(graph).values()])
+  for (const each of [graph, ...graph.subgraphs.values()])
     for (const node of each.nodes.values()) layoutNode(node, known.get(node.type));
   return compilePrompt(graph, definitions);
 }

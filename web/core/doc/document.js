@@ -1,4 +1,5 @@
 import { Graph } from "./graph.js";
+import { unusedDefinitions } from "../graph/subgraphs.js";
 import { History } from "./history.js";
 import { uuid } from "./ids.js";
 import { applyPatch, invertAll } from "./patch.js";
@@ -7,14 +8,16 @@ import { Transaction } from "./transact.js";
 /**
  * @typedef {import("./patch.js").Patch} Patch
  * @typedef {{nodes: Set<string>, links: Set<string>, groups: Set<string>, reroutes: Set<string>, root: boolean,
- *   structure: boolean, label: string, origin: "edit" | "undo" | "redo"}} ChangeSet
- * @typedef {(change: ChangeSet, patches: Patch[]) => void} Listener
+ *   structure: boolean, label: string, origin: "edit" | "undo" | "redo"}} ChangeSet of one graph
+ * @typedef {(change: ChangeSet, patches: Patch[]) => void} Listener change: of the document's own graph; patches: of
+ *   the whole workflow
+ * @typedef {{key?: string | null, history?: boolean}} Options equal keys in a row become one step
  */
 
 /** One open workflow: its graph, its history, its selection. All changes go through `transact`. */
 export class Document {
   /**
-   * @param {import("./schema.js").WorkflowRecord} record is kept and written to: pass a parsed file or a copy
+   * @param {import("./schema.js").WorkflowRecord | Graph} record is kept and written to: pass a parsed file or a copy
    * @param {{uid?: string, name?: string}} [options]
    */
   constructor(record, { uid = uuid(), name = "Untitled" } = {}) {
@@ -24,7 +27,15 @@ export class Document {
     this.path = null;
     /** @type {number | null} when that file was written, as far as is known here */
     this.stamp = null;
-    this.graph = new Graph(record);
+    this.graph = record instanceof Graph ? record : new Graph(record);
+    /** Where in the workflow this is: the ids of the instances that one opens to come here, joined by ":". */
+    this.place = "";
+    /** @type {ReadonlySet<string>} the definitions that no node of the file used: not ours to clear away */
+    this.unused = unusedDefinitions(this.graph.record);
+    /** @type {Map<string, Document>} the insides that were opened, by their places */
+    this.insides = new Map();
+    /** @type {((place: string) => void) | null} told where the step was done that is now undone or done again */
+    this.onTravel = null;
     this.history = new History();
     /** @type {Set<string>} node ids, and "group:1" and "reroute:1" for the others */
     this.selection = new Set();
@@ -49,12 +60,24 @@ export class Document {
    * @template T
    * @param {string} label what undo calls this step
    * @param {(tx: Transaction) => T} work
-   * @param {{key?: string | null, history?: boolean}} [options] equal keys in a row become one step
+   * @param {Options} [options]
    * @returns {T}
    */
-  transact(label, work, { key = null, history = true } = {}) {
+  transact(label, work, options) {
+    return this.commit(this, label, work, options);
+  }
+
+  /**
+   * @template T
+   * @param {Document} view this document, or an inside of it, in which the change is made
+   * @param {string} label
+   * @param {(tx: Transaction) => T} work
+   * @param {Options} [options]
+   * @returns {T}
+   */
+  commit(view, label, work, { key = null, history = true } = {}) {
     if (this.open) return work(this.open);
-    const before = [...this.selection];
+    const before = [...view.selection];
     const tx = new Transaction(this.graph);
     this.open = tx;
     let result;
@@ -68,10 +91,11 @@ export class Document {
       this.open = null;
     }
     if (tx.patches.length === 0) return result;
-    this.#dropDeadSelection();
+    view.dropDeadSelection();
     if (history) {
-      const entry = { label, patches: [...tx.patches], key, time: Date.now(), before, after: [...this.selection] };
-      this.history.push(entry);
+      const { place } = view;
+      const after = [...view.selection];
+      this.history.push({ label, patches: [...tx.patches], key, time: Date.now(), before, after, place });
     }
     this.#announce(tx.patches, label, "edit");
     return result;
@@ -128,14 +152,16 @@ export class Document {
   }
 
   /**
-   * @param {{label: string, patches: Patch[], selection: string[]} | null} step
+   * @param {import("./history.js").Step | null} step
    * @param {"undo" | "redo"} origin
    */
   #travel(step, origin) {
     if (!step) return "";
+    this.onTravel?.(step.place);
     for (const patch of step.patches) applyPatch(this.graph, patch);
     this.#announce(step.patches, step.label, origin);
-    this.select(step.selection.filter((key) => this.#alive(key)));
+    const view = step.place ? this.insides.get(step.place) : this;
+    view?.select(step.selection.filter((key) => view.#alive(key)));
     return step.label;
   }
 
@@ -147,7 +173,8 @@ export class Document {
     return this.graph.nodes.has(key);
   }
 
-  #dropDeadSelection() {
+  /** Things that are gone are not selected. */
+  dropDeadSelection() {
     this.select([...this.selection].filter((key) => this.#alive(key)));
   }
 
@@ -158,18 +185,20 @@ export class Document {
    */
   #announce(patches, label, origin) {
     this.revision += 1;
-    const change = changeSet(patches, label, origin);
+    const change = changeSet(patches, undefined, label, origin);
     for (const listener of this.listeners) listener(change, patches);
   }
 }
 
 /**
+ * What patches change in one graph.
  * @param {Patch[]} patches
+ * @param {string | undefined} graph the id of a definition, undefined for the top
  * @param {string} label
  * @param {"edit" | "undo" | "redo"} origin
  * @returns {ChangeSet}
  */
-function changeSet(patches, label, origin) {
+export function changeSet(patches, graph, label, origin) {
   /** @type {ChangeSet} */
   const change = {
     nodes: new Set(),
@@ -182,6 +211,7 @@ function changeSet(patches, label, origin) {
     origin,
   };
   for (const patch of patches) {
+    if (patch.graph !== graph) continue;
     if (patch.op !== "set") change.structure = true;
     if (patch.kind === "root") change.root = true;
     else change[/** @type {"nodes"} */ (`${patch.kind}s`)].add(patch.id);

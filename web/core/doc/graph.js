@@ -1,4 +1,5 @@
-import { isObject } from "./schema.js";
+import { readBorders, withBorders } from "./borders.js";
+import { isBorder, isObject } from "./schema.js";
 
 /** @typedef {import("./schema.js").NodeRecord} NodeRecord */
 /** @typedef {import("./schema.js").LinkRecord} LinkRecord */
@@ -11,11 +12,23 @@ const LINK_REST = Symbol("rest of a link tuple");
 
 /**
  * One graph of a workflow: the root, or the inside of a subgraph definition. The node, group and reroute records are
- * the file's own objects. Links are read into one shape whatever the file's, and written back in the file's.
+ * the file's own objects. Links are read into one shape whatever the file's, and written back in the file's. Inside of
+ * a definition two nodes stand for its inputs and outputs, so that one joins to them as to any other.
  */
 export class Graph {
-  /** @param {WorkflowRecord} record the object that owns `nodes` and `links` */
-  constructor(record) {
+  /**
+   * @param {WorkflowRecord} record the object that owns `nodes` and `links`
+   * @param {Graph | null} [root] the workflow's graph, where this is the inside of one of its definitions
+   */
+  constructor(record, root = null) {
+    /** @type {Graph} the workflow's own graph */
+    this.root = root ?? this;
+    /** @type {Map<string, Graph> | null} the definitions by id, once somebody asked */
+    this.registry = null;
+    /** @type {WeakMap<object, Graph>} those that undo took out are the same when they come back: patches hold their parts */
+    this.insides = new WeakMap();
+    /** Whether a change was ever made here; a definition that was not touched is written as it was read. */
+    this.touched = false;
     /** @type {WorkflowRecord} */
     this.record = record;
     /** @type {Map<string, NodeRecord>} by id as text, in the file's order */
@@ -32,6 +45,35 @@ export class Graph {
     this.tuples = first === undefined ? Number(record.version ?? 0.4) < 1 : Array.isArray(first);
     this.hadReroutes = false;
     this.#read();
+    this.borders = root ? readBorders(this) : "";
+  }
+
+  /** The insides of the workflow's subgraph definitions by id, nested ones too. */
+  get subgraphs() {
+    this.root.registry ??= this.root.#readDefinitions();
+    return this.root.registry;
+  }
+
+  /** The list of definitions changed: those that are known stay the graphs that they are. */
+  definitionsChanged() {
+    if (this.registry) this.registry = this.#readDefinitions();
+  }
+
+  /** @returns {Map<string, Graph>} */
+  #readDefinitions() {
+    const found = new Map();
+    const collect = (/** @type {any} */ record) => {
+      for (const definition of list(record?.definitions?.subgraphs)) {
+        if (!isObject(definition) || found.has(definition.id)) continue;
+        const present = this.registry?.get(definition.id) ?? this.insides.get(definition);
+        const inner = present ?? new Graph(definition, this);
+        this.insides.set(definition, inner);
+        found.set(definition.id, inner);
+        collect(definition);
+      }
+    };
+    collect(this.record);
+    return found;
   }
 
   #read() {
@@ -66,13 +108,37 @@ export class Graph {
 
   /** The record as it is stored: the same object graph with the collections written back. A deep copy. */
   toRecord() {
-    /** @type {WorkflowRecord} */
-    const out = { ...this.record };
-    out.nodes = [...this.nodes.values(), ...this.strays];
+    return /** @type {WorkflowRecord} */ (structuredClone(this.#written()));
+  }
+
+  /**
+   * @param {Graph[]} [above] the definitions in which this one lies
+   * @returns {WorkflowRecord} shares its parts with this graph
+   */
+  #written(above = []) {
+    const changed = [...(this.root.registry?.values() ?? [])].some(({ touched }) => touched);
+    const out = changed ? this.#withDefinitions([...above, this]) : { ...this.record };
+    if (this.root !== this && !this.touched) return out;
+    out.nodes = [...this.nodes.values()].filter((node) => !isBorder(node)).concat(/** @type {any} */ (this.strays));
+    if (this.root !== this) Object.assign(out, withBorders(this));
     out.links = [...this.links.values()].map((link) => (this.tuples ? linkTuple(link) : { ...link }));
     if (this.record.groups || this.groups.size) out.groups = [...this.groups.values()];
     if (this.hadReroutes || this.reroutes.size) this.#writeReroutes(out);
-    return /** @type {WorkflowRecord} */ (structuredClone(out));
+    return out;
+  }
+
+  /**
+   * @param {Graph[]} above
+   * @returns {WorkflowRecord} the record with the definitions in it as they are now
+   */
+  #withDefinitions(above) {
+    const { definitions } = this.record;
+    if (!Array.isArray(definitions?.subgraphs)) return { ...this.record };
+    const subgraphs = definitions.subgraphs.map((/** @type {any} */ raw) => {
+      const inner = isObject(raw) ? this.subgraphs.get(raw.id) : undefined;
+      return inner && !above.includes(inner) ? inner.#written(above) : raw;
+    });
+    return { ...this.record, definitions: { ...definitions, subgraphs } };
   }
 
   /** @param {WorkflowRecord} out */

@@ -2,7 +2,9 @@ import { ABSENT, invertAll } from "./patch.js";
 
 /**
  * @typedef {import("./patch.js").Patch} Patch
- * @typedef {{label: string, patches: Patch[], key: string | null, time: number, before: string[], after: string[]}} Entry
+ * @typedef {{label: string, patches: Patch[], key: string | null, time: number, before: string[], after: string[],
+ *   place: string}} Entry place: where it was done: the ids of the instances that one had opened, "" at the top
+ * @typedef {{label: string, patches: Patch[], selection: string[], place: string}} Step
  */
 
 const COALESCE_MS = 800;
@@ -26,6 +28,7 @@ export function joined(first, second) {
         patch.value !== ABSENT &&
         other.value !== ABSENT &&
         patch.kind === other.kind &&
+        patch.graph === other.graph &&
         patch.id === other.id &&
         patch.path.join("\u0000") === other.path.join("\u0000")
       );
@@ -50,7 +53,8 @@ export class History {
   push(entry) {
     this.undone.length = 0;
     const last = this.done[this.done.length - 1];
-    if (last && entry.key !== null && last.key === entry.key && entry.time - last.time < COALESCE_MS) {
+    const joins = last && entry.key !== null && last.key === entry.key && last.place === entry.place;
+    if (joins && entry.time - last.time < COALESCE_MS) {
       last.patches = joined(last.patches, entry.patches);
       last.time = entry.time;
       last.after = entry.after;
@@ -66,21 +70,21 @@ export class History {
     if (last) last.key = null;
   }
 
-  /** @returns {{label: string, patches: Patch[], selection: string[]} | null} what to apply to go one step back */
+  /** @returns {Step | null} what to apply to go one step back */
   undo() {
     const entry = this.done.pop();
     if (!entry) return null;
     this.undone.push(entry);
-    return { label: entry.label, patches: invertAll(entry.patches), selection: entry.before };
+    return { label: entry.label, patches: invertAll(entry.patches), selection: entry.before, place: entry.place };
   }
 
-  /** @returns {{label: string, patches: Patch[], selection: string[]} | null} */
+  /** @returns {Step | null} */
   redo() {
     const entry = this.undone.pop();
     if (!entry) return null;
     entry.key = null;
     this.done.push(entry);
-    return { label: entry.label, patches: entry.patches, selection: entry.after };
+    return { label: entry.label, patches: entry.patches, selection: entry.after, place: entry.place };
   }
 
   get undoLabel() {

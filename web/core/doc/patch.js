@@ -4,8 +4,10 @@
  *
  * @typedef {import("./schema.js").Kind} Kind
  * @typedef {{op: "set", kind: Kind, id: string, path: (string | number)[], value: unknown, old: unknown,
- *   next?: string}} SetPatch next: the key that stood behind one that is taken away
- * @typedef {{op: "insert" | "remove", kind: Kind, id: string, record: any, before: string | null}} MovePatch
+ *   next?: string, graph?: string}} SetPatch next: the key that stood behind one that is taken away; graph: the
+ *   definition in whose inside it is, where it is in one
+ * @typedef {{op: "insert" | "remove", kind: Kind, id: string, record: any, before: string | null,
+ *   graph?: string}} MovePatch
  * @typedef {SetPatch | MovePatch} Patch
  */
 
@@ -52,12 +54,19 @@ export function keyOf(kind, id) {
 }
 
 /**
- * Apply one patch to a graph, in place.
- * @param {import("./graph.js").Graph} graph
+ * Apply one patch to a workflow, in place.
+ * @param {import("./graph.js").Graph} root
  * @param {Patch} patch
  */
-export function applyPatch(graph, patch) {
-  if (patch.op === "set") return setAt(recordOf(graph, patch.kind, patch.id), patch);
+export function applyPatch(root, patch) {
+  const graph = patch.graph === undefined ? root : root.subgraphs.get(patch.graph);
+  if (!graph) throw new RangeError(`no subgraph ${patch.graph} in the document`);
+  graph.touched = true;
+  if (patch.op === "set") {
+    setAt(recordOf(graph, patch.kind, patch.id), patch);
+    if (patch.kind === "root" && patch.path[0] === "definitions") root.definitionsChanged();
+    return;
+  }
   const records = collection(graph, patch.kind);
   const key = keyOf(patch.kind, patch.id);
   if (patch.op === "remove") records.delete(key);

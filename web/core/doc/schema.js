@@ -29,6 +29,14 @@ export const MODE = Object.freeze({ ALWAYS: 0, MUTED: 2, BYPASS: 4 });
 export const SUBGRAPH_INPUT = -10;
 export const SUBGRAPH_OUTPUT = -20;
 
+/** The classes of the nodes that show these two ids inside; no file has them. */
+export const BORDER = Object.freeze({ INPUTS: "subgraph inputs", OUTPUTS: "subgraph outputs" });
+
+/** Whether a node stands for the outside of the subgraph that it is in. @param {NodeRecord | undefined} node */
+export function isBorder(node) {
+  return node?.type === BORDER.INPUTS || node?.type === BORDER.OUTPUTS;
+}
+
 /**
  * A stored pair, which old files write as {"0": x, "1": y}.
  * @param {Pair | Record<string, number> | undefined} value

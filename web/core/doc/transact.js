@@ -1,15 +1,44 @@
+import { faceOf } from "../graph/subgraphs.js";
 import { ABSENT, applyPatch, collection, follower, keyBehind, keyOf, recordOf, valueAt } from "./patch.js";
 
 /** @typedef {import("./patch.js").Patch} Patch */
+/** @typedef {import("../graph/subgraphs.js").Face} Face */
 /** @typedef {import("./schema.js").Kind} Kind */
 
 /** The only thing that writes to a graph; it notes an invertible patch for every change. */
 export class Transaction {
-  /** @param {import("./graph.js").Graph} graph */
-  constructor(graph) {
+  /**
+   * @param {import("./graph.js").Graph} graph
+   * @param {{top: Transaction, id: string} | null} [place] where this is the part of another transaction that is inside
+   *   of a definition
+   */
+  constructor(graph, place = null) {
     this.graph = graph;
-    /** @type {Patch[]} */
-    this.patches = [];
+    /** @type {Transaction} the whole, at the top of the workflow */
+    this.top = place?.top ?? this;
+    this.id = place?.id;
+    /** @type {Patch[]} of all graphs, in their order */
+    this.patches = place?.top.patches ?? [];
+    /** @type {Map<string, Transaction>} the parts inside of definitions, by their ids */
+    this.parts = place?.top.parts ?? new Map();
+    /** @type {Map<string, Face>} what the definitions that are being changed were like before */
+    this.faces = place?.top.faces ?? new Map();
+  }
+
+  /**
+   * The part of this transaction that is inside of a definition.
+   * @param {string} id
+   * @returns {Transaction}
+   */
+  within(id) {
+    const present = this.parts.get(id);
+    if (present) return present;
+    const graph = this.graph.subgraphs.get(id);
+    if (!graph) throw new RangeError(`no subgraph ${id} in the document`);
+    const part = new Transaction(graph, { top: this.top, id });
+    this.parts.set(id, part);
+    this.faces.set(id, faceOf(graph));
+    return part;
   }
 
   /**
@@ -71,7 +100,8 @@ export class Transaction {
 
   /** @param {Patch} patch */
   #do(patch) {
-    applyPatch(this.graph, patch);
+    if (this.id !== undefined) patch.graph = this.id;
+    applyPatch(this.graph.root, patch);
     this.patches.push(patch);
   }
 }

@@ -1,10 +1,10 @@
 import { nextId, uuid } from "../doc/ids.js";
-import { isObject, pair } from "../doc/schema.js";
+import { isBorder, isObject, pair } from "../doc/schema.js";
 import { parseJson, stringifyJson } from "../format/json.js";
 import { connect } from "./links.js";
 import { insertNode } from "./nodes.js";
 import { pointsOf } from "./reroutes.js";
-import { subgraphsOf } from "./subgraphs.js";
+import { holds } from "./subgraphs.js";
 
 /**
  * Parts of a graph as JSON text, so that they travel between tabs, windows and programs: the shape is the one that
@@ -20,11 +20,11 @@ import { subgraphsOf } from "./subgraphs.js";
  */
 
 /**
- * @param {import("../doc/document.js").Document} document
+ * @param {{graph: import("../doc/graph.js").Graph, selection: ReadonlySet<string>}} document
  * @returns {Clip | null} the selected nodes and groups, null when nothing is selected
  */
 export function copySelection({ graph, selection }) {
-  const nodes = [...graph.nodes].filter(([id]) => selection.has(id)).map(([, node]) => node);
+  const nodes = [...graph.nodes.values()].filter((node) => selection.has(String(node.id)) && !isBorder(node));
   const groups = [...graph.groups].filter(([id]) => selection.has(`group:${id}`)).map(([, group]) => group);
   if (!nodes.length && !groups.length) return null;
   const ids = new Set(nodes.map((node) => String(node.id)));
@@ -44,7 +44,7 @@ export function copySelection({ graph, selection }) {
     })),
     groups,
     reroutes: [...points],
-    subgraphs: definitionsOf(nodes, subgraphsOf(graph)),
+    subgraphs: definitionsOf(nodes, graph.subgraphs),
     ...groupNodesOf(nodes, graph.record.extra),
   });
 }
@@ -70,7 +70,7 @@ function definitionsOf(nodes, graphs) {
     for (const { type } of some) {
       const inner = graphs.get(type);
       if (!inner || found.has(type)) continue;
-      found.set(type, inner.record);
+      found.set(type, inner.toRecord());
       collect(inner.nodes.values());
     }
   };
@@ -151,7 +151,18 @@ function list(value) {
  * @returns {string[]} the keys of what was put in
  */
 export function paste(tx, clip, at, { outerLinks = false } = {}) {
-  const [dx, dy] = offset(clip, at);
+  return pasteParts(tx, clip, offset(clip, at), outerLinks).keys;
+}
+
+/**
+ * @param {Transaction} tx
+ * @param {Clip} clip
+ * @param {[number, number]} shift of the places
+ * @param {boolean} [outerLinks]
+ * @returns {{keys: string[], made: Map<string, import("../doc/schema.js").NodeId>}} made: the new ids by the clip's
+ * @throws {RangeError} where a subgraph would get into itself
+ */
+export function pasteParts(tx, clip, [dx, dy], outerLinks = false) {
   const renamed = pasteDefinitions(tx, clip);
   const made = new Map();
   for (const record of structuredClone(clip.nodes)) {
@@ -159,6 +170,8 @@ export function paste(tx, clip, at, { outerLinks = false } = {}) {
     const old = String(record.id);
     record.pos = [x + dx, y + dy];
     record.type = renamed.get(record.type) ?? record.type;
+    if (tx.id !== undefined && holds(tx.graph, record.type, tx.id))
+      throw new RangeError(`A subgraph cannot hold itself: ${record.title || "what is pasted"} contains this one.`);
     made.set(old, insertNode(tx, unlinked(record)).id);
   }
   /** @type {Map<number, import("../doc/schema.js").LinkRecord>} */
@@ -167,12 +180,13 @@ export function paste(tx, clip, at, { outerLinks = false } = {}) {
     const target = made.get(String(target_id));
     const origin = made.get(String(origin_id)) ?? (outerLinks ? origin_id : undefined);
     if (target === undefined || origin === undefined || !tx.graph.node(origin)) continue;
-    const link = connect(tx, { node: origin, slot: origin_slot }, { node: target, slot: target_slot });
+    const ends = /** @type {const} */ ([{ node: origin, slot: origin_slot }, { node: target, slot: target_slot }]);
+    const link = connect(tx, ...ends, { anyType: true });
     if (link && made.has(String(origin_id))) joined.set(Number(id), link);
   }
   const points = pasteReroutes(tx, clip, joined, dx, dy);
   const groups = clip.groups.map((group) => pasteGroup(tx, structuredClone(group), dx, dy));
-  return [...[...made.values()].map(String), ...groups, ...points];
+  return { keys: [...[...made.values()].map(String), ...groups, ...points], made };
 }
 
 /**
@@ -183,11 +197,12 @@ export function paste(tx, clip, at, { outerLinks = false } = {}) {
  * @returns {Map<string, string>} ids that changed
  */
 function pasteDefinitions(tx, { subgraphs, groupNodes }) {
-  const present = subgraphsOf(tx.graph);
+  const { top } = tx;
+  const present = top.graph.subgraphs;
   const renamed = new Map();
   const differs = (/** @type {any} */ definition) => {
     const mine = present.get(definition.id);
-    return mine !== undefined && stringifyJson(mine.record) !== stringifyJson(definition);
+    return mine !== undefined && stringifyJson(mine.toRecord()) !== stringifyJson(definition);
   };
   // What holds a renamed definition is another one too, and what holds that.
   for (let count = -1; count !== renamed.size;) {
@@ -198,20 +213,28 @@ function pasteDefinitions(tx, { subgraphs, groupNodes }) {
     }
   }
   const fresh = subgraphs.filter(({ id }) => renamed.has(id) || !present.has(id));
-  if (fresh.length) {
-    const added = structuredClone(fresh).map((/** @type {any} */ definition) => ({
+  for (const definition of structuredClone(fresh)) {
+    addDefinition(tx, {
       ...definition,
       id: renamed.get(definition.id) ?? definition.id,
       nodes: list(definition.nodes).map((node) => ({ ...node, type: renamed.get(node.type) ?? node.type })),
-    }));
-    const { definitions } = tx.graph.record;
-    tx.set("root", "", ["definitions"], { ...definitions, subgraphs: [...list(definitions?.subgraphs), ...added] });
+    });
   }
   for (const [name, definition] of Object.entries(groupNodes ?? {})) {
-    if (!tx.graph.record.extra?.groupNodes?.[name])
-      tx.set("root", "", ["extra", "groupNodes", name], structuredClone(definition));
+    if (!top.graph.record.extra?.groupNodes?.[name])
+      top.set("root", "", ["extra", "groupNodes", name], structuredClone(definition));
   }
   return renamed;
+}
+
+/**
+ * Put a definition into the workflow.
+ * @param {Transaction} tx
+ * @param {any} record
+ */
+export function addDefinition({ top }, record) {
+  const count = list(top.graph.record.definitions?.subgraphs).length;
+  top.set("root", "", ["definitions", "subgraphs", count], record);
 }
 
 /**
@@ -263,6 +286,7 @@ function pasteGroup(tx, group, dx, dy) {
 /**
  * @param {Clip} clip
  * @param {[number, number] | null} at
+ * @returns {[number, number]}
  */
 function offset(clip, at) {
   if (!at) return [40, 40];

@@ -18,13 +18,15 @@ import { compatible, typeName } from "./slot_types.js";
  * @param {Transaction} tx
  * @param {End} from
  * @param {End} to
+ * @param {{anyType?: boolean}} [options] anyType: for a link that was there before, as some packs make them
  * @returns {LinkRecord | null} null where the two do not fit or would make a ring
  */
-export function connect(tx, from, to) {
+export function connect(tx, from, to, { anyType = false } = {}) {
   const { graph } = tx;
   const output = graph.node(from.node)?.outputs?.[from.slot];
   const input = graph.node(to.node)?.inputs?.[to.slot];
-  if (!output || !input || !compatible(output.type, input.type) || feeds(graph, to.node, from.node)) return null;
+  const fits = output && input && (anyType || compatible(output.type, input.type));
+  if (!fits || feeds(graph, to.node, from.node)) return null;
   const present = graph.linkInto(to.node, to.slot);
   if (present && String(present.origin_id) === String(from.node) && present.origin_slot === from.slot) return present;
   if (present) disconnect(tx, present.id);

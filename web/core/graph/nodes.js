@@ -1,5 +1,5 @@
 import { nextId } from "../doc/ids.js";
-import { MODE, pair } from "../doc/schema.js";
+import { isBorder, MODE, pair } from "../doc/schema.js";
 import { grownDefinition } from "../nodes/dynamic.js";
 import { layoutNode } from "../nodes/layout.js";
 import { defaultValues } from "../nodes/widgets.js";
@@ -93,6 +93,7 @@ export function insertNode(tx, node) {
  */
 export function removeNodes(tx, ids, { keepChain = false } = {}) {
   for (const id of ids) {
+    if (isBorder(tx.graph.node(id))) continue;
     if (keepChain) dissolve(tx, id);
     for (const link of [...tx.graph.links.values()]) {
       if (String(link.origin_id) === String(id) || String(link.target_id) === String(id)) disconnect(tx, link.id);
@@ -108,8 +109,9 @@ export function removeNodes(tx, ids, { keepChain = false } = {}) {
  * @param {number} mode
  */
 export function toggleMode(tx, ids, mode) {
-  const already = ids.every((id) => tx.graph.node(id)?.mode === mode);
-  for (const id of ids) tx.set("node", id, ["mode"], already ? MODE.ALWAYS : mode);
+  const own = ids.filter((id) => !isBorder(tx.graph.node(id)));
+  const already = own.every((id) => tx.graph.node(id)?.mode === mode);
+  for (const id of own) tx.set("node", id, ["mode"], already ? MODE.ALWAYS : mode);
 }
 
 /**
@@ -118,8 +120,9 @@ export function toggleMode(tx, ids, mode) {
  * @param {"collapsed" | "pinned"} flag
  */
 export function toggleFlag(tx, ids, flag) {
-  const already = ids.every((id) => tx.graph.node(id)?.flags?.[flag]);
-  for (const id of ids) tx.set("node", id, ["flags", flag], already ? undefined : true);
+  const own = ids.filter((id) => !isBorder(tx.graph.node(id)));
+  const already = own.every((id) => tx.graph.node(id)?.flags?.[flag]);
+  for (const id of own) tx.set("node", id, ["flags", flag], already ? undefined : true);
 }
 
 /**

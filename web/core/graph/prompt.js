@@ -1,10 +1,11 @@
-import { MODE, SUBGRAPH_INPUT, SUBGRAPH_OUTPUT } from "../doc/schema.js";
+import { portsOf } from "../doc/borders.js";
+import { isBorder, MODE, SUBGRAPH_INPUT, SUBGRAPH_OUTPUT } from "../doc/schema.js";
 import { grownValues, statedValues } from "../nodes/values.js";
 import { widgetsOf, widgetValue } from "../nodes/widgets.js";
 import { groupGraph, groupNode } from "./group_nodes.js";
 import { alike, typeName } from "./slot_types.js";
 import { titleOf } from "./nodes.js";
-import { promotedSockets, subgraphsOf } from "./subgraphs.js";
+import { promotedSockets } from "./subgraphs.js";
 
 /**
  * The graph as the engine reads it. Virtual, muted and bypassed nodes and subgraph instances dissolve on the way; what
@@ -35,7 +36,7 @@ const MAX_NODES = 200_000;
 export function compilePrompt(graph, definitions, { text = (value) => value } = {}) {
   const extra = graph.record.extra ?? {};
   /** @type {Context} */
-  const context = { definitions, subgraphs: subgraphsOf(graph), extra, inside: new Map(), count: 0, text };
+  const context = { definitions, subgraphs: graph.subgraphs, extra, inside: new Map(), count: 0, text };
   /** @type {Prompt} */
   const prompt = {};
   flatten({ graph, prefix: "", parent: null, instance: null, depth: 0 }, context, prompt);
@@ -58,6 +59,7 @@ function flatten(scope, context, prompt) {
   for (const node of scope.graph.nodes.values()) {
     const mode = Number(node.mode);
     if (mode === MODE.MUTED || mode === MODE.BYPASS || isVirtual(node, context)) continue;
+    if (isBorder(node)) continue;
     const inner = enter(scope, node, context);
     if (inner) flatten(inner, context, prompt);
     else prompt[`${scope.prefix}${node.id}`] = entryOf(node, scope, context);
@@ -178,7 +180,7 @@ function resolve(socket, context) {
  */
 function outward(scope, slot) {
   const { parent, instance, graph } = scope;
-  const port = graph.record.inputs?.[slot];
+  const port = portsOf(graph).inputs[slot];
   if (!parent || !instance || !port) return null;
   const index = (instance.inputs ?? []).findIndex((input) => input.name === port.name);
   if (index >= 0 && instance.inputs?.[index].link != null) return { scope: parent, node: instance, slot: index };

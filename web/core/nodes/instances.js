@@ -1,5 +1,6 @@
+import { portsOf } from "../doc/borders.js";
 import { groupGraph, groupInputs, groupNode, groupOutputs } from "../graph/group_nodes.js";
-import { promotedSockets, subgraphsOf } from "../graph/subgraphs.js";
+import { promotedSockets } from "../graph/subgraphs.js";
 import { typeName } from "../graph/slot_types.js";
 import { readDefinition } from "./definitions.js";
 import { statedValues } from "./values.js";
@@ -17,7 +18,7 @@ import { widgetsOf, widgetValue } from "./widgets.js";
  * @returns {Map<string, NodeDef>}
  */
 export function instanceDefinitions(graph, definitions) {
-  const graphs = subgraphsOf(graph);
+  const graphs = graph.subgraphs;
   /** @type {Map<string, NodeDef>} */
   const own = new Map();
   // A definition inside another is read first, because its widgets may be the outer one's too.
@@ -60,7 +61,8 @@ const OWN = Object.freeze({
 function instanceDefinition(id, inner, definitionOf) {
   const { record } = inner;
   const sockets = promotedSockets(inner);
-  const inputs = (record.inputs ?? []).map((/** @type {any} */ port, /** @type {number} */ slot) => {
+  const ports = portsOf(inner);
+  const inputs = ports.inputs.map((/** @type {any} */ port, /** @type {number} */ slot) => {
     const socket = sockets.get(slot);
     const widget = socket ? promotedWidget(socket, port, definitionOf) : null;
     return { name: port.name, type: typeName(port.type), options: {}, optional: true, tooltip: "", widget };
@@ -71,7 +73,7 @@ function instanceDefinition(id, inner, definitionOf) {
     title: record.name || "Subgraph",
     help: record.description ?? "",
     inputs,
-    outputs: (record.outputs ?? []).map(outputOf),
+    outputs: ports.outputs.map(outputOf),
     widgets: inputs.flatMap((/** @type {any} */ input) => (input.widget ? [input.widget] : [])),
   };
 }

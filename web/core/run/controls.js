@@ -1,4 +1,5 @@
-import { subgraphsOf, definitionPaths, promotedSockets } from "../graph/subgraphs.js";
+import { portsOf } from "../doc/borders.js";
+import { promotedSockets } from "../graph/subgraphs.js";
 import { primitiveDefinition } from "../nodes/instances.js";
 import { filterChoices, nextChoice, nextNumber } from "../nodes/seed.js";
 import { setWidget, widgetLinked, widgetsOf, widgetValue } from "../nodes/widgets.js";
@@ -10,9 +11,8 @@ import { setWidget, widgetLinked, widgetsOf, widgetValue } from "../nodes/widget
  * @typedef {import("../nodes/widgets.js").Widget} Widget
  * @typedef {import("../doc/schema.js").NodeRecord} NodeRecord
  * @typedef {import("../doc/graph.js").Graph} Graph
- * @typedef {{node: NodeRecord, widget: Widget, mode: string, filter: string, def: NodeDef | undefined, place: string,
- *   path: (string | number)[] | null}} Controlled a value with what becomes of it; path: of the node's record where the
- *   node is inside a definition
+ * @typedef {{node: NodeRecord, widget: Widget, mode: string, filter: string, def: NodeDef | undefined, graph: string}} Controlled a value with what
+ *   becomes of it; graph: the definition in whose inside the node is, "" at the top
  * @typedef {{random?: () => number, mode?: "shown" | "before" | "after", moment?: "before" | "after"}} Options
  */
 
@@ -32,12 +32,12 @@ export function advanceControls(document, definitionOf, ran, options = {}) {
     "Next seed",
     (tx) => {
       for (const controlled of controlledValues(tx.graph, definitionOf)) {
-        const { node, widget, def, place, path } = controlled;
-        const key = `${place}${node.id}:${widget.name}`;
+        const { node, widget, def, graph } = controlled;
+        const key = `${graph ? `${graph}/` : ""}${node.id}:${widget.name}`;
         const value = widgetValue(node, widget);
         const next = mode !== "shown" || ran.get(key) === value ? nextValue(controlled, value, random) : value;
         ran.set(key, next);
-        if (next !== value) setWidget(path ? within(tx, node, path) : tx, node.id, widget, next, def);
+        if (next !== value) setWidget(graph ? tx.within(graph) : tx, node.id, widget, next, def);
       }
     },
     { history: false },
@@ -50,8 +50,7 @@ export function advanceControls(document, definitionOf, ran, options = {}) {
  * @returns {Controlled[]}
  */
 export function controlledValues(graph, definitionOf) {
-  const graphs = subgraphsOf(graph);
-  const paths = definitionPaths(graph.record);
+  const graphs = graph.subgraphs;
   const found = [...graph.nodes.values()].flatMap((node) =>
     controlledOf(node, definitionOf(node), graphs, definitionOf),
   );
@@ -62,9 +61,8 @@ export function controlledValues(graph, definitionOf) {
         plain && node.type === "PrimitiveNode"
           ? primitiveDefinition(plain, node, inner, (type) => definitionOf(/** @type {any} */ ({ type })))
           : plain;
-      const path = [...(paths.get(id) ?? []), "nodes", inner.record.nodes.indexOf(node)];
       const values = controlledOf(node, def, graphs, definitionOf);
-      found.push(...values.map((value) => ({ ...value, place: `${id}/`, path })));
+      found.push(...values.map((value) => ({ ...value, graph: id })));
     }
   }
   return found;
@@ -85,7 +83,7 @@ function controlledOf(node, def, graphs, definitionOf) {
     const control = inner
       ? innerControl(inner, widget.name, graphs, definitionOf, 0)
       : ownControl(node, widgets, widget);
-    return control ? [{ node, widget, def, place: "", path: null, ...control }] : [];
+    return control ? [{ node, widget, def, graph: "", ...control }] : [];
   });
 }
 
@@ -115,7 +113,7 @@ function ownControl(node, widgets, widget) {
  * @returns {{mode: string, filter: string} | null}
  */
 function innerControl(inner, name, graphs, definitionOf, depth) {
-  const slot = (inner.record.inputs ?? []).findIndex((/** @type {any} */ port) => port.name === name);
+  const slot = portsOf(inner).inputs.findIndex((/** @type {any} */ port) => port.name === name);
   const socket = promotedSockets(inner).get(slot);
   const within = socket?.node.inputs?.[socket.slot]?.widget?.name;
   if (!socket || within === undefined || depth > 32) return null;
@@ -124,25 +122,6 @@ function innerControl(inner, name, graphs, definitionOf, depth) {
   const widgets = widgetsOf(socket.node, definitionOf(socket.node));
   const widget = widgets.find((candidate) => candidate.name === within);
   return widget ? ownControl(socket.node, widgets, widget) : null;
-}
-
-/**
- * A transaction seen from inside a definition: its nodes are part of the workflow's record.
- * @param {import("../doc/transact.js").Transaction} tx
- * @param {NodeRecord} node
- * @param {(string | number)[]} place
- * @returns {any}
- */
-function within(tx, node, place) {
-  return {
-    graph: { node: () => node },
-    set: (
-      /** @type {string} */ _kind,
-      /** @type {unknown} */ _id,
-      /** @type {string[]} */ path,
-      /** @type {unknown} */ value,
-    ) => tx.set("root", "", [...place, ...path], value),
-  };
 }
 
 /**

@@ -5,12 +5,14 @@ import { Pace } from "./eta.js";
  * to the one in front.
  *
  * @typedef {{state: "waiting" | "running" | "done" | "cached" | "failed" | "blocked", value: number, maximum: number,
- *   started: number, seconds: number | null, pace: Pace, message: string, text: string}} NodeRun
+ *   started: number, seconds: number | null, pace: Pace, message: string, text: string, leaf: boolean}} NodeRun leaf: it runs
+ *   itself; others are subgraphs with something in them that runs
  * @typedef {import("../protocol/types.d.ts").Messages} Messages
  * @typedef {"queued" | "running" | "succeeded" | "failed" | "cancelled"} JobState
  * @typedef {{filename: string, subfolder: string, type: string, [key: string]: unknown}} FileRef
- * @typedef {{id: string, document: string | null, state: JobState, nodes: Map<string, NodeRun>, current: string | null,
- *   outputs: Map<string, Record<string, any[]>>, error: Messages["execution_error"] | null, queued: number, started: number, ended: number, total: number}} Job
+ * @typedef {{id: string, document: string | null, state: JobState, nodes: Map<string, NodeRun>, current: string | null, at: string | null,
+ *   outputs: Map<string, Record<string, any[]>>, error: Messages["execution_error"] | null, queued: number, started: number, ended: number, total: number}} Job nodes: by the way to
+ *   them, "5:12" for one inside of "5", which has an entry too; at: the way to what runs; current: its outermost node
  */
 
 const KEPT = 200;
@@ -37,6 +39,7 @@ export class Jobs {
       state: "queued",
       nodes: new Map(),
       current: null,
+      at: null,
       outputs: new Map(),
       error: null,
       queued: now,
@@ -92,6 +95,17 @@ export function shownNode(id) {
 }
 
 /**
+ * The nodes on which something that runs is shown: itself, and the subgraphs around it, the outermost first. What a node
+ * makes of itself while it runs ("5.0.0.1") is shown on that node.
+ * @param {unknown} id an execution id
+ * @returns {string[]} such as "5" and "5:12"
+ */
+export function shownNodes(id) {
+  const parts = String(id).split(".")[0].split(":");
+  return parts.map((_, depth) => parts.slice(0, depth + 1).join(":"));
+}
+
+/**
  * @param {Job} job
  * @param {string} id
  * @returns {NodeRun}
@@ -108,6 +122,7 @@ function nodeRun(job, id) {
       pace: new Pace(),
       message: "",
       text: "",
+      leaf: false,
     };
     job.nodes.set(id, run);
   }
@@ -115,18 +130,35 @@ function nodeRun(job, id) {
 }
 
 /**
+ * The runs that a message is about.
+ * @param {Job} job
+ * @param {unknown} id an execution id
+ * @returns {{ids: string[], runs: NodeRun[]}} of the node and of the subgraphs around it
+ */
+function runsOf(job, id) {
+  const ids = shownNodes(id);
+  const runs = ids.map((each) => nodeRun(job, each));
+  runs[runs.length - 1].leaf = true;
+  return { ids, runs };
+}
+
+/**
+ * What ran does so no more; a subgraph goes on while one after another runs in it.
  * @param {Job} job
  * @param {number} now
+ * @param {string[]} [next] what runs now
  * @returns {string[]}
  */
-function leaveCurrent(job, now) {
-  if (job.current === null) return [];
-  const run = nodeRun(job, job.current);
-  if (run.state === "running") {
+function leaveCurrent(job, now, next = []) {
+  if (job.at === null) return [];
+  const left = shownNodes(job.at).filter((id) => !next.includes(id));
+  for (const id of left) {
+    const run = nodeRun(job, id);
+    if (run.state !== "running") continue;
     run.state = "done";
-    run.seconds ??= (now - run.started) / 1000;
+    run.seconds = (run.leaf ? 0 : (run.seconds ?? 0)) + (now - run.started) / 1000;
   }
-  return [job.current];
+  return left;
 }
 
 /**
@@ -138,7 +170,7 @@ function end(job, state, now) {
   const nodes = leaveCurrent(job, now);
   job.state = state;
   job.ended = now;
-  job.current = null;
+  job.current = job.at = null;
   return nodes;
 }
 
@@ -147,42 +179,47 @@ const HANDLERS = {
   execution_start(job, _data, now) {
     const touched = [...job.nodes.keys()];
     job.nodes.clear();
-    Object.assign(job, { state: "running", started: now, ended: 0, error: null, current: null });
+    Object.assign(job, { state: "running", started: now, ended: 0, error: null, current: null, at: null });
     return touched;
   },
   execution_cached(job, data) {
-    const ids = (data.nodes ?? []).map(shownNode);
-    for (const id of ids) nodeRun(job, id).state = "cached";
-    return ids;
+    return (data.nodes ?? []).flatMap((/** @type {string} */ id) => {
+      const { ids, runs } = runsOf(job, id);
+      for (const run of runs) run.state = "cached";
+      return ids;
+    });
   },
   executing(job, data, now) {
-    const touched = leaveCurrent(job, now);
-    if (data.node == null) {
-      if (job.state === "running") end(job, "succeeded", now);
-      return touched;
-    }
+    if (data.node == null) return job.state === "running" ? end(job, "succeeded", now) : leaveCurrent(job, now);
+    const at = String(data.display_node ?? data.node);
+    const touched = leaveCurrent(job, now, shownNodes(at));
     job.state = "running";
-    const id = shownNode(data.display_node ?? data.node);
-    job.current = id;
-    const run = nodeRun(job, id);
-    if (run.state !== "running")
-      Object.assign(run, { state: "running", started: now, value: 0, maximum: 0, pace: new Pace() });
-    return [...touched, id];
+    Object.assign(job, { at, current: shownNode(at) });
+    const { ids, runs } = runsOf(job, at);
+    for (const run of runs) {
+      const fresh = { value: 0, maximum: 0, pace: new Pace() };
+      if (run.state !== "running") Object.assign(run, { state: "running", started: now, ...fresh });
+      else if (!run.leaf) Object.assign(run, fresh);
+    }
+    return [...touched, ...ids];
   },
   progress(job, data, now) {
-    const id = shownNode(data.node ?? job.current ?? "");
-    const run = nodeRun(job, id);
-    Object.assign(run, { state: "running", value: data.value, maximum: data.max });
-    run.pace.report(data.value, data.max, now);
-    return [id];
+    const { ids, runs } = runsOf(job, data.node ?? job.at ?? "");
+    for (const run of runs) {
+      Object.assign(run, { state: "running", value: data.value, maximum: data.max });
+      run.pace.report(data.value, data.max, now);
+    }
+    return ids;
   },
   executed(job, data, now) {
-    const id = shownNode(data.display_node ?? data.node);
-    const run = nodeRun(job, id);
+    const id = String(data.display_node ?? data.node);
+    const { ids, runs } = runsOf(job, id);
+    const run = runs[runs.length - 1];
     if (run.state === "running") run.seconds = (now - run.started) / 1000;
     if (run.state !== "cached") run.state = "done";
-    if (data.output) job.outputs.set(id, { ...job.outputs.get(id), ...data.output });
-    return [id];
+    const leaf = ids[ids.length - 1];
+    if (data.output) job.outputs.set(leaf, { ...job.outputs.get(leaf), ...data.output });
+    return ids;
   },
   job_requeued(job, _data, now) {
     const touched = [...job.nodes.keys()];
@@ -197,15 +234,12 @@ const HANDLERS = {
       job.error = data;
       return end(job, "failed", now);
     }
-    const id = shownNode(data.node_id);
-    const run = nodeRun(job, id);
-    run.message = String(data.exception_message ?? "").trim();
-    if (data.exception_type === "ExecutionBlocked") {
-      run.state = "blocked";
-      return [id];
-    }
-    run.state = "failed";
+    const { ids, runs } = runsOf(job, data.node_id);
+    const message = String(data.exception_message ?? "").trim();
+    const blocked = data.exception_type === "ExecutionBlocked";
+    for (const run of runs) Object.assign(run, { message, state: blocked ? "blocked" : "failed" });
+    if (blocked) return ids;
     job.error = data;
-    return [...end(job, "failed", now), id];
+    return [...end(job, "failed", now), ...ids];
   },
 };

@@ -1,7 +1,6 @@
 import { Graph } from "../doc/graph.js";
 import { compilePrompt } from "../graph/prompt.js";
 import { titleOf } from "../graph/nodes.js";
-import { subgraphsOf } from "../graph/subgraphs.js";
 import { widgetsOf, widgetValue } from "../nodes/widgets.js";
 import { drawWords, fillPatterns } from "../nodes/words.js";
 
@@ -18,7 +17,7 @@ export { advanceControls } from "./controls.js";
 export function prepareRun(graph, definitions, { random = Math.random, now = new Date() } = {}) {
   const workflow = graph.toRecord();
   const copy = new Graph(workflow);
-  const graphs = [copy, ...subgraphsOf(copy).values()];
+  const graphs = [copy, ...copy.subgraphs.values()];
   const nodes = graphs.flatMap((each) => [...each.nodes.values()]);
   for (const node of nodes) draw(node, definitions.get(node.type), random);
   const lookUp = (/** @type {string} */ name, /** @type {string} */ widget) =>

@@ -1,7 +1,11 @@
 import { executionOrder } from "../../core/graph/topology.js";
+import { isBorder } from "../../core/doc/schema.js";
 import { titleOf } from "../../core/graph/nodes.js";
 import { score } from "../../core/search/fuzzy.js";
 import { fill, h } from "../../view/dom.js";
+
+const MOST = 2000;
+const DEEPEST = 16;
 
 /**
  * The graph as a list in the order in which it runs: the way round it for keyboards and screen readers.
@@ -18,24 +22,17 @@ export function makePanel(app) {
   /** @type {import("../../view/session.js").Session | null} */
   let watched = null;
   let stop = () => {};
-  const go = (/** @type {string} */ id) => {
-    app.session?.document.select([id]);
-    app.editor.fit([id]);
-    requestAnimationFrame(() =>
-      requestAnimationFrame(() => app.editor.nodes.mounted.get(id)?.root.focus({ preventScroll: true })),
-    );
-  };
   const update = () => {
-    const { session } = app;
+    const session = app.session?.root;
     if (!session) return;
     if (session !== watched) {
       stop();
       watched = session;
-      stop = session.document.subscribe((change) => {
-        if (change.structure && app.panels.shown === "outline") update();
+      stop = session.document.subscribe((_, patches) => {
+        if (patches.some(({ op }) => op !== "set") && app.panels.shown === "outline") update();
       });
     }
-    fill(tree, ...rows(session, search.value.trim(), go));
+    fill(tree, ...rows(session, search.value.trim(), (path) => app.levels?.reveal(path)));
   };
   search.addEventListener("input", update);
   tree.addEventListener("keydown", (event) => walk(tree, event));
@@ -43,32 +40,60 @@ export function makePanel(app) {
 }
 
 /**
- * @param {import("../../view/session.js").Session} session
+ * @typedef {{path: string, node: import("../../core/doc/schema.js").NodeRecord, depth: number}} Entry path: the ids of the
+ *   subgraphs around it and its own
+ */
+
+/**
+ * The nodes of a graph in running order, what is inside of a subgraph behind it.
+ * @param {import("../../core/doc/graph.js").Graph} graph
+ * @param {string} [prefix]
+ * @param {number} [depth]
+ * @returns {Generator<Entry>}
+ */
+function* entriesOf(graph, prefix = "", depth = 0) {
+  for (const id of executionOrder(graph)) {
+    const node = graph.node(id);
+    if (!node || isBorder(node)) continue;
+    const path = `${prefix}${id}`;
+    yield { path, node, depth };
+    const inner = graph.subgraphs.get(node.type);
+    if (inner && depth < DEEPEST) yield* entriesOf(inner, `${path}:`, depth + 1);
+  }
+}
+
+/**
+ * @param {import("../../view/session.js").Session} session of the workflow
  * @param {string} query
- * @param {(id: string) => void} go
+ * @param {(path: string) => void} go
  */
 function rows(session, query, go) {
-  const { graph, selection } = session.document;
-  const found = executionOrder(graph)
-    .map((id) => ({ id, node: graph.node(id) }))
-    .filter(({ id, node }) => {
-      return node && (!query || score(query, `${titleOf(node, session.definitionFor(node))} ${node.type} ${id}`) > 0);
-    });
-  return found.slice(0, 2000).map(({ id, node }, index) =>
-    h(
+  const { front, document } = session;
+  /** @type {HTMLElement[]} */
+  const made = [];
+  for (const { path, node, depth } of entriesOf(document.graph)) {
+    const title = titleOf(node, session.definition(node.type));
+    if (query && score(query, `${title} ${node.type} ${path}`) <= 0) continue;
+    const [here] = front.local([path]);
+    const row = h(
       "button",
       {
         type: "button",
-        class: `panel-row${session.problems.has(id) ? " bad" : ""}`,
+        class: `panel-row${session.problems.has(path) ? " bad" : ""}`,
         role: "treeitem",
-        tabindex: index === 0 ? 0 : -1,
-        "aria-selected": String(selection.has(id)),
-        on: { click: () => go(id) },
+        tabindex: made.length ? -1 : 0,
+        "aria-level": depth + 1,
+        "aria-selected": String(here !== undefined && front.document.selection.has(here)),
+        on: { click: () => go(path) },
       },
-      h("span", { class: "row-title" }, node ? titleOf(node, session.definitionFor(node)) : id),
-      h("span", { class: "count" }, id),
-    ),
-  );
+      h("span", { class: "row-title" }, title),
+      h("span", { class: "count" }, path),
+    );
+    row.style.paddingLeft = `${8 + 14 * depth}px`;
+    made.push(row);
+    if (made.length === MOST) break;
+  }
+  return made;
 }
 
 /** @param {HTMLElement} tree @param {KeyboardEvent} event */

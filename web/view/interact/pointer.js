@@ -1,6 +1,7 @@
+import { isBorder } from "../../core/doc/schema.js";
 import { addReroute } from "../../core/graph/reroutes.js";
 import { boundsOf } from "../../core/geometry/viewport.js";
-import { linkGesture, linkThrough } from "./linking.js";
+import { linkGesture, linkThrough, readSocket } from "./linking.js";
 import { cutGesture, moveGesture, resizeGroupGesture, resizeNodeGesture } from "./moving.js";
 
 /**
@@ -9,7 +10,7 @@ import { cutGesture, moveGesture, resizeGroupGesture, resizeNodeGesture } from "
  *
  * @typedef {import("../editor.js").Editor} Editor
  * @typedef {{move: (event: PointerEvent) => void, up: (event: PointerEvent) => void, cancel: () => void, edges?: boolean}} Gesture
- * @typedef {{x: number, y: number, at: import("../editor.js").Point, target: "node" | "link" | "group" | "reroute" | "field",
+ * @typedef {{x: number, y: number, at: import("../editor.js").Point, target: "node" | "link" | "group" | "reroute" | "field" | "port",
  *   key: string, segment?: number}} MenuRequest
  */
 
@@ -82,8 +83,9 @@ export function listenPointer(editor) {
       if (event.key !== "Escape" || !(state.gesture || editor.pick)) return;
       end(null);
       editor.pick?.drop();
+      event.preventDefault(); // it has had its effect
     },
-    { capture: true, signal: editor.closing.signal },
+    { capture: true },
   );
   stage.addEventListener("dblclick", (event) => doubleClick(editor, event));
   stage.addEventListener("contextmenu", (event) => {
@@ -120,7 +122,6 @@ function begin(editor, event) {
   if (event.button === 1 || (event.button === 0 && editor.stage.classList.contains("hand")))
     return panGesture(editor, event, null);
   if (event.button !== 0) return null;
-  if (session.locked) return lookGesture(editor, event);
   const socket = /** @type {HTMLElement | null} */ (target.closest("[data-slot]"));
   if (socket) return linkGesture(editor, event, socket);
   const corner = /** @type {HTMLElement | null} */ (target.closest("[data-resize]"));
@@ -147,19 +148,6 @@ function begin(editor, event) {
   const box = event.shiftKey || event.ctrlKey || event.metaKey || editor.services.setting("drag") === "select";
   if (box && event.pointerType !== "touch") return marqueeGesture(editor, event);
   return panGesture(editor, event, () => clickField(editor, event, link));
-}
-
-/**
- * Where nothing can be changed one selects and moves the view.
- * @param {Editor} editor
- * @param {PointerEvent} event
- */
-function lookGesture(editor, event) {
-  const { document, scene } = /** @type {import("../session.js").Session} */ (editor.session);
-  return panGesture(editor, event, () => {
-    const node = scene.nodeAt(editor.graphPoint(event));
-    document.select(node ? [node] : []);
-  });
 }
 
 /**
@@ -331,20 +319,37 @@ function doubleClick(editor, event) {
   // The stage captured the pointer, so the event's own target is always the stage.
   const target = document.elementFromPoint(event.clientX, event.clientY) ?? editor.stage;
   const { session } = editor;
-  if (!session || target.closest("button, input, textarea, .field, .overlay")) return;
+  if (!session) return;
+  const port = borderSocket(session, target);
+  if (port) {
+    editor.pick?.drop();
+    editor.services.renamePort(readSocket(port));
+    return;
+  }
+  if (target.closest("button, input, textarea, .field, .overlay")) return;
   const node = /** @type {HTMLElement | null} */ (target.closest("[data-node]"));
   if (node) {
     const id = node.dataset.node ?? "";
     const instance = session.hasInside(session.document.graph.node(id)?.type ?? "");
-    if (target.closest(".node-head") && !session.locked) editor.services.rename(id);
+    if (target.closest(".node-head")) editor.services.rename(id);
     else if (instance) editor.services.inside(id);
     return;
   }
-  if (session.locked) return;
   const at = editor.graphPoint(event);
   const group = session.scene.groupAt(at);
   if (group) editor.services.rename(`group:${group.id}`);
   else editor.services.search({ at, screen: [event.clientX, event.clientY] });
+}
+
+/**
+ * The socket at an element, where it is one of the inputs or outputs of the subgraph that is on screen.
+ * @param {import("../session.js").Session} session
+ * @param {Element} target
+ * @returns {HTMLElement | null}
+ */
+function borderSocket(session, target) {
+  const socket = /** @type {HTMLElement | null} */ (target.closest("[data-slot]"));
+  return socket && isBorder(session.document.graph.node(readSocket(socket).node)) ? socket : null;
 }
 
 /** @param {Editor} editor @param {{clientX: number, clientY: number, target: EventTarget | null}} event */
@@ -362,7 +367,11 @@ function openMenu(editor, event) {
     if (!session.document.selection.has(key)) session.document.select([key]);
     return key;
   };
-  if (node) editor.services.menu({ ...place, target: "node", key: select(node) });
+  const port = borderSocket(session, /** @type {Element} */ (event.target));
+  if (port) {
+    const { node: id, slot } = readSocket(port);
+    editor.services.menu({ ...place, target: "port", key: `${id}:${slot}` });
+  } else if (node) editor.services.menu({ ...place, target: "node", key: select(node) });
   else if (reroute !== null) editor.services.menu({ ...place, target: "reroute", key: select(`reroute:${reroute}`) });
   else if (link) editor.services.menu({ ...place, target: "link", key: String(link.id), segment: link.segment });
   else if (group) editor.services.menu({ ...place, target: "group", key: select(`group:${group.id}`) });

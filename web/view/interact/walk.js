@@ -1,4 +1,5 @@
 import { disconnect } from "../../core/graph/links.js";
+import { portAt, removePort } from "../../core/graph/ports.js";
 import { joinPick, pickUp, readSocket } from "./linking.js";
 
 /**
@@ -85,7 +86,7 @@ function onSocket(editor, element, event) {
       return true;
     case "Delete":
     case "Backspace":
-      return cut(editor, socket);
+      return cut(editor, socket) || dropPort(editor, socket);
     case "Escape":
       editor.pick?.drop();
       return focusOn(node);
@@ -152,8 +153,23 @@ function cut(editor, { node, slot, side }) {
   const document = editor.session?.document;
   const into = document?.graph.linkInto(node, slot);
   const links = side === "out" ? (document?.graph.linksOutOf(node, slot) ?? []) : into ? [into] : [];
-  if (!document || !links.length) return true;
+  if (!document || !links.length) return false;
   document.transact("Disconnect", (tx) => links.forEach((link) => disconnect(tx, link.id)));
   editor.services.announce(links.length > 1 ? `${links.length} links removed` : "Link removed");
+  return true;
+}
+
+/**
+ * An input or output of the subgraph on screen that nothing is joined to goes.
+ * @param {Editor} editor
+ * @param {import("./linking.js").Socket} socket
+ * @returns {true}
+ */
+function dropPort(editor, { node, slot }) {
+  const document = editor.session?.document;
+  const found = portAt(document?.graph.node(node), slot);
+  if (!document || !found) return true;
+  document.transact("Remove a port", (tx) => removePort(tx, found.side, slot));
+  editor.services.announce(`${found.port.label || found.port.name} removed`);
   return true;
 }

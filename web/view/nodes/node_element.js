@@ -1,4 +1,4 @@
-import { MODE, pair } from "../../core/doc/schema.js";
+import { isBorder, MODE, pair } from "../../core/doc/schema.js";
 import { titleOf } from "../../core/graph/nodes.js";
 import { bare, TITLE, WIDGET } from "../../core/nodes/layout.js";
 import { duration } from "../../core/run/eta.js";
@@ -177,6 +177,7 @@ export class NodeElement {
     classList.toggle("selected", this.session.document.selection.has(this.id));
     classList.toggle("collapsed", Boolean(node.flags?.collapsed));
     classList.toggle("bare", bare(node));
+    classList.toggle("border", isBorder(node));
     classList.toggle("pinned", Boolean(node.flags?.pinned));
     this.pin.hidden = !node.flags?.pinned;
     this.more.hidden = !def?.widgets.some((widget) => widget.options.advanced) || Boolean(node.flags?.collapsed);
@@ -197,7 +198,7 @@ export class NodeElement {
     if (label !== this.shown.label) this.root.setAttribute("aria-label", (this.shown.label = label));
     const instance = this.session.hasInside(node.type);
     this.enter.hidden = !instance;
-    if (instance) this.enter.setAttribute("aria-label", (this.enter.title = `Look inside ${title}`));
+    if (instance) this.enter.setAttribute("aria-label", (this.enter.title = `Open ${title}: look inside`));
     this.fold.setAttribute("aria-label", node.flags?.collapsed ? `Open ${title}` : `Fold ${title}`);
   }
 

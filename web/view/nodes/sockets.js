@@ -33,7 +33,7 @@ export function makeSocket(session, node, side, socket, layout) {
     {
       type: "button",
       tabindex: -1,
-      class: `socket ${side} ${shape}${joined ? " joined" : ""}${socket.widget ? " of-widget" : ""}${socket.slot < 0 ? " offer" : ""}`,
+      class: `socket ${side} ${shape}${joined ? " joined" : ""}${socket.widget ? " of-widget" : ""}${socket.slot < 0 ? " offer" : ""}${slot?.fresh ? " fresh" : ""}`,
       "aria-label": `${side === "in" ? "Input" : "Output"} ${name}, ${typeName(type)}${joined ? `, ${joined}` : ""}`,
       title: [`${name} · ${typeName(type)}`, port?.tooltip].filter(Boolean).join("\n"),
       data: {
@@ -64,10 +64,11 @@ export function placeSocket(element, y) {
  * @param {"in" | "out"} side
  * @param {number} slot
  */
-function describeLink({ document: { graph }, ...session }, node, side, slot) {
+function describeLink(session, node, side, slot) {
+  const { graph } = session.document;
   const name = (/** @type {import("../../core/doc/schema.js").NodeId} */ id) => {
     const other = graph.node(id);
-    return other ? `${titleOf(other, session.catalogue.get(other.type))} ${id}` : String(id);
+    return other ? `${titleOf(other, session.definitionFor(other))} ${id}` : String(id);
   };
   if (side === "in") {
     const link = slot < 0 ? undefined : graph.linkInto(node.id, slot);

@@ -1,5 +1,4 @@
 import { evaluate, fit, SEED_LIMIT, show, stepBy } from "../../core/nodes/number.js";
-import { nextNumber } from "../../core/nodes/seed.js";
 import { fieldLabel, h, iconButton } from "../dom.js";
 
 const PIXELS_PER_STEP = 5;
@@ -35,7 +34,7 @@ export function numberWidget(host) {
   const level = h("span", { class: "level" });
   const drawn = { ...options, max: Math.min(options.max ?? SEED_LIMIT, SEED_LIMIT) };
   const dice = seed
-    ? iconButton("dice", "Draw a new number", () => host.set(nextNumber(0, "randomize", drawn)), {
+    ? iconButton("dice", "Draw a new number", () => drawSeed(host, drawn), {
         class: "dice",
         tabindex: -1,
       })
@@ -205,4 +204,13 @@ function drag({ host, options, whole, input, range }, start, pixels, part, event
   const width = input.parentElement?.clientWidth || 200;
   const steps = range && !fine ? (pixels / width) * range.steps : pixels / PIXELS_PER_STEP;
   host.set(stepBy(start, Math.round(steps * by.count), by.options, whole), false);
+}
+
+/**
+ * @param {import("./registry.js").Host} host
+ * @param {Options} options
+ */
+async function drawSeed(host, options) {
+  const { nextNumber } = await import("../../core/nodes/seed.js");
+  host.set(nextNumber(0, "randomize", options));
 }

@@ -1,4 +1,4 @@
-import { setWidget, widgetLinked, widgetsOf, widgetValue } from "../../core/nodes/widgets.js";
+import { setWidget, widgetLinked, widgetsOf } from "../../core/nodes/widgets.js";
 import { pair } from "../../core/doc/schema.js";
 import { comboWidget, controlWidget, toggleWidget } from "./choice.js";
 import { colourWidget } from "./colour.js";
@@ -51,14 +51,14 @@ export function makeWidget(editor, session, id, widget) {
     label: String(
       widget.options.label ?? node().inputs?.find((input) => input.widget?.name === widget.name)?.label ?? widget.name,
     ),
-    get: () => widgetValue(node(), now()),
+    get: () => session.valueOf(node(), now()),
     set(value, done = true) {
       document.transact(`Set ${widget.name}`, (tx) => setWidget(tx, id, now(), value, session.definition(node().type) ?? definition()), {
         key: `widget:${id}:${widget.name}`,
       });
       if (done) document.history.seal();
     },
-    linked: () => session.locked || widgetLinked(node(), widget.name),
+    linked: () => widgetLinked(node(), widget.name),
     leave: () => editor.nodes.mounted.get(id)?.root.focus({ preventScroll: true }),
     grow(pixels) {
       const { width, height } = session.scene.layout(id);
