@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 from torch import Tensor, nn
 
-from app.diffusion.control_hints import LatentHint, in_turn
+from app.diffusion.control_hints import LatentHint, check_vae, in_turn
 from app.diffusion.control_networks import (
     Network,
     answered,
@@ -118,7 +118,8 @@ class ControlModel:
         """See `Steering`. U-Nets follow the picture itself, most transformers' its latent, which the VAE makes.
 
         Raises:
-            InvalidRequest: no VAE where one is needed, or a picture of fewer channels than are looked at.
+            InvalidRequest: no VAE where one is needed, one of other latents, or a picture of fewer channels than
+                are looked at.
         """
         if hint.shape[-1] < channels_of(self.network):
             raise InvalidRequest(
@@ -133,6 +134,7 @@ class ControlModel:
                 f"The ControlNet {self.name!r} follows the latent of a picture.",
                 remedy="Link a VAE to Apply ControlNet, that of the model.",
             )
+        check_vae(self.network, vae, self.name)
         return Control(self, hint.movedim(-1, 1), strength, span, previous, LatentHint(vae, mask))
 
     def of_task(self, task: int | None) -> ControlModel:
@@ -235,7 +237,7 @@ class _Adjusting:
         latent, network = self.control.latent, self._network
         if latent is None or isinstance(network, ControlNet | T2IAdapter):
             return shown(network, self.control.hint, x, parts)
-        hint = latent.of(self.control.hint, x, network, self._model.latent, self.control.model.name)
+        hint = latent.of(self.control.hint, x, network, self._model.latent)
         return in_turn(hint.to(next(network.parameters())), len(x), parts)
 
 

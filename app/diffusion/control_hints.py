@@ -20,6 +20,7 @@ from app.errors import InvalidRequest
 
 LatentFollower = FluxControl | SD3Control | SD3ImageControl
 PIXELS = 8  # of a picture along a side of a latent pixel
+OF_THE_MODEL = "Link the VAE of the model that is steered."
 
 
 def _edges(hint: Tensor) -> Tensor:
@@ -39,14 +40,11 @@ class LatentHint:
     vae: FirstStage
     mask: Tensor | None = None
 
-    def of(self, hint: Tensor, x: Tensor, network: LatentFollower, format: LatentFormat, name: str) -> Tensor:
+    def of(self, hint: Tensor, x: Tensor, network: LatentFollower, format: LatentFormat) -> Tensor:
         """The latent of a picture (B, 3, H, W) for latents shaped as x, in the scale that the network was trained on.
 
-        A network that takes a mask is told what is kept as one channel more, and sees nothing of the rest. `name` is
-        the ControlNet's, `format` the model's.
-
-        Raises:
-            InvalidRequest: the first stage's latents have another number of channels than the network follows.
+        A network that takes a mask is told what is kept as one channel more, and sees nothing of the rest. `format` is
+        the model's.
         """
         masked = network.config.masked
         height, width = (length * PIXELS for length in x.shape[-2:])
@@ -58,7 +56,8 @@ class LatentHint:
             hint = hint * kept.round()
         if isinstance(network, SD3ImageControl):
             hint = TREATMENTS.get(network.config.kind, _as_it_is)(hint)
-        latent = self._encoded(hint, network.config.hint_channels - masked, name).to(x.device)
+        device = next(self.vae.model.parameters()).device
+        latent = self.vae.encode(hint.movedim(1, -1).to(device)).float().to(x.device)
         latent = _format_of(network, format).to_model(latent)
         if not masked:
             return latent
@@ -66,15 +65,25 @@ class LatentHint:
         count = max(len(latent), len(small))
         return torch.cat([in_turn(latent, count, 1), in_turn(small, count, 1)], dim=1)
 
-    def _encoded(self, hint: Tensor, channels: int, name: str) -> Tensor:
-        if self.vae.channels != channels:
-            raise InvalidRequest(
-                f"The ControlNet {name!r} follows latents with {channels} channels; the linked VAE makes "
-                f"{self.vae.channels}.",
-                remedy="Link the VAE of the model that is steered.",
-            )
-        device = next(self.vae.model.parameters()).device
-        return self.vae.encode(hint.movedim(1, -1).to(device)).float()
+
+def check_vae(network: LatentFollower, vae: FirstStage, name: str) -> None:
+    """Refuse a VAE whose latents have other channels, or another size, than the ControlNet of that name follows.
+
+    Raises:
+        InvalidRequest: names both numbers.
+    """
+    channels = network.config.hint_channels - network.config.masked
+    if vae.channels != channels:
+        raise InvalidRequest(
+            f"The ControlNet {name!r} follows latents with {channels} channels; the linked VAE makes {vae.channels}.",
+            remedy=OF_THE_MODEL,
+        )
+    if vae.factor != PIXELS:
+        raise InvalidRequest(
+            f"The ControlNet {name!r} follows latents of {PIXELS} pixels a side each; the linked VAE's are of "
+            f"{vae.factor}.",
+            remedy=OF_THE_MODEL,
+        )
 
 
 def _as_it_is(hint: Tensor) -> Tensor:

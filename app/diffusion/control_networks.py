@@ -6,12 +6,12 @@ B latents, C channels, h × w latent pixels, H × W pixels
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 from torch import Tensor, nn
 
 from app.diffusion.adapters.twin import settle
-from app.diffusion.control_hints import PIXELS, in_turn, sized
+from app.diffusion.control_hints import PIXELS, LatentFollower, in_turn, sized
 from app.diffusion.control_residuals import Residuals, repeated, spread, stretched
 from app.diffusion.model import DiffusionModel
 from app.diffusion.models.controlnet import ControlNet
@@ -30,7 +30,7 @@ FAMILIES = {768: "Stable Diffusion 1", 1024: "Stable Diffusion 2", 2048: "SDXL",
 ALTERNATING = 2  # residuals of MistoLine that take turns (forward_mistoCN in its modules/utils.py), whatever it has
 
 
-def follows_latents(network: nn.Module) -> bool:
+def follows_latents(network: nn.Module) -> TypeGuard[LatentFollower]:
     """Whether it is shown the latent of a picture, which a VAE makes, rather than the picture."""
     return isinstance(network, SD3Control | SD3ImageControl) or (
         isinstance(network, FluxControl) and not network.config.pictures

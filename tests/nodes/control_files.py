@@ -36,8 +36,8 @@ def random(module: Any, seed: int) -> Any:
     return module.eval().requires_grad_(False)
 
 
-def vae(channels: int = 16) -> FirstStage:
-    config = AutoencoderConfig(channels, channels=32, channel_mult=(1, 1, 1, 1), num_res_blocks=1)
+def vae(channels: int = 16, levels: int = 4) -> FirstStage:
+    config = AutoencoderConfig(channels, channels=32, channel_mult=(1,) * levels, num_res_blocks=1)
     return FirstStage(random(AutoencoderKL(config), 2))
 
 

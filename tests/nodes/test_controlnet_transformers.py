@@ -97,7 +97,7 @@ def shown(net: ControlModel, image: Tensor, **more: Any) -> Tensor:
     control = net.following(image, 1.0, (0.0, 1.0), None, vae=vae(), **more)
     assert control.latent is not None
     network: Any = net.network
-    return control.latent.of(control.hint, torch.zeros(1, 16, 5, 6), network, SD3_LATENT, net.name)
+    return control.latent.of(control.hint, torch.zeros(1, 16, 5, 6), network, SD3_LATENT)
 
 
 def encoded(pixels: Tensor) -> Tensor:
@@ -253,8 +253,10 @@ def test_a_vae_is_asked_for_and_must_be_the_models(bench: Any, folder: Path) -> 
             steered(bench, said, net)
         assert "Link a VAE" in caught.value.remedy
         with pytest.raises(InvalidRequest, match="follows latents with 16 channels; the linked VAE makes 4") as caught:
-            drawn(bench, steered(bench, said, net, vae=vae(4)))
+            steered(bench, said, net, vae=vae(4))
         assert "of the model that is steered" in caught.value.remedy
+        with pytest.raises(InvalidRequest, match="of 8 pixels a side each; the linked VAE's are of 16"):
+            steered(bench, said, net, vae=vae(levels=5))
 
 
 def test_only_unions_are_told_a_kind_of_picture(bench: Any) -> None:
