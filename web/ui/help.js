@@ -22,7 +22,8 @@ const MOUSE = [
   ["Drop a node on a link", "Insert a node into a link"],
   ["Drag across a number", "Change a number; Ctrl fine, Shift coarse"],
   ["Press an end of a number", "One step down or up"],
-  ["Double-click a subgraph", "Look inside"],
+  ["Double-click a subgraph", "Open it"],
+  ["Double-click an input or output inside", "Rename it"],
   ["Ctrl while dragging", "Work off the grid"],
 ];
 
@@ -43,7 +44,7 @@ const MORE = [
   ["Alt + ↓ on a node", "To its first socket"],
   ["Alt + ← →", "Along a link, or between a field and its socket"],
   ["Enter or Space on a socket", "Join from a list, or by hand"],
-  ["Delete on a socket", "Cut its links"],
+  ["Delete on a socket", "Cut its links; inside a subgraph then the input or output"],
   ["Ctrl + ↑ ↓ in a prompt", "Weight of a word"],
   ["512*2 in a number", "Reckon its value"],
 ];

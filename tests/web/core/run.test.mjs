@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { readFrame } from "../../../web/core/protocol/frames.js";
 import { duration, Pace } from "../../../web/core/run/eta.js";
-import { Jobs, shownNode } from "../../../web/core/run/jobs.js";
+import { Jobs, shownNode, shownNodes } from "../../../web/core/run/jobs.js";
 import { findNodes } from "../../../web/core/search/node_index.js";
 import { score, search } from "../../../web/core/search/fuzzy.js";
 import { definitions } from "./fixtures.mjs";
@@ -71,6 +71,43 @@ test("old jobs are let go, and expanded ids show on their node", () => {
   assert.equal(jobs.all.size, 200);
   assert.equal(shownNode("12.0.0.3"), "12");
   assert.equal(shownNode("5:12"), "5");
+});
+
+test("what runs in a subgraph shows inside and on it, and the subgraph runs on from node to node", () => {
+  const jobs = new Jobs();
+  jobs.receive("execution_start", { prompt_id: "p" }, 0);
+  const job = /** @type {any} */ (jobs.all.get("p"));
+  const state = (/** @type {string} */ id) => job.nodes.get(id)?.state;
+  assert.deepEqual(jobs.receive("execution_cached", { prompt_id: "p", nodes: ["5:1"] }, 0).nodes, ["5", "5:1"]);
+  jobs.receive("executing", { prompt_id: "p", node: "5:7:3" }, 1000);
+  assert.deepEqual([job.current, job.at], ["5", "5:7:3"]);
+  jobs.receive("progress", { prompt_id: "p", node: "5:7:3", value: 2, max: 4 }, 2000);
+  assert.deepEqual(
+    ["5", "5:7", "5:7:3"].map((id) => job.nodes.get(id).value),
+    [2, 2, 2],
+  );
+  const { nodes } = jobs.receive("executing", { prompt_id: "p", node: "5:8" }, 3000);
+  assert.deepEqual(nodes, ["5:7", "5:7:3", "5", "5:8"]);
+  assert.deepEqual(["5", "5:7", "5:7:3", "5:8"].map(state), ["running", "done", "done", "running"]);
+  assert.equal(job.nodes.get("5").value, 0);
+  jobs.receive("executing", { prompt_id: "p", node: "9" }, 5000);
+  jobs.receive("executing", { prompt_id: "p", node: "5:2" }, 6000);
+  jobs.receive("executed", { prompt_id: "p", node: "5:2", output: { images: [] } }, 6500);
+  jobs.receive("execution_success", { prompt_id: "p" }, 7000);
+  assert.equal(job.nodes.get("5").seconds, 5); // not while another one ran
+  assert.equal(job.nodes.get("5:7").seconds, 2);
+  assert.deepEqual([...job.outputs.keys()], ["5:2"]);
+  assert.deepEqual(
+    [...job.nodes].filter(([, run]) => run.leaf).map(([id]) => id),
+    ["5:1", "5:7:3", "5:8", "9", "5:2"],
+  );
+  jobs.receive("execution_start", { prompt_id: "q" });
+  jobs.receive("execution_error", { prompt_id: "q", node_id: "5:7.0.0.1", exception_message: "no" });
+  assert.deepEqual(
+    ["5", "5:7"].map((id) => jobs.all.get("q")?.nodes.get(id)?.message),
+    ["no", "no"],
+  );
+  assert.deepEqual(shownNodes("5:7.0.0.1"), ["5", "5:7"]);
 });
 
 test("time to go", () => {

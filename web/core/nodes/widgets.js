@@ -108,11 +108,11 @@ export function defaultValue(widget) {
 }
 
 /**
- * The stored values of a new node.
+ * The stored values of a new node; an instance of a subgraph begins with what is stored inside.
  * @param {NodeDef} def
  */
 export function defaultValues(def) {
-  return def.widgets.map(defaultValue);
+  return def.widgets.map((widget) => widget.inherited ?? defaultValue(widget));
 }
 
 /**
