@@ -10,10 +10,13 @@ B batch, N heads, P queries, T keys, D width of a head
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from app.diffusion.kernels.lanes import side_by_side
 
 SLICE = 512
 # Products of an image's scores below which one call of the fused kernel takes less time than several of others.
@@ -22,8 +25,8 @@ FEW_PRODUCTS = 1 << 21
 FEW_SCORES = 1 << 22
 # The second product is slow unless the width of its result is a multiple of this.
 ALIGNMENT = 16
-# Powers of two as far apart as this, and sums of a million of them, are neither infinite nor zero in bfloat16.
-SAFE_EXPONENT = 100.0
+# Sums of powers of two between which none of these is infinite, and none that matters has vanished.
+LEAST_SUM, GREATEST_SUM = 2.0**-100, 2.0**120
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -33,10 +36,20 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         return F.scaled_dot_product_attention(q, k, v)
     # Laid out so that the heads' results lie side by side, as the layer that follows reads them.
     out = q.new_empty(q.shape[0], q.shape[2], q.shape[1], q.shape[3]).transpose(1, 2)
-    by_image = _attend_at_once if q.shape[1] * q.shape[2] * k.shape[2] <= FEW_SCORES else _attend_by_slices
-    for image in range(q.shape[0]):
-        by_image(q[image], k[image], v[image], out[image])
+    if q.shape[1] * q.shape[2] * k.shape[2] <= FEW_SCORES:
+        for image in zip(q, k, v, out, strict=True):
+            _attend_at_once(*image)
+        return out
+    lanes = 1 if q.shape[1] % 2 else min(2, torch.get_num_threads())  # each takes its share of the heads
+    parts = zip(*(part.chunk(lanes, dim=1) for part in (q, k, v, out)), strict=True)
+    side_by_side([partial(_attend_by_slices, *part) for part in parts])
     return out
+
+
+def are_exact(sums: Tensor) -> bool:
+    """Whether none of the exponentials that made the sums was infinite, and none that matters has vanished."""
+    least, greatest = (float(value) for value in torch.aminmax(sums))
+    return least > LEAST_SUM and greatest < GREATEST_SUM
 
 
 def _attend_at_once(q: Tensor, k: Tensor, v: Tensor, out: Tensor) -> None:  # (N, P, D), (N, T, D) twice, (N, P, D)
@@ -44,25 +57,45 @@ def _attend_at_once(q: Tensor, k: Tensor, v: Tensor, out: Tensor) -> None:  # (N
     out.copy_(torch.bmm(torch.softmax(scores, dim=-1), v))
 
 
-def _attend_by_slices(q: Tensor, k: Tensor, v: Tensor, out: Tensor) -> None:  # (N, P, D), (N, T, D) twice, (N, P, D)
+def _attend_by_slices(q: Tensor, k: Tensor, v: Tensor, out: Tensor) -> Tensor:
+    for image in zip(q, k, v, out, strict=True):
+        _attend_image_by_slices(*image)
+    return out
+
+
+def _attend_image_by_slices(
+    q: Tensor, k: Tensor, v: Tensor, out: Tensor
+) -> None:  # (N, P, D), (N, T, D) twice, (N, P, D)
     """Write to out. The exponentials are divided by their sum only after the second product, which sums them as well.
 
-    Their largest is subtracted, as is usual, only where |q|·|k| says that they could overflow.
+    Their largest is subtracted, as is usual, only where the sums say that they overflowed or vanished.
     """
     heads, keys, width = k.shape
-    scale = width**-0.5 / math.log(2)
-    longest = [math.sqrt(float((part * part).sum(2).amax())) for part in (q, k)]
-    overflows = not longest[0] * longest[1] * scale < SAFE_EXPONENT
-    values = v.new_zeros(heads, keys, -(-(width + 1) // ALIGNMENT) * ALIGNMENT)
+    values = v.new_empty(heads, keys, -(-(width + 1) // ALIGNMENT) * ALIGNMENT)
     values[:, :, :width] = v
+    values[:, :, width:] = 0
     values[:, :, width] = 1
-    scores = q.new_empty(min(SLICE, q.shape[1]), keys)
-    for head in range(heads):
-        queries, columns = q[head] * scale, k[head].t().contiguous()
-        for top in range(0, q.shape[1], SLICE):
-            piece = queries[top : top + SLICE]
-            exponents = torch.mm(piece, columns, out=scores[: len(piece)])
-            if overflows:
-                exponents -= exponents.amax(dim=1, keepdim=True)
-            sums = exponents.exp2_() @ values[head]
-            torch.div(sums[:, :width], sums[:, width : width + 1], out=out[head, top : top + len(piece)])
+    columns = k.new_empty(width, keys)
+    sums = q.new_empty(heads, q.shape[1], 1)
+    scale = width**-0.5 / math.log(2)
+    for safely in (False, True):
+        for head in range(heads):
+            torch.mul(k[head].t(), scale, out=columns)
+            _attend_with_head(q[head], columns, values[head], out[head], sums[head], safely=safely)
+        if are_exact(sums):
+            return
+
+
+def _attend_with_head(
+    q: Tensor, columns: Tensor, values: Tensor, out: Tensor, sums: Tensor, *, safely: bool
+) -> None:  # (P, D), (D, T), (T, D + 1 …), (P, D), (P, 1)
+    width = q.shape[1]
+    scores = q.new_empty(min(SLICE, len(q)), columns.shape[1])
+    for top in range(0, len(q), SLICE):
+        piece = slice(top, top + SLICE)
+        exponents = torch.mm(q[piece], columns, out=scores[: len(q) - top])
+        if safely:
+            exponents -= exponents.amax(dim=1, keepdim=True)
+        weighted = exponents.exp2_() @ values
+        sums[piece] = weighted[:, width : width + 1]
+        torch.div(weighted[:, :width], sums[piece], out=out[piece])

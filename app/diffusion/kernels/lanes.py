@@ -20,11 +20,16 @@ from torch import Tensor
 SMALL_WORK = 1 << 21
 
 
+def is_small(work: int, device: torch.device) -> bool:
+    """Whether so much work on the processor is too little to share among cores."""
+    return device.type == "cpu" and work <= SMALL_WORK
+
+
 @contextmanager
 def cores_for(work: int, device: torch.device) -> Generator[None]:
     """One core within, where the work is small and on the processor; all that this thread has otherwise."""
     threads = torch.get_num_threads()
-    if device.type != "cpu" or threads == 1 or work > SMALL_WORK:
+    if threads == 1 or not is_small(work, device):
         yield
         return
     torch.set_num_threads(1)
@@ -36,6 +41,8 @@ def cores_for(work: int, device: torch.device) -> Generator[None]:
 
 def side_by_side(works: Sequence[Callable[[], Tensor]]) -> list[Tensor]:
     """The results of the works, in order, each computed without gradients by a thread with its share of the cores."""
+    if len(works) == 1:
+        return [works[0]()]
     threads, inference = torch.get_num_threads(), torch.is_inference_mode_enabled()
 
     def lane(work: Callable[[], Tensor]) -> Tensor:

@@ -54,3 +54,9 @@ def multiply(x: Tensor, packed: Tensor, bias: Tensor | None, *, gelu: bool = Fal
     """x·Wᵀ + b, and the GELU of it if that is asked for: (…, C) → (…, O)."""
     product = cast("Callable[..., Tensor]", torch.ops.mkldnn._linear_pointwise)
     return product(x, packed, bias, "gelu" if gelu else "none", [], "none" if gelu else "")
+
+
+def multiply_and_add(x: Tensor, packed: Tensor, to: Tensor) -> Tensor:
+    """x·Wᵀ + what there is: (M, C), (M, O) → (M, O)."""
+    product = cast("Callable[..., Tensor]", torch.ops.mkldnn._linear_pointwise.binary)
+    return product(x, to, packed, None, "add")

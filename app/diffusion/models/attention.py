@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from app.diffusion.kernels import packed
 from app.diffusion.kernels.attention import attend
 from app.diffusion.models.convolution import Conv1x1, GroupNorm
+from app.diffusion.models.folded import FoldedText, folded, is_worth_folding
 from app.diffusion.models.hooks import AttentionHooks, BlockHooks
 from app.diffusion.models.linear import Linear, packed_bytes
 from app.diffusion.models.memo import made_of
@@ -47,6 +48,8 @@ class CrossAttention(SecondForm):
     ) -> Tensor:  # (B, P, C), (B, T, D)
         if hooks is not None:
             return self._hooked(x, x if context is None else context, hooks)
+        if context is not None and self._is_folded(x, context):
+            return self._folded(x, context).seen_from(x, self._out().bias)
         q, k, v = self._of_pixels(x) if context is None else (self._split(self.to_q(x)), *self._of_text(context))
         x = attend(q, k, v)  # (B, N, P, C/N)
         return self.to_out(x.transpose(1, 2).flatten(2))  # (B, P, C)
@@ -66,6 +69,22 @@ class CrossAttention(SecondForm):
     def _of_text(self, context: Tensor) -> tuple[Tensor, Tensor]:
         weights = self.to_k.weight, self.to_v.weight
         return made_of(self, context, weights, lambda: self._keys_and_values(context))
+
+    def _is_folded(self, x: Tensor, context: Tensor) -> bool:
+        plain = all(type(layer) is Linear and layer.reads(x) for layer in (self.to_q, self._out()))
+        plain = plain and {x.dtype, self.to_q.weight.dtype, self._out().weight.dtype} == {torch.bfloat16}
+        return plain and packed.is_available() and is_worth_folding(self.heads * context.shape[1], x.shape[2])
+
+    def _folded(self, x: Tensor, context: Tensor) -> FoldedText:
+        weights = self.to_q.weight, self.to_k.weight, self.to_v.weight, self._out().weight
+
+        def fold() -> FoldedText:
+            return folded(weights[0], weights[3], *self._keys_and_values(context), pixels=x.shape[1])
+
+        return made_of(self, context, weights, fold)
+
+    def _out(self) -> nn.Linear:
+        return cast("nn.Linear", self.to_out[0])
 
     def _hooked(self, x: Tensor, context: Tensor, hooks: AttentionHooks) -> Tensor:
         x, keys, values = hooks.sources((x, context, context))

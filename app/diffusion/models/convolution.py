@@ -45,7 +45,9 @@ class Conv3x3(SecondForm, nn.Conv2d):
         return self.weight.nbytes if packed.is_available() else 0
 
     def forward(self, input: Tensor) -> Tensor:
-        if not self.reads(input) or input.dtype not in QUICK_DTYPES:
+        # A pack may let a convolution pad in its own way, so that pictures can be tiled.
+        plain = self.padding_mode == "zeros" and "_conv_forward" not in self.__dict__
+        if not plain or not self.reads(input) or input.dtype not in QUICK_DTYPES:
             return super().forward(input)
         if self._is_wide():
             even = input.shape[2] % 2 == 0 and input.shape[3] % 2 == 0
@@ -55,7 +57,7 @@ class Conv3x3(SecondForm, nn.Conv2d):
     def _is_wide(self) -> bool:
         return self.stride == (1, 1) and min(self.in_channels, self.out_channels) >= NARROWEST
 
-    def _transformed(self) -> Tensor:
+    def _transformed(self) -> winograd.Kernels:
         return self.second_form("transformed", (self.weight,), lambda: winograd.transform_weight(self.weight))
 
     def _packed(self, size: torch.Size) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -22,6 +24,15 @@ class Linear(SecondForm, nn.Linear):
             return super().forward(input)
         weight = self.second_form("packed", (self.weight,), lambda: packed.pack_rows(self.weight))
         return packed.multiply(input, weight, self.bias)
+
+
+def joined(layers: Sequence[Linear]) -> Linear:
+    """One layer whose outputs are those of all the layers, in order: (…, C) → (…, O₁ + O₂ …)."""
+    weight, bias = (torch.cat([layer.get_parameter(name) for layer in layers]) for name in ("weight", "bias"))
+    made = Linear(weight.shape[1], weight.shape[0], device="meta").requires_grad_(False)
+    made.load_state_dict({"weight": weight, "bias": bias}, assign=True)
+    made.quick = all(layer.quick for layer in layers)
+    return made
 
 
 def packed_bytes(*weights: Tensor) -> int:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, Self, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
+Made = TypeVar("Made")
 Version = tuple[tuple[int, int, torch.dtype], ...]
 
 
@@ -19,7 +20,7 @@ class SecondForm(nn.Module):
     """
 
     quick: bool = False
-    _kept: Mapping[str, tuple[Version, Tensor]] = MappingProxyType({})
+    _kept: Mapping[str, tuple[Version, Any]] = MappingProxyType({})
 
     @property
     def second_form_bytes(self) -> int:
@@ -30,14 +31,14 @@ class SecondForm(nn.Module):
         """Whether the second form may be used for x."""
         return self.quick and x.device.type == "cpu" and not torch.is_grad_enabled()
 
-    def second_form(self, name: str, weights: Sequence[Tensor], make: Callable[[], Tensor]) -> Tensor:
+    def second_form(self, name: str, weights: Sequence[Tensor], make: Callable[[], Made]) -> Made:
         """What `make` makes of the weights, kept under the name."""
         version = tuple(version_of(weight) for weight in weights)
         kept = self._kept.get(name)
         if kept is None or kept[0] != version:
             kept = (version, make())
             self._kept = {**self._kept, name: kept}  # not written into: a twin of the network shares what there is
-        return kept[1]
+        return cast("Made", kept[1])
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         self._kept = {}

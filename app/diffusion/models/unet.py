@@ -9,18 +9,20 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate
 from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from app.diffusion.kernels.lanes import cores_for, side_by_side
+from app.diffusion.kernels.lanes import cores_for, is_small, side_by_side
 from app.diffusion.models.attention import PixelAttention, SpatialTransformer, repeated
 from app.diffusion.models.convolution import Conv1x1, Conv3x3, GroupNorm, ordered
 from app.diffusion.models.hooks import BlockHooks, NetworkHooks
-from app.diffusion.models.linear import Linear
+from app.diffusion.models.linear import Linear, joined
 from app.diffusion.models.memo import made_of
+from app.diffusion.models.recording import Repeated, can_repeat
 
 # Latent pixels from which on two halves of a batch run side by side. With fewer the time goes into reading weights,
 # which each half reads for itself.
@@ -101,6 +103,7 @@ class ResBlock(nn.Module):
         super().__init__()
         self.scale_shift = scale_shift
         self.resample = resample
+        self.told_from = 0  # see `told`
         self.in_layers = nn.Sequential(GroupNorm(groups, width), nn.SiLU(inplace=True), Conv3x3(width, out))
         self.emb_layers = nn.Sequential(nn.SiLU(), Linear(emb_width, 2 * out if scale_shift else out))
         self.out_layers = nn.Sequential(GroupNorm(groups, out), nn.SiLU(inplace=True), nn.Identity(), Conv3x3(out, out))
@@ -112,13 +115,20 @@ class ResBlock(nn.Module):
             x = self._resampled(x, size)
         else:
             h = self.in_layers(x)
-        time = self.emb_layers(emb[: x.shape[0]])[:, :, None, None]
+        time = self.told(emb[: x.shape[0]])[:, :, None, None]
         if self.scale_shift:
             scale, shift = time.chunk(2, dim=1)
             h = self.out_layers[1:](self.out_layers[0](h) * (1 + scale) + shift)
         else:
             h = self.out_layers(h + time)
         return self.skip_connection(x) + h
+
+    def told(self, emb: Tensor) -> Tensor:
+        """What the time tells this block: (B, E), or (B, S) of what it tells all blocks, → (B, O)."""
+        layer = cast("nn.Linear", self.emb_layers[1])
+        if emb.shape[1] == layer.in_features:
+            return self.emb_layers(emb)
+        return emb[:, self.told_from : self.told_from + layer.out_features]
 
     def _resampled(self, x: Tensor, size: torch.Size | None) -> Tensor:
         if self.resample == "down":
@@ -217,6 +227,11 @@ class UNet(nn.Module):
         self._build_middle()
         self._build_output(widths)
         self.out = nn.Sequential(GroupNorm(config.groups, width), nn.SiLU(), Conv3x3(width, config.out_channels))
+        for before, block in zip(accumulate(map(_told_width, self._blocks()), initial=0), self._blocks(), strict=False):
+            block.told_from = before
+
+    def _blocks(self) -> list[ResBlock]:
+        return [module for module in self.modules() if isinstance(module, ResBlock)]
 
     def _block(self, width: int, out: int, resample: str = "") -> ResBlock:
         config = self.config
@@ -306,9 +321,20 @@ class UNet(nn.Module):
         `classes` (B,) are labels; `concat` (B, E, H, W) are further input channels, of which C + E are expected;
         `hooks` are called as the features pass.
         """
-        with cores_for(x[:, 0].numel() * self.config.model_channels**2, x.device):
+        x = x if concat is None else torch.cat([x, concat], dim=1)
+
+        work = x[:, 0].numel() * self.config.model_channels**2
+        small = is_small(work, x.device) and not torch.is_grad_enabled()
+
+        def compute(x: Tensor, timesteps: Tensor, vector: Tensor | None, classes: Tensor | None) -> Tensor:
             emb = self._embedding(x, timesteps, vector, classes)
-            return self._predict(x if concat is None else torch.cat([x, concat], dim=1), emb, context, hooks)
+            return self._predict(x, self._told(emb) if small else emb, context, hooks)
+
+        with cores_for(work, x.device):
+            if small and hooks is None and context is not None and can_repeat(x):
+                calls = made_of(self, context, (), Repeated)
+                return calls.call(self, compute, (x, timesteps, vector, classes))
+            return compute(x, timesteps, vector, classes)
 
     def _embedding(self, x: Tensor, timesteps: Tensor, vector: Tensor | None, classes: Tensor | None) -> Tensor:
         waves = timestep_embedding(timesteps, self.config.model_channels).to(x.dtype)
@@ -318,6 +344,15 @@ class UNet(nn.Module):
         elif self.config.classes:
             emb = emb + self.label_emb(classes)
         return emb
+
+    def _told(self, emb: Tensor) -> Tensor:
+        """(B, E) → (B, S): what the time tells all blocks, in one product where each for itself is mostly overhead."""
+        blocks = self._blocks()
+        layers = [layer for block in blocks if type(layer := block.emb_layers[1]) is Linear]  # not kept in 8 bits, say
+        if len(layers) < len(blocks) or sum(map(_told_width, blocks)) == emb.shape[1]:
+            return emb
+        weights = [value for layer in layers for value in (layer.weight, layer.bias)]
+        return made_of(self, weights[0], weights[1:], lambda: joined(layers))(F.silu(emb))
 
     def _predict(self, x: Tensor, emb: Tensor, context: Tensor | None, hooks: NetworkHooks | None) -> Tensor:
         start = Start(ordered(x, self.config.model_channels))
@@ -375,6 +410,10 @@ class UNet(nn.Module):
         if index or not self.config.position_waves:
             return x
         return x + self.position_embed(position_waves(x.shape[2], x.shape[3], self.config.position_waves, x))
+
+
+def _told_width(block: ResBlock) -> int:
+    return cast("nn.Linear", block.emb_layers[1]).out_features
 
 
 def _entered(hooks: BlockHooks | None, x: Tensor, skip: Tensor | None = None) -> tuple[Tensor, Tensor | None]:

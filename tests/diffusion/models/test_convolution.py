@@ -85,3 +85,15 @@ def test_a_pixelwise_layer_in_both_orders() -> None:
     result = layer(x.contiguous(memory_format=torch.channels_last))
     assert torch.allclose(result, expected, atol=1e-6)
     assert result.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_convolution_that_somebody_lets_pad_otherwise_does() -> None:
+    layer = Conv3x3(4, 4).requires_grad_(False)
+    layer.quick = True
+    x = torch.randn(1, 4, 4, 4)
+    with torch.no_grad():
+        layer(x)
+        layer.padding_mode = "circular"
+        layer._reversed_padding_repeated_twice = [1, 1, 1, 1]
+        rolled = torch.roll(x, (1, 2), dims=(2, 3))
+        torch.testing.assert_close(torch.roll(layer(x), (1, 2), dims=(2, 3)), layer(rolled))
