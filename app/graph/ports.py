@@ -208,7 +208,9 @@ def _input(
     if has_default and parameter.default is not None:
         options["default"] = parameter.default
     optional = has_default and (parameter.default is None or any(isinstance(m, Optionally) for m in markers))
-    return InputSpec(name or parameter.name, port_type, "optional" if optional else "required", options, folder)
+    section = "optional" if optional else "required"
+    also = next((marker.also for marker in reversed(markers) if isinstance(marker, FileIn)), ())
+    return InputSpec(name or parameter.name, port_type, section, options, folder, also)
 
 
 def _port_type(kind: Any, markers: tuple[Any, ...]) -> tuple[str | tuple[Any, ...] | None, str | None]:
@@ -217,7 +219,7 @@ def _port_type(kind: Any, markers: tuple[Any, ...]) -> tuple[str | tuple[Any, ..
         if isinstance(marker, Port):
             return marker.type, None
         if isinstance(marker, FileIn):
-            return marker.also, marker.folder
+            return (), marker.folder
         if isinstance(marker, Choice):
             return marker.options, None
     if get_origin(kind) is Literal:

@@ -15,8 +15,8 @@ class InputSpec:
     """One input of a node.
 
     `type` is a type name ("INT", "MODEL", "IMAGE,MASK", "*") or the tuple of a combo's options.
-    `folder` names a models folder, or "input", whose files are the options of a combo, before those that `type` may
-    hold; whoever answers for the file system fills them in, because they change while the program runs.
+    `folder` names a models folder, or "input", whose files are the options of a combo; whoever answers for the file
+    system fills them in, because they change while the program runs. `also` are options beside the files.
     `options` are the wire options of the reference: default, min, max, step, round, multiline, tooltip, lazy …
     """
 
@@ -25,11 +25,12 @@ class InputSpec:
     section: Section = "required"
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     folder: str | None = None
+    also: Options = ()
 
     def choices(self, files: Mapping[str, Sequence[Any]]) -> Sequence[Any]:
         """The options of a combo that lists a folder; `files` are the names by folder."""
         there = files.get(self.folder or "", ())
-        return tuple(dict.fromkeys((*there, *self.type))) if isinstance(self.type, tuple) and self.type else there
+        return (*there, *self.also) if self.also else there
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,7 @@ def spec_to_json(spec: NodeSpec) -> dict[str, Any]:
                 "section": port.section,
                 "options": dict(port.options),
                 "folder": port.folder,
+                "also": list(port.also),
             }
             for port in spec.inputs
         ],
@@ -99,7 +101,7 @@ def spec_to_json(spec: NodeSpec) -> dict[str, Any]:
 
 def spec_from_json(data: Mapping[str, Any]) -> NodeSpec:
     """The spec that `spec_to_json` wrote."""
-    inputs = tuple(InputSpec(**_port_from_json(port)) for port in data["inputs"])
+    inputs = tuple(InputSpec(**_input_from_json(port)) for port in data["inputs"])
     outputs = tuple(OutputSpec(**_port_from_json(port)) for port in data["outputs"])
     rest: dict[str, Any] = {name: value for name, value in data.items() if name not in {"inputs", "outputs"}}
     rest |= {name: tuple(data.get(name, ())) for name in ("search_aliases", "validator_inputs")}
@@ -160,6 +162,10 @@ _PLAIN_FIELDS = (
 
 def _type_to_json(kind: str | Options) -> str | list[Any]:
     return kind if isinstance(kind, str) else list(kind)
+
+
+def _input_from_json(port: Mapping[str, Any]) -> dict[str, Any]:
+    return {**_port_from_json(port), "also": tuple(port.get("also", ()))}
 
 
 def _port_from_json(port: Mapping[str, Any]) -> dict[str, Any]:

@@ -84,10 +84,10 @@ def test_files_name_their_folder() -> None:
 
 
 def test_words_may_stand_in_place_of_a_file() -> None:
-    port = input_of(Annotated[str, FileIn("loras", also=("none", "a"))])
-    assert (port.type, port.folder) == (("none", "a"), "loras")
-    assert port.choices({"loras": ("a", "b"), "vae": ("c",)}) == ("a", "b", "none")
-    assert port.choices({}) == ("none", "a")
+    port = input_of(Annotated[str, FileIn("loras", also=("none", "other"))])
+    assert (port.type, port.folder, port.also) == ((), "loras", ("none", "other"))
+    assert port.choices({"loras": ("a", "b"), "vae": ("c",)}) == ("a", "b", "none", "other")
+    assert port.choices({}) == ("none", "other")
     assert input_of(Annotated[str, FileIn("vae")]).choices({"vae": ("c",)}) == ("c",)
 
 

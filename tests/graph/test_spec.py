@@ -8,7 +8,7 @@ SPEC = NodeSpec(
     id="Loader",
     inputs=(
         InputSpec("late", "INT", "optional", {"default": 1}),
-        InputSpec("ckpt_name", (), folder="checkpoints", options={"tooltip": "which"}),
+        InputSpec("ckpt_name", (), folder="checkpoints", options={"tooltip": "which"}, also=("none",)),
         InputSpec("mode", ("a", "b", 3)),
     ),
     outputs=(OutputSpec("MODEL", "MODEL", tooltip="the model"), OutputSpec("LIST", ("x", "y"), is_list=True)),
@@ -41,7 +41,7 @@ def test_inputs_are_found_by_name() -> None:
 def test_object_info_has_the_shape_that_clients_know() -> None:
     info = object_info(SPEC, {"checkpoints": ("one.safetensors",)})
     assert info["input"] == {
-        "required": {"ckpt_name": [["one.safetensors"], {"tooltip": "which"}], "mode": [["a", "b", 3], {}]},
+        "required": {"ckpt_name": [["one.safetensors", "none"], {"tooltip": "which"}], "mode": [["a", "b", 3], {}]},
         "optional": {"late": ["INT", {"default": 1}]},
         "hidden": {"graph": "PROMPT"},
     }
@@ -55,4 +55,4 @@ def test_object_info_has_the_shape_that_clients_know() -> None:
 
 
 def test_a_folder_that_nobody_knows_has_no_files() -> None:
-    assert object_info(SPEC, {})["input"]["required"]["ckpt_name"][0] == []
+    assert object_info(SPEC, {})["input"]["required"]["ckpt_name"][0] == ["none"]
