@@ -11,7 +11,20 @@ from playwright.sync_api import BrowserContext, Page, expect
 from tests.e2e.conftest import Studio, opened
 from tests.e2e.editor import Editor
 
-STATES = ("graph", "empty", "menu", "palette", "commands", "keys", "settings", "panels", "queue", "viewer", "error")
+STATES = (
+    "graph",
+    "inside",
+    "empty",
+    "menu",
+    "palette",
+    "commands",
+    "keys",
+    "settings",
+    "panels",
+    "queue",
+    "viewer",
+    "error",
+)
 
 
 @pytest.fixture(params=["dark", "light"])
@@ -50,6 +63,15 @@ def test_axe_finds_nothing_grave_in_any_state(themed: Page) -> None:
 
 def graph(page: Page) -> list[str]:
     return []
+
+
+def inside(page: Page) -> list[str]:
+    page.evaluate("loom.session.document.select(['3', '8'])")
+    page.keyboard.press("Control+Shift+G")
+    expect(page.get_by_role("group", name="Subgraph, node")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("group", name="Inputs, node -10")).to_be_visible()
+    return ["Control+ArrowUp", "Control+z"]
 
 
 def empty(page: Page) -> list[str]:
@@ -120,5 +142,5 @@ def error(page: Page) -> list[str]:
 
 STEPS = {
     step.__name__: step
-    for step in (graph, empty, menu, palette, commands, keys, settings, panels, queue, viewer, error)
+    for step in (graph, inside, empty, menu, palette, commands, keys, settings, panels, queue, viewer, error)
 }

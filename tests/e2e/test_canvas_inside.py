@@ -121,6 +121,8 @@ def _steps(page: Page) -> Locator:
 
 
 def test_one_looks_into_both_levels_and_comes_back(page: Page, editor: Editor, opened_workflow: dict[str, Any]) -> None:
+    page.evaluate("loom.editor.zoom(0.8)")
+    view = page.evaluate("({ ...loom.session.viewport })")
     _enter(page, "My blur")
     expect(page.get_by_role("main")).to_have_attribute("aria-label", "Graph inside My blur")
     expect(page.get_by_role("button", name="look inside")).to_have_count(1)  # the borders have no inside
@@ -139,6 +141,7 @@ def test_one_looks_into_both_levels_and_comes_back(page: Page, editor: Editor, o
     expect(page.get_by_role("button", name="Open My blur: look inside")).to_be_visible()
     expect(page.get_by_role("navigation", name="Where you are")).to_have_count(0)
     assert editor.record() == opened_workflow
+    assert page.evaluate("({ ...loom.session.viewport })") == view  # where one was before
 
 
 @pytest.mark.usefixtures("opened_workflow")

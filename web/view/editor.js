@@ -1,6 +1,6 @@
 import { toggleFlag } from "../core/graph/nodes.js";
 import { CanvasLayer } from "./canvas_layer.js";
-import { NodeLayer } from "./node_layer.js";
+import { NEAR, NodeLayer } from "./node_layer.js";
 import { listenPointer, listenWheel } from "./interact/pointer.js";
 
 const NARROW = 700;
@@ -164,7 +164,7 @@ export class Editor {
     const [left, top, width, height] = session.viewport.visible(-20);
     const [x, y, w, h] = session.scene.box(id);
     const seen = x >= left && y >= top && x + w <= left + width && y + h <= top + height;
-    if (!seen || !this.nodes.has(id)) this.fit([id]);
+    if (!seen || session.viewport.scale < NEAR) this.fit([id]);
     let frames = 60; // elements are made a few a frame
     const wait = () => {
       const element = this.nodes.mounted.get(id);
