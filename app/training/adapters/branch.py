@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from app.diffusion.adapters.change import Change, scale_of
+from app.diffusion.adapters.hadamard import Hadamard
+from app.diffusion.adapters.kronecker import Kronecker
 from app.diffusion.adapters.low_rank import LowRank
 from app.training.adapters.parts import WRITTEN
 from app.weights.adapters.reading import change_of
@@ -48,7 +50,9 @@ class Branch(nn.Module):
         if isinstance(change, LowRank) and change.mid is None:
             return self._thin(change, layer, x)
         weight = layer.weight.float()
-        return _through(layer, x, (change.applied(weight, 1.0) - weight).to(x.dtype))
+        adds = isinstance(change, LowRank | Hadamard | Kronecker)
+        delta = change.delta(weight) if adds else change.applied(weight, 1.0) - weight
+        return _through(layer, x, delta.to(x.dtype))
 
     def _thin(self, change: LowRank, layer: Layer, x: Tensor) -> Tensor:
         """B (A x): a fraction of the work of (B A) x."""
