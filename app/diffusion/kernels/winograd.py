@@ -9,63 +9,36 @@ B batch, C channels in, O channels out, H × W pixels, h × w tiles of 2 × 2 pi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
-from app.diffusion.kernels import packed
+from app.diffusion.kernels.matrices import Matrices
 
 # Elements of transformed input in one strip: 4 MiB in bfloat16, which second-level and shared caches still hold.
 STRIP_ELEMENTS = 1 << 21
 
 
-@dataclass(frozen=True, slots=True)
-class Kernels:
-    """Transformed kernels: one (C, O) matrix for each place in the 4 × 4 tile, row by row.
+def transform_weight(weight: Tensor) -> Matrices:
+    """G·g·Gᵀ of every kernel of (O, C, 3, 3): one matrix for each place in the 4 × 4 tile, row by row.
 
-    In bfloat16 each is packed where that is possible (see `kernels.packed`). Those of the last row are negative.
+    Those of the last row are negative, as all that is made of them is subtracted.
     """
-
-    matrices: tuple[Tensor, ...]
-    are_packed: bool
-    width: int  # O
-
-    def product(self, place: int, x: Tensor, bias: Tensor | None = None) -> Tensor:
-        """(M, C) → (M, O)."""
-        matrix = self.matrices[place]
-        if self.are_packed:
-            return packed.multiply(x, matrix, bias)
-        return torch.mm(x, matrix) if bias is None else torch.addmm(bias, x, matrix)
-
-    def added(self, place: int, x: Tensor, to: Tensor) -> Tensor:
-        """(M, C) → (M, O), added to what there is."""
-        if self.are_packed:
-            return packed.multiply_and_add(x, self.matrices[place], to)
-        return torch.addmm(to, x, self.matrices[place])
-
-
-def transform_weight(weight: Tensor) -> Kernels:
-    """G·g·Gᵀ of every kernel of (O, C, 3, 3), in the same dtype."""
     taps = torch.tensor([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]], device=weight.device)
     tiles = torch.einsum("ar,ocrs,bs->aboc", taps, weight.float(), taps)
     tiles[3] = -tiles[3]
-    matrices = tiles.flatten(0, 1).to(weight.dtype)  # 16 × (O, C)
-    are_packed = weight.dtype == torch.bfloat16 and weight.device.type == "cpu" and packed.is_available()
-    made = map(packed.pack_rows, matrices) if are_packed else matrices.transpose(1, 2)
-    return Kernels(tuple(made), are_packed, len(weight))
+    return Matrices.of(tiles.flatten(0, 1).to(weight.dtype))
 
 
-def convolve(x: Tensor, kernels: Kernels, bias: Tensor | None) -> Tensor:
+def convolve(x: Tensor, weight: Matrices, bias: Tensor | None) -> Tensor:
     """(B, C, H, W) → (B, O, H, W) in channels-last order, padded by one pixel of zeros; H and W are even."""
     batch, channels, height, width = x.shape
     padded = _padded(x)
-    out = x.new_empty(batch, height // 2, 2, width // 2, 2, kernels.width)
+    out = x.new_empty(batch, height // 2, 2, width // 2, 2, weight.width)
     strips = max(1, 4 * batch * height * width * channels // STRIP_ELEMENTS)
     rows = -(-height // 2 // strips)
     for top in range(0, height // 2, rows):
         bottom = min(top + rows, height // 2)
-        _convolve_strip(padded[:, 2 * top : 2 * bottom + 2], kernels, bias, out[:, top:bottom])
+        _convolve_strip(padded[:, 2 * top : 2 * bottom + 2], weight, bias, out[:, top:bottom])
     return out.view(batch, height, width, -1).permute(0, 3, 1, 2)
 
 
@@ -79,27 +52,27 @@ def _padded(x: Tensor) -> Tensor:
     return padded
 
 
-def _convolve_strip(padded: Tensor, kernels: Kernels, bias: Tensor | None, out: Tensor) -> None:
+def _convolve_strip(padded: Tensor, weight: Matrices, bias: Tensor | None, out: Tensor) -> None:
     """Write the tiles of one strip of the padded input (B, 2h + 2, 2w + 2, C) to out (B, h, 2, w, 2, O)."""
     batch, rows, _, columns, _, width_out = out.shape
     by_row = _input_sums([padded[:, i : i + 2 * rows : 2] for i in range(4)])  # 4 × (B, h, 2w + 2, C)
     tiles = _input_sums([by_row[:, :, :, i : i + 2 * columns : 2] for i in range(4)])  # (4, 4, B, h, w, C)
-    by_column = [_by_row(kernels, column, tiles[column].flatten(1, 3), bias) for column in range(4)]
+    by_column = [_by_row(weight, column, tiles[column].flatten(1, 3), bias) for column in range(4)]
     for row in range(2):
         first, second, third, fourth = (part[row].view(batch, rows, columns, width_out) for part in by_column)
         torch.add(second + third, first, out=out[:, :, row, :, 0])
         torch.sub(second.sub_(third), fourth, out=out[:, :, row, :, 1])
 
 
-def _by_row(kernels: Kernels, column: int, x: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+def _by_row(weight: Matrices, column: int, x: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
     """One column's products (4, M, C) → (M, O) twice, summed to the even and to the odd rows of pixels.
 
     The first and the last product count in one of the sums only, and are added while they are computed. The product in
     the middle counts in all four pixels of a tile, and brings them the bias.
     """
-    second = kernels.product(4 + column, x[1], bias if column == 1 else None)
-    third = kernels.product(8 + column, x[2])
-    return kernels.added(column, x[0], second + third), kernels.added(12 + column, x[3], second.sub_(third))
+    second = weight.product(4 + column, x[1], bias if column == 1 else None)
+    third = weight.product(8 + column, x[2])
+    return weight.added(column, x[0], second + third), weight.added(12 + column, x[3], second.sub_(third))
 
 
 def _input_sums(taps: list[Tensor]) -> Tensor:

@@ -122,7 +122,7 @@ class Upsample(nn.Module):
         self.conv = Conv3x3(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+        return self.conv.doubled(x)
 
 
 class Level(nn.Module):

@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from app.diffusion.kernels import packed, winograd
+from app.diffusion.kernels import doubling, packed, winograd
+from app.diffusion.kernels.matrices import Matrices
 from app.diffusion.models.linear import packed_bytes
 from app.diffusion.models.second_form import SecondForm
 
@@ -29,7 +30,7 @@ class Conv3x3(SecondForm, nn.Conv2d):
     """(B, C, H, W) → (B, O, H/stride, W/stride), padded by one pixel of zeros.
 
     The second form of its kernels is transformed for wide layers (0.6 of the time, 16/9 of the bytes; see
-    `kernels.winograd`) and packed for the others (0.5 of the time for small maps, the same bytes; `kernels.packed`).
+    `kernels.winograd`, and `kernels.doubling` after an enlargement) and packed for the others (0.5 of the time for small maps, the same bytes; `kernels.packed`).
     """
 
     def __init__(self, width: int, out: int, stride: int = 1) -> None:
@@ -45,19 +46,29 @@ class Conv3x3(SecondForm, nn.Conv2d):
         return self.weight.nbytes if packed.is_available() else 0
 
     def forward(self, input: Tensor) -> Tensor:
-        # A pack may let a convolution pad in its own way, so that pictures can be tiled.
-        plain = self.padding_mode == "zeros" and "_conv_forward" not in self.__dict__
-        if not plain or not self.reads(input) or input.dtype not in QUICK_DTYPES:
+        if not self._is_quick(input):
             return super().forward(input)
         if self._is_wide():
             even = input.shape[2] % 2 == 0 and input.shape[3] % 2 == 0
             return winograd.convolve(input, self._transformed(), self.bias) if even else super().forward(input)
         return packed.convolve(input, self._packed(input.shape), self.bias, self.stride[0])
 
+    def doubled(self, x: Tensor) -> Tensor:
+        """What `forward` makes of the map with its pixels doubled: (B, C, H, W) → (B, O, 2·H, 2·W)."""
+        if not self._is_quick(x) or not self._is_wide():
+            return self(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+        weight = self.second_form("doubled", (self.weight,), lambda: doubling.transform_weight(self.weight))
+        return doubling.convolve(x, weight, self.bias)
+
+    def _is_quick(self, x: Tensor) -> bool:
+        # A pack may let a convolution pad in its own way, so that pictures can be tiled.
+        plain = self.padding_mode == "zeros" and "_conv_forward" not in self.__dict__
+        return plain and self.reads(x) and x.dtype in QUICK_DTYPES
+
     def _is_wide(self) -> bool:
         return self.stride == (1, 1) and min(self.in_channels, self.out_channels) >= NARROWEST
 
-    def _transformed(self) -> winograd.Kernels:
+    def _transformed(self) -> Matrices:
         return self.second_form("transformed", (self.weight,), lambda: winograd.transform_weight(self.weight))
 
     def _packed(self, size: torch.Size) -> Tensor:
