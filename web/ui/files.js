@@ -63,12 +63,13 @@ export class Files {
     const { app } = this;
     try {
       const { name, subfolder } = await app.server.uploadImage(file, file.name);
-      const value = subfolder ? `${subfolder}/${name}` : name;
       const node = session.document.graph.node(id);
       const def = node && session.definitionFor(node);
       const owner = def?.widgets.find((widget) => widget.kind === "upload")?.owner;
       const widget = node && widgetsOf(node, def).find((candidate) => candidate.name === owner);
       if (!widget) return;
+      const sent = subfolder ? `${subfolder}/${name}` : name;
+      const value = (widget.options.image_folder ?? "input") === "input" ? sent : `${sent} [input]`;
       if (!widget.choices?.includes(value)) widget.choices?.push(value);
       session.document.transact("Choose picture", (tx) => setWidget(tx, id, widget, value, def));
     } catch (error) {

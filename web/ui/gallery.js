@@ -1,3 +1,4 @@
+import { shownNodes } from "../core/run/jobs.js";
 import { h, icon } from "../view/dom.js";
 
 /**
@@ -39,8 +40,8 @@ export class Gallery {
         const files = (output.images ?? []).filter((/** @type {FileRef} */ file) => file?.filename);
         for (const file of files) this.#insert(file, false);
         if (session && files.length) {
-          session.pictures.set(node, files);
-          if (session === this.app.session) this.app.editor.refresh([node]);
+          for (const shown of shownNodes(node)) session.pictures.set(shown, files);
+          if (session === this.app.tabs.current) this.app.editor.refresh(session.front.local(shownNodes(node)));
         }
       }
     }

@@ -60,7 +60,7 @@ export class Levels {
     app.editor.show(front);
     this.draw();
     app.shell.update();
-    app.panels.update("outline");
+    for (const panel of ["outline", "nodes"]) app.panels.update(panel);
     app.toasts.announce(isLevel(front) ? `Inside ${front.title}` : `Back in ${root.document.name}`);
     if (!app.shell.stage.contains(document.activeElement)) app.shell.stage.focus({ preventScroll: true });
   }

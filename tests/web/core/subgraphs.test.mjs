@@ -10,7 +10,7 @@ import { compilePrompt } from "../../../web/core/graph/prompt.js";
 import { withoutUnused } from "../../../web/core/graph/subgraphs.js";
 import { readDefinitions } from "../../../web/core/nodes/definitions.js";
 import { widgetsOf, widgetValue } from "../../../web/core/nodes/widgets.js";
-import { duplicate, pasteText, copyText, removeSelection } from "../../../web/ui/actions.js";
+import { addFromSearch, duplicate, pasteText, copyText, removeSelection } from "../../../web/ui/actions.js";
 import { packSelection, unpackSelection } from "../../../web/ui/subgraph_actions.js";
 import { levelsTo } from "../../../web/view/level.js";
 import { Session } from "../../../web/view/session.js";
@@ -256,10 +256,21 @@ test("a subgraph is no part of itself", () => {
   const level = inside(session, "2");
   const deep = inside(session, "2", "5");
   assert.throws(() => pasteText(deep, clip, [0, 0]), /cannot hold itself/);
+  const outer = session.definition("outer-id");
+  assert.throws(() => addFromSearch(deep, outer, { at: [0, 0], screen: [0, 0] }), /Soften twice contains/);
+  assert.equal(session.document.history.done.length, 0);
   assert.equal(level.definitions.has("outer-id"), false);
   assert.equal(level.definitions.has("inner-id"), true);
   assert.equal(deep.definitions.has("inner-id"), false);
   assert.equal(session.definitions.has("outer-id"), true);
+});
+
+test("a new instance begins with what is stored inside", () => {
+  const session = opened();
+  const id = addFromSearch(session, session.definition("outer-id"), { at: [0, 0], screen: [0, 0] });
+  const inner = node(inside(session, "2"), 5);
+  assert.deepEqual(node(session, id).widgets_values, [inner.widgets_values[0], "inner"]);
+  assert.deepEqual(names(node(session, id).inputs), ["in"]);
 });
 
 test("borders are no nodes: they are not deleted, copied or muted", () => {

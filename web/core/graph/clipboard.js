@@ -4,7 +4,6 @@ import { parseJson, stringifyJson } from "../format/json.js";
 import { connect } from "./links.js";
 import { insertNode } from "./nodes.js";
 import { pointsOf } from "./reroutes.js";
-import { holds } from "./subgraphs.js";
 
 /**
  * Parts of a graph as JSON text, so that they travel between tabs, windows and programs: the shape is the one that
@@ -170,8 +169,6 @@ export function pasteParts(tx, clip, [dx, dy], outerLinks = false) {
     const old = String(record.id);
     record.pos = [x + dx, y + dy];
     record.type = renamed.get(record.type) ?? record.type;
-    if (tx.id !== undefined && holds(tx.graph, record.type, tx.id))
-      throw new RangeError(`A subgraph cannot hold itself: ${record.title || "what is pasted"} contains this one.`);
     made.set(old, insertNode(tx, unlinked(record)).id);
   }
   /** @type {Map<number, import("../doc/schema.js").LinkRecord>} */

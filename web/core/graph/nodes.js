@@ -4,6 +4,7 @@ import { grownDefinition } from "../nodes/dynamic.js";
 import { layoutNode } from "../nodes/layout.js";
 import { defaultValues } from "../nodes/widgets.js";
 import { disconnect, dissolve } from "./links.js";
+import { holds } from "./subgraphs.js";
 
 /**
  * Edits of nodes.
@@ -75,9 +76,14 @@ export function addNode(tx, def, pos) {
  * Give a record the next id and put it into the document.
  * @param {Transaction} tx
  * @param {NodeRecord} node
+ * @throws {RangeError} where a subgraph would get into itself
  */
 export function insertNode(tx, node) {
-  const { record, nodes } = tx.graph;
+  const { record, nodes, subgraphs } = tx.graph;
+  if (tx.id !== undefined && holds(tx.graph, node.type, tx.id)) {
+    const title = node.title || subgraphs.get(node.type)?.record.name || node.type;
+    throw new RangeError(`A subgraph cannot hold itself: ${title} contains the one that is open.`);
+  }
   const id = nextId(nodes.keys(), record.last_node_id ?? record.state?.lastNodeId);
   node.id = id;
   node.order = nodes.size;

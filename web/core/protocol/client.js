@@ -77,6 +77,16 @@ export class Server {
   }
 
   /**
+   * @param {string} address on this server, as it has been said in full
+   * @returns {Promise<any>}
+   */
+  async getAt(address) {
+    const response = await fetch(address);
+    if (!response.ok) throw new ServerError(response.status, null, address);
+    return response.json();
+  }
+
+  /**
    * @param {string} path
    * @param {unknown} json
    * @returns {Promise<any>} the answer's JSON, null where it is empty

@@ -1,5 +1,5 @@
 import { bare, TITLE } from "../../core/nodes/layout.js";
-import { widgetsOf, widgetValue } from "../../core/nodes/widgets.js";
+import { widgetsOf } from "../../core/nodes/widgets.js";
 import { fill, h } from "../dom.js";
 
 const SAMPLE = 32;
@@ -109,7 +109,7 @@ function givenPicture(session, id) {
   const upload = def?.widgets.find((widget) => widget.kind === "upload");
   if (!node || !upload) return null;
   const widget = widgetsOf(node, def).find((candidate) => candidate.name === upload.owner);
-  const value = widget ? String(widgetValue(node, widget) ?? "") : "";
+  const value = widget ? String(session.valueOf(node, widget) ?? "") : "";
   if (!value) return null;
   const [, path, type = "input"] = /^(.*?)(?: \[(input|output|temp)\])?$/.exec(value) ?? [];
   const cut = path.lastIndexOf("/");
