@@ -1,7 +1,6 @@
 import { Journal } from "./journal.js";
 import { uuid } from "../core/doc/ids.js";
 import { readDefinitions } from "../core/nodes/definitions.js";
-import { askForChoices } from "../core/nodes/remote.js";
 import { Server } from "../core/protocol/client.js";
 import { Editor } from "../view/editor.js";
 import { typing } from "../view/dom.js";
@@ -113,6 +112,7 @@ export class App {
   async loadCatalogue() {
     for (let wait = 500; ; wait = Math.min(wait * 1.5, 4000)) {
       try {
+        const { askForChoices } = await import("../core/nodes/remote.js"); // only now: the graph is drawn before
         const catalogue = await askForChoices(await this.server.get("/object_info"), (at) => this.server.getAt(at));
         this.definitions = readDefinitions(catalogue);
         this.journal.keep("catalogue", catalogue);
