@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from app.diffusion.kernels.attention import attend
-from app.diffusion.models.convolution import Conv1x1, Conv3x3, ordered
+from app.diffusion.models.convolution import Conv1x1, Conv3x3, doubled, ordered
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ class Upsample(nn.Module):
         self.conv = Conv3x3(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv.doubled(x)
+        return doubled(self.conv, x)
 
 
 class Level(nn.Module):

@@ -30,7 +30,8 @@ class Conv3x3(SecondForm, nn.Conv2d):
     """(B, C, H, W) → (B, O, H/stride, W/stride), padded by one pixel of zeros.
 
     The second form of its kernels is transformed for wide layers (0.6 of the time, 16/9 of the bytes; see
-    `kernels.winograd`, and `kernels.doubling` after an enlargement) and packed for the others (0.5 of the time for small maps, the same bytes; `kernels.packed`).
+    `kernels.winograd`, and `kernels.doubling` after an enlargement) and packed for the others (0.5 of the time for
+    small maps, the same bytes; `kernels.packed`).
     """
 
     def __init__(self, width: int, out: int, stride: int = 1) -> None:
@@ -56,7 +57,7 @@ class Conv3x3(SecondForm, nn.Conv2d):
     def doubled(self, x: Tensor) -> Tensor:
         """What `forward` makes of the map with its pixels doubled: (B, C, H, W) → (B, O, 2·H, 2·W)."""
         if not self._is_quick(x) or not self._is_wide():
-            return self(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+            return self(_enlarged(x))
         weight = self.second_form("doubled", (self.weight,), lambda: doubling.transform_weight(self.weight))
         return doubling.convolve(x, weight, self.bias)
 
@@ -73,6 +74,15 @@ class Conv3x3(SecondForm, nn.Conv2d):
 
     def _packed(self, size: torch.Size) -> Tensor:
         return self.second_form("packed", (self.weight,), lambda: packed.pack(self.weight, self.stride[0], size))
+
+
+def doubled(layer: nn.Module, x: Tensor) -> Tensor:
+    """What the layer, which may be one that is kept in 8 bits, makes of the map with its pixels doubled."""
+    return layer.doubled(x) if isinstance(layer, Conv3x3) else layer(_enlarged(x))
+
+
+def _enlarged(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2.0, mode="nearest")
 
 
 class Conv1x1(SecondForm, nn.Conv2d):

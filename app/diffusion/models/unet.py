@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from app.diffusion.kernels.lanes import cores_for, is_small, side_by_side
 from app.diffusion.models.attention import PixelAttention, SpatialTransformer, repeated
-from app.diffusion.models.convolution import Conv1x1, Conv3x3, GroupNorm, ordered
+from app.diffusion.models.convolution import Conv1x1, Conv3x3, GroupNorm, doubled, ordered
 from app.diffusion.models.hooks import BlockHooks, NetworkHooks
 from app.diffusion.models.linear import Linear, joined
 from app.diffusion.models.memo import made_of
@@ -156,7 +156,7 @@ class Upsample(nn.Module):
 
     def forward(self, x: Tensor, size: torch.Size) -> Tensor:
         if tuple(size) == (2 * x.shape[2], 2 * x.shape[3]):
-            return self.conv.doubled(x)
+            return doubled(self.conv, x)
         return self.conv(F.interpolate(x, size=size, mode="nearest"))
 
 
