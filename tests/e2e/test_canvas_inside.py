@@ -277,3 +277,19 @@ def test_the_outline_finds_what_is_inside(page: Page) -> None:
     tree.get_by_role("treeitem").last.click()
     expect(page.get_by_role("group", name="Image Blur, node 1")).to_be_focused()
     expect(_steps(page)).to_have_text(["Nested", "Other", "Soften"])
+
+
+@pytest.mark.usefixtures("opened_workflow")
+def test_a_reload_brings_the_inside_back(page: Page, editor: Editor) -> None:
+    _enter(page, "My blur")
+    page.evaluate("loom.session.document.select(['1'])")
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("Control+d")
+    editor.settled("loom.session.document.graph.nodes.size === 4")
+    record = editor.record()
+    assert [node["pos"] for node in _inside(editor, "Twice")["nodes"]] == [[110, 80], [150, 120]]
+    page.reload()
+    editor.settled("window.loom?.session && loom.ready && loom.levels")
+    assert editor.record() == record
+    _enter(page, "My blur")
+    expect(page.locator(".node")).to_have_count(4)
