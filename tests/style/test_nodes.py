@@ -30,7 +30,7 @@ def test_a_default_is_within_its_limits(spec: NodeSpec) -> None:
         if isinstance(default, int | float) and not isinstance(default, bool):
             assert port.options.get("min", default) <= default <= port.options.get("max", default), port.name
         if isinstance(port.type, tuple) and default is not None:
-            assert default in port.type, port.name
+            assert default in (port.also if port.folder else port.type), port.name
 
 
 @pytest.mark.parametrize("node_id", SPECS)
