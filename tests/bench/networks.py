@@ -2,7 +2,7 @@
 
     python tests/bench/networks.py                    Stable Diffusion 1.5 at 512 × 512 (needs 12 GB), and its VAE
     python tests/bench/networks.py --size 256 --repeat 5
-    python tests/bench/networks.py --only small       a network of the shipped checkpoint's size
+    python tests/bench/networks.py --only small       networks of the shipped checkpoint's shape and of twice its size
 
 Every repetition runs all contenders in turn, so that a noisy machine is as noisy for each; the best time of each
 counts. Weights are random, in the published shapes. The floor is the work of the step, counted by PyTorch's own
@@ -34,6 +34,7 @@ from app.memory.meter import meter_for  # noqa: E402
 from tests.parity.test_networks import diffusers_unet, diffusers_vae, randomise  # noqa: E402
 
 Contenders = dict[str, Callable[[], Tensor]]
+SHIPPED = UNetConfig(8, 8, 64, (1, 2), 1, (1, 1), heads=None, head_width=32, context_width=128)
 SMALL = UNetConfig(
     8, 8, 64, (1, 2, 3), 1, (0, 1, 1), heads=None, head_width=32, context_width=128, linear_projection=True, groups=16
 )
@@ -142,7 +143,7 @@ def report(contenders: Contenders, repeat: int, work: Callable[[], Any]) -> None
         product_rate, convolution_rate = rates(torch.bfloat16 if "bfloat16" in name else torch.float32)
         floor = linear / product_rate + convolution / convolution_rate
         say(
-            f"  {name:20} {spent:8.3f} s  {spent / best[reference_name]:5.2f} × {reference_name}"
+            f"  {name:20} {spent:8.4f} s  {spent / best[reference_name]:5.2f} × {reference_name}"
             f"  {floor / spent:5.2f} of the floor  {peak_bytes / 2**20:7.0f} MiB  error {error:.1e}"
         )
 
@@ -168,8 +169,10 @@ def main() -> None:
             say(f"One decoding to {options.size} × {options.size}")
             decoding(AutoencoderConfig(), options.size // 8, options.repeat)
         if options.only in (None, "small"):
-            say("One guided step of a small network at 8 × 8 latent pixels")
-            step(SMALL, 8, max(options.repeat, 50))
+            say("One guided step of a network of the shipped checkpoint's shape at 8 × 8 latent pixels")
+            step(SHIPPED, 8, max(options.repeat, 100))
+            say("One guided step of a network of twice its size, with a third level")
+            step(SMALL, 8, max(options.repeat, 100))
 
 
 if __name__ == "__main__":

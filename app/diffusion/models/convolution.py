@@ -97,10 +97,11 @@ class Conv1x1(SecondForm, nn.Conv2d):
         return packed_bytes(self.weight)
 
     def forward(self, input: Tensor) -> Tensor:
-        if not input.is_contiguous(memory_format=torch.channels_last):
+        is_packed = self.reads(input) and input.dtype == torch.bfloat16
+        if not is_packed and not input.is_contiguous(memory_format=torch.channels_last):
             return super().forward(input)
         pixels = input.permute(0, 2, 3, 1)
-        if self.reads(input) and input.dtype == torch.bfloat16:
+        if is_packed:
             kept = self.second_form("packed", (self.weight,), lambda: packed.pack_rows(self.weight.flatten(1)))
             return packed.multiply(pixels, kept, self.bias).permute(0, 3, 1, 2)
         return F.linear(pixels, self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)

@@ -18,8 +18,8 @@ from torch import Tensor
 from app.diffusion.kernels import packed
 from app.diffusion.kernels.attention import are_exact
 
-# Pixels up to which products of all images in one call take less time than packed ones of each.
-FEW_PIXELS = 32
+# Scores of an image up to which products of all images in one call take less time than packed ones of each.
+FEW_SCORES = 1 << 17
 # Scores of a pixel per channel, and weights in all, up to which folding saves time, and memory that is worth it.
 MOST_SCORES = 2.5
 MOST_WEIGHTS = 1 << 19
@@ -35,7 +35,7 @@ class FoldedText:
     """The texts of a batch as one layer sees them.
 
     `pairs` has, packed for each, what makes (P, N·T) scores, in powers of two, of pixels and what makes the answer of
-    probabilities. Where pixels are few `whole` has the same for all texts instead: (B, C, N·T) and (B, N·T, C).
+    probabilities. Where scores are few `whole` has the same for all texts instead: (B, C, N·T) and (B, N·T, C).
     """
 
     heads: int
@@ -72,7 +72,7 @@ def folded(to_q: Tensor, to_out: Tensor, k: Tensor, v: Tensor, *, pixels: int) -
     scores = torch.einsum("ndc,bntd->bntc", queries, k.float()).flatten(1, 2).to(to_q.dtype)
     answers = torch.einsum("cnd,bntd->bcnt", torch.unflatten(to_out.float(), 1, (heads, width)), v.float())
     answers = answers.flatten(2).to(to_q.dtype)
-    if pixels <= FEW_PIXELS:
+    if pixels * scores.shape[1] <= FEW_SCORES:
         return FoldedText(heads, whole=(scores.transpose(1, 2).contiguous(), answers.transpose(1, 2).contiguous()))
     pairs = zip(map(packed.pack_rows, scores), map(packed.pack_rows, answers), strict=True)
     return FoldedText(heads, pairs=tuple(pairs))

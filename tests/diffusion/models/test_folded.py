@@ -8,7 +8,7 @@ from torch import Tensor
 
 from app.diffusion.layout import prepare
 from app.diffusion.models.attention import CrossAttention
-from app.diffusion.models.folded import FEW_PIXELS, folded, is_worth_folding
+from app.diffusion.models.folded import FEW_SCORES, folded, is_worth_folding
 
 
 def layer_of(width: int, heads: int, scale: float = 1.0) -> CrossAttention:
@@ -28,7 +28,7 @@ def relative_error(found: Tensor, expected: Tensor) -> float:
     return float((found.double() - expected).norm() / expected.norm())
 
 
-@pytest.mark.parametrize("pixels", [FEW_PIXELS // 2, FEW_PIXELS + 3])
+@pytest.mark.parametrize("pixels", [16, FEW_SCORES // 36 + 1])  # of 4 heads and 9 tokens
 @pytest.mark.parametrize("scale", [1.0, 60.0])  # the second has scores whose exponentials overflow
 def test_it_is_the_attention(pixels: int, scale: float) -> None:
     layer = layer_of(64, 4, scale).bfloat16()
@@ -47,7 +47,7 @@ def test_few_and_many_pixels_see_the_same() -> None:
     x = torch.randn(3, 7, 32).bfloat16()
     few, many = (
         folded(layer.to_q.weight, layer.get_parameter("to_out.0.weight"), k, v, pixels=pixels)
-        for pixels in (FEW_PIXELS, FEW_PIXELS + 1)
+        for pixels in (7, FEW_SCORES)
     )
     assert few.whole is not None and len(many.pairs) == 3
     bias = torch.randn(32).bfloat16()

@@ -145,3 +145,16 @@ def test_only_plain_tensors_without_gradients_are_recorded() -> None:
     assert not can_repeat(nn.Parameter(torch.zeros(1), requires_grad=False))
     with torch.inference_mode(False):
         assert not can_repeat(torch.zeros(1))  # gradients are taken here
+
+
+def test_a_network_that_looks_at_values_is_no_longer_recorded() -> None:
+    ran: list[float] = []
+
+    def compute(x: Tensor) -> Tensor:
+        ran.append(float(x.sum()))
+        return x * 2
+
+    repeated = Repeated()
+    for step in range(8):
+        assert torch.equal(repeated.call(nn.Identity(), compute, [torch.full((2,), step)]), torch.full((2,), 2 * step))
+    assert len(ran) == 8 and not repeated.is_recorded
