@@ -4,8 +4,8 @@ import { fill, h, icon } from "../view/dom.js";
 import { renameSubgraph } from "./subgraph_actions.js";
 
 /**
- * Going into subgraphs and out again. The way from the workflow to what is on screen stands at the top of the field; each
- * step of it leads back.
+ * Going into subgraphs and out again. The way from the workflow to what is on screen stands at the top of the field;
+ * each step of it leads back.
  *
  * @typedef {import("../view/session.js").Session} Session
  */

@@ -226,7 +226,7 @@ export class Runner {
       const problems = (errors[id].errors ?? []).map(explain);
       for (const shown of shownNodes(id)) {
         // An input inside has another name on the subgraph, or none.
-        const said = shown === id ? problems : problems.map((problem) => ({ ...problem, input: null, message: within(problem) }));
+        const said = shown === id ? problems : problems.map(within);
         found.set(shown, [...(found.get(shown) ?? []), ...said]);
       }
     }
@@ -320,9 +320,10 @@ export class Runner {
 /**
  * A complaint about an input inside of a subgraph, for the subgraph.
  * @param {import("../view/session.js").Problem} problem
+ * @returns {import("../view/session.js").Problem}
  */
-function within({ input, message }) {
-  return input ? `inside, ${input}: ${message}` : message;
+function within({ input, message, details }) {
+  return { input: null, message: input ? `inside, ${input}: ${message}` : message, details };
 }
 
 /**

@@ -63,8 +63,9 @@ class Level extends Session {
   /** A subgraph is no part of itself. @override */
   get definitions() {
     const { graph } = this.document;
-    const fitting = [...this.root.definitions].filter(([id, { module }]) => module !== "subgraph" || !holds(graph, id, this.type));
-    return new Map(fitting);
+    const fits = (/** @type {[string, NodeDef]} */ [id, { module }]) =>
+      module !== "subgraph" || !holds(graph, id, this.type);
+    return new Map([...this.root.definitions].filter(fits));
   }
 
   /** @override @param {string} type */
@@ -107,8 +108,9 @@ class Level extends Session {
     if (!link || Number(link.origin_id) !== SUBGRAPH_INPUT) return widgetValue(node, widget);
     const name = portsOf(graph).inputs[link.origin_slot]?.name;
     const instance = this.above.document.graph.node(this.instance);
-    const outer = instance && widgetsOf(instance, this.above.definitionFor(instance)).find((each) => each.name === name);
-    return outer ? this.above.valueOf(instance, outer) : widgetValue(node, widget);
+    const widgets = instance ? widgetsOf(instance, this.above.definitionFor(instance)) : [];
+    const outer = widgets.find((each) => each.name === name);
+    return instance && outer ? this.above.valueOf(instance, outer) : widgetValue(node, widget);
   }
 
   /** The workflow's run as it looks from in here. @returns {Job | null} */

@@ -25,7 +25,7 @@ export class Graph {
     this.root = root ?? this;
     /** @type {Map<string, Graph> | null} the definitions by id, once somebody asked */
     this.registry = null;
-    /** @type {WeakMap<object, Graph>} those that undo took out are the same when they come back: patches hold their parts */
+    /** @type {WeakMap<object, Graph>} what undo took out is the same when it comes back: patches hold its parts */
     this.insides = new WeakMap();
     /** Whether a change was ever made here; a definition that was not touched is written as it was read. */
     this.touched = false;

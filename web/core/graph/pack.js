@@ -43,9 +43,11 @@ export function packNodes(tx, keys, { name, bounds, definitionOf }) {
   if (!nodes.length) throw new RangeError("A subgraph needs nodes: select some first.");
   const inside = new Set(nodes.map((node) => String(node.id)));
   refuseRings(graph, inside, definitionOf);
-  const links = [...graph.links.values()];
-  const ins = waysOf(graph, links.filter((link) => inside.has(String(link.target_id)) && !inside.has(String(link.origin_id))));
-  const outs = waysOf(graph, links.filter((link) => inside.has(String(link.origin_id)) && !inside.has(String(link.target_id))));
+  /** @typedef {"origin_id" | "target_id"} Ends */
+  const crossing = (/** @type {Ends} */ within, /** @type {Ends} */ without) =>
+    [...graph.links.values()].filter((link) => inside.has(String(link[within])) && !inside.has(String(link[without])));
+  const ins = waysOf(graph, crossing("target_id", "origin_id"));
+  const outs = waysOf(graph, crossing("origin_id", "target_id"));
   nameWays(graph, ins, "target");
   nameWays(graph, outs, "origin");
   const record = definitionOfNodes(graph, nodes, keys, { name, bounds, ins, outs });
@@ -76,7 +78,8 @@ function refuseRings(graph, inside, definitionOf) {
         if (inside.has(next) && !inside.has(id)) {
           const node = /** @type {NodeRecord} */ (graph.node(id));
           const title = node.title || definitionOf(node)?.title || node.type;
-          throw new RangeError(`${title} (${id}) lies between the selected nodes: select it too, or leave one end out.`);
+          const way = "select it too, or leave one end out.";
+          throw new RangeError(`${title} (${id}) lies between the selected nodes: ${way}`);
         }
         if (!inside.has(next) && !seen.has(next)) waiting.push(next);
         seen.add(next);
@@ -139,24 +142,10 @@ function nameWays(graph, ways, inner) {
 function definitionOfNodes(graph, nodes, keys, { name, bounds: [x, y, width, height], ins, outs }) {
   const copies = structuredClone(nodes);
   const ids = new Set(copies.map((node) => String(node.id)));
-  const within = [...graph.links.values()].filter(
-    (link) => ids.has(String(link.target_id)) && ids.has(String(link.origin_id)),
-  );
+  const { within, entering, leaving } = linksInside(graph, ids, ins, outs);
   const points = new Set(within.flatMap((link) => pointsOf(graph, link)));
   const kept = new Set(within.map((link) => link.id));
-  let top = Math.max(0, ...[...graph.links.keys()]);
-  const entering = ins.flatMap(({ port, links }, origin_slot) =>
-    links.map(({ parentId: _, ...link }) => ({ ...link, origin_id: SUBGRAPH_INPUT, origin_slot, type: port.type })),
-  );
-  const leaving = outs.map(({ port, end }, target_slot) => ({
-    id: (top += 1),
-    origin_id: end.node,
-    origin_slot: end.slot,
-    target_id: SUBGRAPH_OUTPUT,
-    target_slot,
-    type: port.type,
-  }));
-  const all = [...within.map((link) => ({ ...link })), ...entering, ...leaving];
+  const all = [...within, ...entering, ...leaving];
   for (const node of copies)
     for (const [slot, output] of (node.outputs ?? []).entries()) {
       const own = all.filter((link) => String(link.origin_id) === String(node.id) && link.origin_slot === slot);
@@ -167,17 +156,13 @@ function definitionOfNodes(graph, nodes, keys, { name, bounds: [x, y, width, hei
     const tall = 60 + 20 * count;
     return [at, Math.round(y + height / 2 - tall / 2), BORDER_WIDTH, tall];
   };
-  const port = (/** @type {Way} */ way, /** @type {any[]} */ links, /** @type {string} */ end, /** @type {number} */ at) => ({
-    ...way.port,
-    linkIds: links.filter((link) => link[end] === at).map(({ id }) => id),
-  });
   return {
     id: uuid(),
     version: 1,
     state: {
       lastGroupId: 0,
       lastNodeId: Math.max(0, ...[...ids].map(Number).filter(Number.isSafeInteger)),
-      lastLinkId: top,
+      lastLinkId: Math.max(0, ...all.map(({ id }) => Number(id))),
       lastRerouteId: Math.max(0, ...[...points].map(({ id }) => Number(id))),
     },
     revision: 0,
@@ -185,8 +170,11 @@ function definitionOfNodes(graph, nodes, keys, { name, bounds: [x, y, width, hei
     name,
     inputNode: { id: SUBGRAPH_INPUT, bounding: side(Math.round(x - GAP - BORDER_WIDTH), ins.length) },
     outputNode: { id: SUBGRAPH_OUTPUT, bounding: side(Math.round(x + width + GAP), outs.length) },
-    inputs: ins.map((way, slot) => port(way, entering, "origin_slot", slot)),
-    outputs: outs.map((way, slot) => port(way, leaving, "target_slot", slot)),
+    inputs: ins.map(({ port }, slot) => ({
+      ...port,
+      linkIds: entering.filter((link) => link.origin_slot === slot).map(({ id }) => id),
+    })),
+    outputs: outs.map(({ port }, slot) => ({ ...port, linkIds: [leaving[slot].id] })),
     widgets: [],
     nodes: copies,
     groups: structuredClone(groups),
@@ -194,6 +182,33 @@ function definitionOfNodes(graph, nodes, keys, { name, bounds: [x, y, width, hei
     ...(points.size ? { reroutes: pointsWithin(points, kept) } : {}),
     extra: {},
   };
+}
+
+/**
+ * The links of a new definition: those between its nodes, those from its inputs and those to its outputs.
+ * @param {Graph} graph
+ * @param {Set<string>} ids of the nodes
+ * @param {Way[]} ins
+ * @param {Way[]} outs
+ * @returns {{within: LinkRecord[], entering: LinkRecord[], leaving: LinkRecord[]}} copies
+ */
+function linksInside(graph, ids, ins, outs) {
+  const within = [...graph.links.values()]
+    .filter((link) => ids.has(String(link.target_id)) && ids.has(String(link.origin_id)))
+    .map((link) => ({ ...link }));
+  const entering = ins.flatMap(({ port, links }, origin_slot) =>
+    links.map(({ parentId: _, ...link }) => ({ ...link, origin_id: SUBGRAPH_INPUT, origin_slot, type: port.type })),
+  );
+  const top = Math.max(0, ...graph.links.keys());
+  const leaving = outs.map(({ port, end }, target_slot) => ({
+    id: top + 1 + target_slot,
+    origin_id: end.node,
+    origin_slot: end.slot,
+    target_id: SUBGRAPH_OUTPUT,
+    target_slot,
+    type: port.type,
+  }));
+  return { within, entering: /** @type {LinkRecord[]} */ (entering), leaving };
 }
 
 /**
@@ -269,9 +284,8 @@ export function unpackInstance(tx, id, definitionOf) {
   const clip = contentOf(inner);
   const values = heldValues(instance, inner, definitionOf);
   const { keys, made } = pasteParts(tx, clip, shiftTo(instance, clip));
-  const at = (/** @type {unknown} */ old) => /** @type {import("../doc/schema.js").NodeId} */ (made.get(String(old)));
   for (const [{ node, slot }, value] of values) {
-    const copy = tx.graph.node(at(node.id));
+    const copy = graph.node(String(made.get(String(node.id))));
     const def = copy && definitionOf(copy);
     const name = copy?.inputs?.[slot]?.widget?.name;
     const widget = copy && widgetsOf(copy, def).find((each) => each.name === name);
@@ -280,6 +294,21 @@ export function unpackInstance(tx, id, definitionOf) {
   const mode = Number(instance.mode);
   if (mode === MODE.MUTED || mode === MODE.BYPASS)
     for (const node of made.values()) tx.set("node", node, ["mode"], mode);
+  joinOutside(tx, instance, inner, made);
+  removeNodes(tx, [id]);
+  return keys;
+}
+
+/**
+ * Join what came out of an instance to what the instance was joined to.
+ * @param {Transaction} tx
+ * @param {NodeRecord} instance
+ * @param {Graph} inner
+ * @param {Map<string, import("../doc/schema.js").NodeId>} made the new nodes by their ids inside
+ */
+function joinOutside(tx, instance, inner, made) {
+  const { graph } = tx;
+  const at = (/** @type {unknown} */ old) => /** @type {import("../doc/schema.js").NodeId} */ (made.get(String(old)));
   const sources = instanceSources(graph, instance, inner);
   const leading = [...inner.links.values()].filter(({ target_id }) => Number(target_id) === SUBGRAPH_OUTPUT);
   const leaves = [...graph.links.values()].filter((link) => String(link.origin_id) === String(instance.id));
@@ -297,8 +326,6 @@ export function unpackInstance(tx, id, definitionOf) {
     const from = sources[link.origin_slot];
     if (from) connect(tx, from, { node: at(link.target_id), slot: link.target_slot }, KEPT);
   }
-  removeNodes(tx, [id]);
-  return keys;
 }
 
 /** All that is in a definition, but for its borders. @param {Graph} inner @returns {import("./clipboard.js").Clip} */

@@ -7,9 +7,9 @@ import { typeName } from "./slot_types.js";
 import { faceOf, instancesOf, promotedSockets } from "./subgraphs.js";
 
 /**
- * The inputs and outputs of subgraphs, and what a change of them means for the instances: their sockets, links and values
- * follow in the same step. An instance knows an input by its name, which therefore never changes; what a person calls it
- * is its label.
+ * The inputs and outputs of subgraphs, and what a change of them means for the instances: their sockets, links and
+ * values follow in the same step. An instance knows an input by its name, which therefore never changes; what a person
+ * calls it is its label.
  *
  * @typedef {import("../doc/transact.js").Transaction} Transaction
  * @typedef {import("../doc/schema.js").NodeRecord} NodeRecord

@@ -5,14 +5,15 @@ import { Pace } from "./eta.js";
  * to the one in front.
  *
  * @typedef {{state: "waiting" | "running" | "done" | "cached" | "failed" | "blocked", value: number, maximum: number,
- *   started: number, seconds: number | null, pace: Pace, message: string, text: string, leaf: boolean}} NodeRun leaf: it runs
- *   itself; others are subgraphs with something in them that runs
+ *   started: number, seconds: number | null, pace: Pace, message: string, text: string, leaf: boolean}} NodeRun leaf:
+ *   it runs itself; others are subgraphs with something in them that runs
  * @typedef {import("../protocol/types.d.ts").Messages} Messages
  * @typedef {"queued" | "running" | "succeeded" | "failed" | "cancelled"} JobState
  * @typedef {{filename: string, subfolder: string, type: string, [key: string]: unknown}} FileRef
- * @typedef {{id: string, document: string | null, state: JobState, nodes: Map<string, NodeRun>, current: string | null, at: string | null,
- *   outputs: Map<string, Record<string, any[]>>, error: Messages["execution_error"] | null, queued: number, started: number, ended: number, total: number}} Job nodes: by the way to
- *   them, "5:12" for one inside of "5", which has an entry too; at: the way to what runs; current: its outermost node
+ * @typedef {{id: string, document: string | null, state: JobState, nodes: Map<string, NodeRun>, current: string | null,
+ *   at: string | null, outputs: Map<string, Record<string, any[]>>, error: Messages["execution_error"] | null,
+ *   queued: number, started: number, ended: number, total: number}} Job nodes: by the way to them, "5:12" for one inside
+ *   of "5", which has an entry too; at: the way to what runs; current: its outermost node
  */
 
 const KEPT = 200;
@@ -95,8 +96,8 @@ export function shownNode(id) {
 }
 
 /**
- * The nodes on which something that runs is shown: itself, and the subgraphs around it, the outermost first. What a node
- * makes of itself while it runs ("5.0.0.1") is shown on that node.
+ * The nodes on which something that runs is shown: itself, and the subgraphs around it, the outermost first. What a
+ * node makes of itself while it runs ("5.0.0.1") is shown on that node.
  * @param {unknown} id an execution id
  * @returns {string[]} such as "5" and "5:12"
  */
