@@ -12,6 +12,7 @@ from torch import Tensor
 
 from app.diffusion.model import DiffusionModel
 from app.errors import InvalidRequest
+from app.training.adapters.objective import LOSSES
 from app.training.adapters.outcome import adapted
 from app.training.adapters.start import earlier_training
 from app.training.adapters.trainer import OPTIMISERS, AdapterRecipe, AdapterTraining
@@ -99,8 +100,7 @@ def test_batches_that_are_accumulated_count_as_one(tiny: Checkpoint) -> None:
     assert float(torch.cosine_similarity(first.flatten(), second.flatten(), dim=0)) > 0.8
 
 
-@pytest.mark.parametrize("optimiser", list(OPTIMISERS))
-@pytest.mark.parametrize("loss", ["Huber", "L1"])
+@pytest.mark.parametrize(("optimiser", "loss"), zip(OPTIMISERS, LOSSES, strict=True))
 def test_every_optimiser_moves_what_it_trains(tiny: Checkpoint, optimiser: str, loss: str) -> None:
     training, losses = trained(tiny, replace(BRIEF, steps=1, optimiser=optimiser, loss=loss))
     assert losses[0] > 0
