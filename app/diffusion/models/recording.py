@@ -44,6 +44,11 @@ class Recording(TorchDispatchMode):
     Values are what operations take and give, in the order in which they first came: the inputs first.
     """
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """To say so would import PyTorch's compiler, which takes seconds; nothing is recorded while it traces."""
+        return False
+
     def __init__(self, inputs: Inputs) -> None:
         super().__init__()  # pyright: ignore[reportUnknownMemberType]
         self._values: list[Any] = []

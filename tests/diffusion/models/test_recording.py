@@ -158,3 +158,7 @@ def test_a_network_that_looks_at_values_is_no_longer_recorded() -> None:
     for step in range(8):
         assert torch.equal(repeated.call(nn.Identity(), compute, [torch.full((2,), step)]), torch.full((2,), 2 * step))
     assert len(ran) == 8 and not repeated.is_recorded
+
+
+def test_recording_does_not_load_pytorchs_compiler() -> None:
+    assert not hasattr(Recording.__torch_dispatch__, "__wrapped__"), "PyTorch wraps it to load the compiler first"
