@@ -100,7 +100,7 @@ def test_batches_that_are_accumulated_count_as_one(tiny: Checkpoint) -> None:
     assert float(torch.cosine_similarity(first.flatten(), second.flatten(), dim=0)) > 0.8
 
 
-@pytest.mark.parametrize(("optimiser", "loss"), zip(OPTIMISERS, LOSSES, strict=True))
+@pytest.mark.parametrize(("optimiser", "loss"), list(zip(OPTIMISERS, LOSSES, strict=True)))
 def test_every_optimiser_moves_what_it_trains(tiny: Checkpoint, optimiser: str, loss: str) -> None:
     training, losses = trained(tiny, replace(BRIEF, steps=1, optimiser=optimiser, loss=loss))
     assert losses[0] > 0
