@@ -12,11 +12,14 @@ counter, at the rates that matrix products and convolutions reach in this very r
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # large pages for all, which our workers ask for; before PyTorch
 
 import torch
 import torch.nn.functional as F
