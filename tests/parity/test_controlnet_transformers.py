@@ -140,7 +140,11 @@ def as_stability_names_it(state: dict[str, Tensor]) -> dict[str, Tensor]:
 def test_stability_s_for_sd35_equals_diffusers(published: bool) -> None:
     from diffusers.models.controlnets.controlnet_sd3 import SD3ControlNetModel
 
-    shape: dict[str, Any] = SD3_SHAPE | {"joint_attention_dim": None, "pos_embed_max_size": None, "pos_embed_type": None}
+    shape: dict[str, Any] = SD3_SHAPE | {
+        "joint_attention_dim": None,
+        "pos_embed_max_size": None,
+        "pos_embed_type": None,
+    }
     theirs = filled(lambda: SD3ControlNetModel(num_layers=2, use_pos_embed=False, **shape), seed=23)
     state = theirs.state_dict()
     if published:
