@@ -116,7 +116,7 @@ def test_history_has_pictures_is_searched_and_opens_graphs(page: Page, editor: E
     expect(page.get_by_role("dialog", name="Picture")).to_contain_text("a small blue square")
     page.keyboard.press("Escape")
     panel.get_by_role("searchbox").fill("seed 7")
-    expect(history(panel).get_by_role("listitem")).to_have_count(1)
+    expect(titles(history(panel))).to_have_text(["a large red circle on a white background"])
     history(panel).get_by_role("listitem").hover()
     panel.get_by_role("button", name="Open the graph of").click()
     expect(page.get_by_role("tab")).to_have_count(2)

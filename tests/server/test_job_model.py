@@ -133,6 +133,9 @@ class Lives(RuleBasedStateMachine):
         self.ids = 0
 
     def do(self, work: Coroutine[Any, Any, Any]) -> Any:
+        if self.hands:  # only those that are busy are not waited for, however slow the machine is at the moment
+            busy = any(hand.busy and len(hand.held) > 1 for hand in self.hands)
+            self.dispatcher.handouts.return_seconds = 0.03 if busy else 60.0
         return self.loop.run_until_complete(work)
 
     @initialize()
@@ -147,7 +150,7 @@ class Lives(RuleBasedStateMachine):
         self.outputs = OutputFolders(self.base / "output", self.base / "temp", DatabaseIndex(self.database))
         self.publisher = Publisher(self.outputs)
         services = RunServices(self.database, self.publisher, self.hub, EventLog(self.database), QueueNews(self.hub))
-        self.dispatcher = Dispatcher(services, 30.0, 60.0, Processes(), handouts=Handouts(60.0, 0.01))
+        self.dispatcher = Dispatcher(services, 30.0, 60.0, Processes(), handouts=Handouts(60.0, 60.0))
         await self.dispatcher.start()
 
     async def die(self) -> None:
