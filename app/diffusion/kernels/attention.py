@@ -26,7 +26,7 @@ FEW_SCORES = 1 << 22
 # The second product is slow unless the width of its result is a multiple of this.
 ALIGNMENT = 16
 # Sums of powers of two between which none of these is infinite, and none that matters has vanished.
-LEAST_SUM, GREATEST_SUM = 2.0**-100, 2.0**120
+LEAST_SUM, GREATEST_SUM = 2.0**-100, 2.0**100
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -76,18 +76,17 @@ def _attend_image_by_slices(
     values[:, :, width:] = 0
     values[:, :, width] = 1
     columns = k.new_empty(width, keys)
-    sums = q.new_empty(heads, q.shape[1], 1)
+    sums = q.new_empty(q.shape[1], 1)
     scale = width**-0.5 / math.log(2)
-    for safely in (False, True):
-        for head in range(heads):
-            torch.mul(k[head].t(), scale, out=columns)
-            _attend_with_head(q[head], columns, values[head], out[head], sums[head], safely=safely)
-        if are_exact(sums):
-            return
+    for head in range(heads):
+        torch.mul(k[head].t(), scale, out=columns)
+        _attend_with_head(q[head], columns, values[head], out[head], sums)
+        if not are_exact(sums):
+            _attend_with_head(q[head], columns, values[head], out[head], sums, safely=True)
 
 
 def _attend_with_head(
-    q: Tensor, columns: Tensor, values: Tensor, out: Tensor, sums: Tensor, *, safely: bool
+    q: Tensor, columns: Tensor, values: Tensor, out: Tensor, sums: Tensor, *, safely: bool = False
 ) -> None:  # (P, D), (D, T), (T, D + 1 …), (P, D), (P, 1)
     width = q.shape[1]
     scores = q.new_empty(min(SLICE, len(q)), columns.shape[1])

@@ -15,6 +15,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from app.diffusion.kernels.border import bordered
 from app.diffusion.kernels.matrices import Matrices
 
 # Elements of the map in one strip of rows. Nine products of it are held at once.
@@ -30,8 +31,7 @@ def transform_weight(weight: Tensor) -> Matrices:
 def convolve(x: Tensor, weight: Matrices, bias: Tensor | None) -> Tensor:
     """(B, C, H, W) → (B, O, 2·H, 2·W) in channels-last order, padded by one pixel of zeros."""
     batch, channels, height, width = x.shape
-    padded = x.new_zeros(batch, height + 2, width + 2, channels)
-    padded[:, 1:-1, 1:-1] = x.permute(0, 2, 3, 1)
+    padded = bordered(x)
     out = x.new_empty(batch, height, 2, width, 2, weight.width)
     rows = max(1, STRIP_ELEMENTS // (batch * width * channels))
     for top in range(0, height, rows):

@@ -12,6 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from app.diffusion.kernels.border import bordered
 from app.diffusion.kernels.matrices import Matrices
 
 # Elements of transformed input in one strip: 4 MiB in bfloat16, which second-level and shared caches still hold.
@@ -32,7 +33,7 @@ def transform_weight(weight: Tensor) -> Matrices:
 def convolve(x: Tensor, weight: Matrices, bias: Tensor | None) -> Tensor:
     """(B, C, H, W) → (B, O, H, W) in channels-last order, padded by one pixel of zeros; H and W are even."""
     batch, channels, height, width = x.shape
-    padded = _padded(x)
+    padded = bordered(x)
     out = x.new_empty(batch, height // 2, 2, width // 2, 2, weight.width)
     strips = max(1, 4 * batch * height * width * channels // STRIP_ELEMENTS)
     rows = -(-height // 2 // strips)
@@ -40,16 +41,6 @@ def convolve(x: Tensor, weight: Matrices, bias: Tensor | None) -> Tensor:
         bottom = min(top + rows, height // 2)
         _convolve_strip(padded[:, 2 * top : 2 * bottom + 2], weight, bias, out[:, top:bottom])
     return out.view(batch, height, width, -1).permute(0, 3, 1, 2)
-
-
-def _padded(x: Tensor) -> Tensor:
-    """(B, C, H, W) → (B, H + 2, W + 2, C) with a border of zeros."""
-    batch, channels, height, width = x.shape
-    padded = x.new_empty(batch, height + 2, width + 2, channels)
-    padded[:, 1:-1, 1:-1] = x.permute(0, 2, 3, 1)
-    for border in (padded[:, 0], padded[:, -1], padded[:, :, 0], padded[:, :, -1]):
-        border.zero_()
-    return padded
 
 
 def _convolve_strip(padded: Tensor, weight: Matrices, bias: Tensor | None, out: Tensor) -> None:

@@ -18,8 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from app.diffusion.models.second_form import version_of
 
 Inputs = Sequence[Tensor | None]
-
-
+Layers = list[dict[str, Any]]
 # After so many no further record is made: the network looks at values that are others at every call.
 MOST_DEPARTURES = 2
 
@@ -172,6 +171,7 @@ class Repeated:
         self._departures = 0
         self._fits: tuple[object, ...] = ()
         self._weights: tuple[Tensor, ...] = ()
+        self._layers: Layers = []
         self._program: Callable[[Inputs], Tensor] | None = None
 
     @property
@@ -182,19 +182,19 @@ class Repeated:
     def call(self, network: nn.Module, compute: Callable[..., Tensor], inputs: Inputs) -> Tensor:
         """compute(*inputs), where `compute` reads no other tensors than these, the text and the network's weights."""
         fits = tuple(_form(value) for value in inputs), tuple(map(version_of, self._weights))
-        if self._program is not None and fits == self._fits:
+        if self._program is not None and fits == self._fits and not _are_changed(self._layers):
             try:
                 return self._program(inputs)
             except Departure:
                 self._program = None
                 self._departures += 1
         self._calls += 1
-        if self._calls == 1 or self._departures == MOST_DEPARTURES or _is_changed(network):
+        if self._calls == 1 or self._departures == MOST_DEPARTURES or _are_changed(_layers_of(network)):
             return compute(*inputs)
         return self._record(network, compute, inputs)
 
     def _record(self, network: nn.Module, compute: Callable[..., Tensor], inputs: Inputs) -> Tensor:
-        self._weights = tuple(network.parameters())
+        self._weights, self._layers = tuple(network.parameters()), _layers_of(network)
         self._fits = tuple(_form(value) for value in inputs), tuple(map(version_of, self._weights))
         recording = Recording(inputs)
         with recording:
@@ -212,7 +212,10 @@ def _form(value: Tensor | None) -> tuple[object, ...]:
     return () if value is None else (value.shape, value.stride(), value.dtype)
 
 
-def _is_changed(network: nn.Module) -> bool:
-    """Whether somebody looks into the network, or has given a layer another way to compute."""
-    layers: list[Any] = [module for child in network.children() for module in child.modules()]
-    return any(layer._forward_hooks or layer._forward_pre_hooks or "forward" in layer.__dict__ for layer in layers)
+def _layers_of(network: nn.Module) -> Layers:
+    return [module.__dict__ for child in network.children() for module in child.modules()]
+
+
+def _are_changed(layers: Layers) -> bool:
+    """Whether somebody looks into a layer, or has given it another way to compute."""
+    return any(layer["_forward_hooks"] or layer["_forward_pre_hooks"] or "forward" in layer for layer in layers)

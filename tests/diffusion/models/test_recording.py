@@ -114,10 +114,15 @@ def test_a_layer_that_somebody_looks_into_or_changes_is_run() -> None:
         made(*call(text, step))
     assert len(seen) == 4
     handle.remove()
-    made.out[0].__dict__["forward"] = lambda x: x * 0
     for step in range(4):
         made(*call(text, step))
-    assert not made_of(made, text, (), Repeated).is_recorded
+    assert made_of(made, text, (), Repeated).is_recorded
+    made.out[0].register_forward_hook(lambda *given: seen.append(1))  # in the middle of a run
+    made(*call(text, 5))
+    assert len(seen) == 5
+    made.out[0].__dict__["forward"] = lambda x: x * 0
+    for step in range(4):
+        assert torch.equal(made(*call(text, step)), alone(made, *call(text, step)))
 
 
 def test_the_record_ends_with_the_text_and_holds_no_result() -> None:
