@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -12,7 +12,7 @@ from app.diffusion.models.controlnet_flux_misto import MistoControl
 from app.diffusion.models.controlnet_sd3 import KINDS, SD3Control, SD3ControlConfig, SD3ImageControl
 from app.diffusion.models.controlnet_sd3 import SD3ImageControlConfig as ImageConfig
 from app.diffusion.models.flux import PATCH, FluxConfig
-from app.diffusion.models.mmdit import MMDiTConfig
+from app.diffusion.models.mmdit import MMDiTConfig, mmdit_config
 from app.errors import UnusableFile
 from app.weights.blank import blank
 from app.weights.diffusers_transformers import joined, transformer_names
@@ -169,19 +169,10 @@ def _sd3(file: ControlFile) -> SD3Control:
     named = {f"mmdit.{key}": stored for key, stored in transformer_names("sd3", file.tensors).items()}
     named |= {key: stored for key, stored in file.tensors.items() if key.startswith(CONTROL)}
     shapes = shapes_of(named)
-    width, channels = shapes["mmdit.x_embedder.proj.weight"][:2]
-    shape = MMDiTConfig(
-        depth=_count(shapes, "controlnet_blocks."),
-        width=width,
-        channels=channels,
-        context_width=shapes["mmdit.context_embedder.weight"][1],
-        vector_width=shapes["mmdit.y_embedder.mlp.0.weight"][1],
-        places=round(shapes["mmdit.pos_embed"][1] ** 0.5),
-        normalised="mmdit.joint_blocks.0.x_block.attn.ln_q.weight" in shapes,
-        dual=sum(key.endswith(".x_block.attn2.qkv.weight") for key in shapes),
-    )
+    own = {name.removeprefix("mmdit."): shape for name, shape in shapes.items()}
+    shape = replace(mmdit_config(own), depth=_count(shapes, "controlnet_blocks."))
     config = SD3ControlConfig(shape, shapes[SD3][1])
-    _check_hint(config.hint_channels, channels, file.name)
+    _check_hint(config.hint_channels, shape.channels, file.name)
     with blank():
         network = SD3Control(config)
     fill(network, named, file.name, dtype=precision_of(network, file.dtype))
