@@ -15,7 +15,7 @@ from app.diffusion.kernels import packed
 
 @dataclass(frozen=True, slots=True)
 class Matrices:
-    """(C, O) each, in order; in bfloat16 packed where that is possible (see `kernels.packed`)."""
+    """(C, O) each, in order; packed where that is possible (see `kernels.packed`)."""
 
     kept: tuple[Tensor, ...]
     are_packed: bool
@@ -24,7 +24,7 @@ class Matrices:
     @staticmethod
     def of(weights: Tensor) -> Matrices:
         """(N, O, C) → N matrices of the same dtype."""
-        are_packed = weights.dtype == torch.bfloat16 and weights.device.type == "cpu" and packed.is_available()
+        are_packed = weights.dtype in packed.DTYPES and weights.device.type == "cpu" and packed.is_available()
         kept = map(packed.pack_rows, weights) if are_packed else weights.contiguous().transpose(1, 2)
         return Matrices(tuple(kept), are_packed, weights.shape[1])
 

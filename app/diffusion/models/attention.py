@@ -24,7 +24,7 @@ from app.diffusion.models.second_form import SecondForm
 class CrossAttention(SecondForm):
     """softmax(QKᵀ/√d)V with queries from `x` and keys and values from `context`; without a context, self-attention.
 
-    The second form for self-attention in bfloat16 has the weights of all three in one matrix, packed.
+    The second form for self-attention has the weights of all three in one matrix, packed.
     """
 
     def __init__(self, width: int, heads: int, head_width: int, context_width: int | None = None) -> None:
@@ -56,7 +56,7 @@ class CrossAttention(SecondForm):
 
     def _of_pixels(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         # Weights that are kept in 8 bits are of another type than what is computed.
-        if not self.reads(x) or x.dtype != torch.bfloat16 or self.to_q.weight.dtype != x.dtype:
+        if not self.reads(x) or x.dtype not in packed.DTYPES or self.to_q.weight.dtype != x.dtype:
             return self._split(self.to_q(x)), *self._keys_and_values(x)
         weights = self.to_q.weight, self.to_k.weight, self.to_v.weight
         packed_weights = self.second_form("packed", weights, lambda: packed.pack_rows(torch.cat(weights)))
@@ -72,7 +72,7 @@ class CrossAttention(SecondForm):
 
     def _is_folded(self, x: Tensor, context: Tensor) -> bool:
         plain = all(type(layer) is Linear and layer.reads(x) for layer in (self.to_q, self._out()))
-        plain = plain and {x.dtype, self.to_q.weight.dtype, self._out().weight.dtype} == {torch.bfloat16}
+        plain = plain and x.dtype in packed.DTYPES and self.to_q.weight.dtype == self._out().weight.dtype == x.dtype
         return plain and packed.is_available() and is_worth_folding(self.heads * context.shape[1], x.shape[2])
 
     def _folded(self, x: Tensor, context: Tensor) -> FoldedText:
@@ -107,7 +107,7 @@ class GEGLU(nn.Module):
         self.proj: nn.Linear = Linear(width, inner * 2)  # one that is kept in 8 bits may come in its place
 
     def forward(self, x: Tensor) -> Tensor:
-        if isinstance(self.proj, Linear) and self.proj.reads(x) and x.dtype == torch.bfloat16:
+        if isinstance(self.proj, Linear) and self.proj.reads(x) and x.dtype in packed.DTYPES:
             return _half(self.proj, x, 0).mul_(_half(self.proj, x, 1, gelu=True))
         x, gate = self.proj(x).chunk(2, dim=-1)
         return x * F.gelu(gate)

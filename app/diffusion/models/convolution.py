@@ -18,7 +18,6 @@ NARROWEST_CHANNELS_LAST = 128
 # Channels a group and pixels up to which PyTorch normalises channels-last maps one number at a time.
 NARROWEST_GROUP = 8
 FEW_PIXELS = 1024
-QUICK_DTYPES = (torch.float32, torch.bfloat16)
 
 
 def ordered(x: Tensor, width: int) -> Tensor:
@@ -64,7 +63,7 @@ class Conv3x3(SecondForm, nn.Conv2d):
     def _is_quick(self, x: Tensor) -> bool:
         # A pack may let a convolution pad in its own way, so that pictures can be tiled.
         plain = self.padding_mode == "zeros" and "_conv_forward" not in self.__dict__
-        return plain and self.reads(x) and x.dtype in QUICK_DTYPES
+        return plain and self.reads(x) and x.dtype in packed.DTYPES
 
     def _is_wide(self) -> bool:
         return self.stride == (1, 1) and min(self.in_channels, self.out_channels) >= NARROWEST
@@ -97,7 +96,7 @@ class Conv1x1(SecondForm, nn.Conv2d):
         return packed_bytes(self.weight)
 
     def forward(self, input: Tensor) -> Tensor:
-        is_packed = self.reads(input) and input.dtype == torch.bfloat16
+        is_packed = self.reads(input) and input.dtype in packed.DTYPES
         if not is_packed and not input.is_contiguous(memory_format=torch.channels_last):
             return super().forward(input)
         pixels = input.permute(0, 2, 3, 1)

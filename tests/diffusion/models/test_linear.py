@@ -18,9 +18,13 @@ from app.diffusion.models.eight_bit import keep_in_eight_bits
 from app.diffusion.models.linear import Linear
 
 
-def quick_layer(out: int = 40) -> Linear:
+TOLERANCES = {torch.bfloat16: 2e-2, torch.float32: 1e-5}
+each_precision = pytest.mark.parametrize("dtype", TOLERANCES)
+
+
+def quick_layer(out: int = 40, dtype: torch.dtype = torch.bfloat16) -> Linear:
     torch.manual_seed(0)
-    layer = Linear(24, out).to(torch.bfloat16)
+    layer = Linear(24, out).to(dtype)
     layer.quick = True
     return layer
 
@@ -31,13 +35,14 @@ def plain(layer: nn.Linear, x: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("shape", [(1, 24), (2, 24), (2, 7, 24), (600, 24)])
 @pytest.mark.parametrize("out", [40, 3])
-def test_packed_or_not_the_values_are_the_same(shape: tuple[int, ...], out: int) -> None:
-    layer, x = quick_layer(out), torch.randn(shape).bfloat16()
+@each_precision
+def test_packed_or_not_the_values_are_the_same(shape: tuple[int, ...], out: int, dtype: torch.dtype) -> None:
+    layer, x = quick_layer(out, dtype), torch.randn(shape).to(dtype)
     with torch.inference_mode():
         result = layer(x)
     assert result.shape == (*shape[:-1], out)
-    assert torch.allclose(result.float(), plain(layer, x), atol=2e-2)
-    assert layer.second_form_bytes == 24 * out * 2
+    assert torch.allclose(result.float(), plain(layer, x), atol=TOLERANCES[dtype])
+    assert layer.second_form_bytes == 24 * out * dtype.itemsize
 
 
 def test_changed_weights_are_seen() -> None:
@@ -48,7 +53,7 @@ def test_changed_weights_are_seen() -> None:
         assert torch.allclose(layer(x).float(), plain(layer, x), atol=2e-2)
         whole = copy.deepcopy(layer).float()
         assert torch.allclose(whole(x.float()), plain(layer, x), atol=1e-5)
-    assert whole.second_form_bytes == 0
+    assert whole.half().second_form_bytes == 0
 
 
 def test_gradients_go_the_direct_way() -> None:
@@ -57,45 +62,48 @@ def test_gradients_go_the_direct_way() -> None:
     assert layer.weight.grad is not None
 
 
-def test_a_gated_layer_is_the_same_in_halves() -> None:
+@each_precision
+def test_a_gated_layer_is_the_same_in_halves(dtype: torch.dtype) -> None:
     torch.manual_seed(0)
-    layer, x = GEGLU(24, 40).to(torch.bfloat16), torch.randn(2, 7, 24).bfloat16()
+    layer, x = GEGLU(24, 40).to(dtype), torch.randn(2, 7, 24).to(dtype)
     with torch.inference_mode():
         expected = copy.deepcopy(layer).float()(x.float())
-        assert prepare(layer, 1 << 20) == 24 * 80 * 2
-        assert torch.allclose(layer(x).float(), expected, atol=2e-2)
+        assert prepare(layer, 1 << 20) == 24 * 80 * dtype.itemsize
+        assert torch.allclose(layer(x).float(), expected, atol=TOLERANCES[dtype])
         layer.proj.weight.mul_(2)
         assert not torch.allclose(layer(x).float(), expected, atol=2e-2)
     keep_in_eight_bits(layer, torch.float8_e4m3fn)
     assert layer(x).shape == (2, 7, 40)
 
 
-def test_a_pixelwise_layer_is_the_same_with_packed_weights() -> None:
+@each_precision
+def test_a_pixelwise_layer_is_the_same_with_packed_weights(dtype: torch.dtype) -> None:
     torch.manual_seed(0)
-    layer = Conv1x1(24, 40).to(torch.bfloat16)
-    x = torch.randn(2, 24, 3, 5).bfloat16().contiguous(memory_format=torch.channels_last)
+    layer = Conv1x1(24, 40).to(dtype)
+    x = torch.randn(2, 24, 3, 5).to(dtype).contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
         expected = layer(x).float()
-        assert prepare(layer, 1 << 20) == 24 * 40 * 2
-        assert torch.allclose(layer(x).float(), expected, atol=2e-2)
+        assert prepare(layer, 1 << 20) == 24 * 40 * dtype.itemsize
+        assert torch.allclose(layer(x).float(), expected, atol=TOLERANCES[dtype])
 
 
-def attention(context_width: int | None = None) -> CrossAttention:
+def attention(context_width: int | None = None, dtype: torch.dtype = torch.bfloat16) -> CrossAttention:
     torch.manual_seed(0)
-    return CrossAttention(32, 2, 16, context_width).to(torch.bfloat16).requires_grad_(False)
+    return CrossAttention(32, 2, 16, context_width).to(dtype).requires_grad_(False)
 
 
 @pytest.mark.parametrize("context_width", [None, 12])
-def test_attention_is_the_same_with_packed_weights(context_width: int | None) -> None:
-    layer, x = attention(context_width), torch.randn(2, 9, 32).bfloat16()
-    text = None if context_width is None else torch.randn(2, 5, context_width).bfloat16()
+@each_precision
+def test_attention_is_the_same_with_packed_weights(context_width: int | None, dtype: torch.dtype) -> None:
+    layer, x = attention(context_width, dtype), torch.randn(2, 9, 32).to(dtype)
+    text = None if context_width is None else torch.randn(2, 5, context_width).to(dtype)
     with torch.inference_mode():
         expected = layer(x, text)
         taken = prepare(layer, 1 << 20)
         result = layer(x, text)
     projections = 3 if context_width is None else 1  # a text's keys and values are made once, and not packed
-    assert taken == (projections + 1) * 32 * 32 * 2
-    assert torch.allclose(result.float(), expected.float(), atol=2e-2)
+    assert taken == (projections + 1) * 32 * 32 * dtype.itemsize
+    assert torch.allclose(result.float(), expected.float(), atol=TOLERANCES[dtype])
 
 
 def test_a_change_of_one_of_three_joined_weights_is_seen() -> None:
