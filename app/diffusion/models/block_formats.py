@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 # On a CPU so many values at a time stay in cache from one operation to the next.
-CPU_PIECE = 1 << 16
+CPU_PIECE = 1 << 18
 # Elsewhere the pieces only bound what the operations take besides their result: some five times as many bytes.
 PIECE = 1 << 25
 
@@ -102,7 +102,7 @@ def _q5_1(blocks: Tensor) -> Tensor:
 
 def _six_bits(packed: Tensor) -> tuple[Tensor, Tensor]:  # (N, 12) → two of (N, 8)
     """Scales and minima of the eight parts of a block, 6 bits each: those of the last four lie in three places."""
-    first, second, third = packed.split(4, dim=1)
+    first, second, third = torch.split(packed, 4, dim=1)
     scales = torch.cat([first & 63, (third & 15) | ((first >> 2) & 48)], dim=1)
     minima = torch.cat([second & 63, (third >> 4) | ((second >> 2) & 48)], dim=1)
     return scales, minima
@@ -118,33 +118,33 @@ def _scaled_parts(blocks: Tensor, q: Tensor) -> Tensor:
 def _q2_k(blocks: Tensor) -> Tensor:
     scales = blocks[:, :16]
     steps, minima = (scales & 15) * _scale(blocks, 80), (scales >> 4) * _scale(blocks, 82)
-    q = _bits(blocks[:, 16:80].unflatten(1, (2, 32)), 2).reshape(len(blocks), 16, 16)
+    q = _bits(torch.unflatten(blocks[:, 16:80], 1, (2, 32)), 2).reshape(len(blocks), 16, 16)
     return (q * steps[..., None]).sub_(minima[..., None]).flatten(1)
 
 
 def _q3_k(blocks: Tensor) -> Tensor:
     low, high = _nibbles(blocks[:, 96:104]).flatten(1), _bits(blocks[:, 104:108], 2).flatten(1)
     steps = ((low | (high << 4)).view(torch.int8) - 32) * _scale(blocks, 108)
-    q = _bits(blocks[:, 32:96].unflatten(1, (2, 32)), 2).flatten(1)
+    q = _bits(torch.unflatten(blocks[:, 32:96], 1, (2, 32)), 2).flatten(1)
     third = _bits(blocks[:, :32], 1).flatten(1) ^ 1  # the bit is set where nothing is taken away
-    q = (q.view(torch.int8) - (third << 2).view(torch.int8)).unflatten(1, (16, 16))
+    q = torch.unflatten(q.view(torch.int8) - (third << 2).view(torch.int8), 1, (16, 16))
     return (q * steps[..., None]).flatten(1)
 
 
 def _q4_k(blocks: Tensor) -> Tensor:
-    q = _nibbles(blocks[:, 16:].unflatten(1, (4, 32)))
+    q = _nibbles(torch.unflatten(blocks[:, 16:], 1, (4, 32)))
     return _scaled_parts(blocks, q.flatten(1, 2))
 
 
 def _q5_k(blocks: Tensor) -> Tensor:
-    q = _nibbles(blocks[:, 48:].unflatten(1, (4, 32))).flatten(1, 2)
+    q = _nibbles(torch.unflatten(blocks[:, 48:], 1, (4, 32))).flatten(1, 2)
     return _scaled_parts(blocks, q | (_bits(blocks[:, 16:48], 1) << 4))
 
 
 def _q6_k(blocks: Tensor) -> Tensor:
-    low = _nibbles(blocks[:, :128].unflatten(1, (2, 64))).flatten(1)
-    high = _bits(blocks[:, 128:192].unflatten(1, (2, 32)), 2).flatten(1)
-    q = ((low | (high << 4)).view(torch.int8) - 32).unflatten(1, (16, 16))
+    low = _nibbles(torch.unflatten(blocks[:, :128], 1, (2, 64))).flatten(1)
+    high = _bits(torch.unflatten(blocks[:, 128:192], 1, (2, 32)), 2).flatten(1)
+    q = torch.unflatten((low | (high << 4)).view(torch.int8) - 32, 1, (16, 16))
     steps = blocks[:, 192:208].view(torch.int8) * _scale(blocks, 208)
     return (q * steps[..., None]).flatten(1)
 
@@ -162,7 +162,7 @@ def _iq4_xs(blocks: Tensor) -> Tensor:
     low = torch.stack([blocks[:, 4:8] & 15, blocks[:, 4:8] >> 4], dim=-1).flatten(1)
     high = torch.stack([(blocks[:, 2:4] >> shift) & 3 for shift in (0, 2, 4, 6)], dim=-1).flatten(1)
     steps = ((low | (high << 4)).view(torch.int8) - 32) * _scale(blocks, 0)
-    q = _on_the_curve(_nibbles(blocks[:, 8:].unflatten(1, (8, 16))).flatten(2))
+    q = _on_the_curve(_nibbles(torch.unflatten(blocks[:, 8:], 1, (8, 16))).flatten(2))
     return (q * steps[..., None]).flatten(1)
 
 

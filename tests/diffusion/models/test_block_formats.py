@@ -75,10 +75,3 @@ def test_scales_tell_of_values_that_are_no_numbers(kind: BlockFormat) -> None:
         damaged = blocks.clone()
         damaged[2, place : place + 2] = torch.tensor([0, 0x7C], dtype=torch.uint8)  # infinite
         assert not bool(kind.scales_of(damaged).isfinite().all())
-
-
-def test_where_blocks_are_their_values_come_to_be() -> None:
-    """No operation leaves the device; `meta` stands for any."""
-    for kind in FORMATS.values():
-        wide = kind.wide(torch.empty(5, kind.size, dtype=torch.uint8, device="meta"), torch.bfloat16)
-        assert (wide.shape, wide.dtype, wide.device.type) == ((5 * kind.values,), torch.bfloat16, "meta")
