@@ -68,33 +68,31 @@ def _attend_image_by_slices(
 ) -> None:  # (N, P, D), (N, T, D) twice, (N, P, D)
     """Write to out. The exponentials are divided by their sum only after the second product, which sums them as well.
 
-    Their largest is subtracted, as is usual, only where the sums say that they overflowed or vanished.
+    Their largest is subtracted, as is usual, only in the heads whose sums say that they overflowed or vanished.
     """
     heads, keys, width = k.shape
     values = v.new_empty(heads, keys, -(-(width + 1) // ALIGNMENT) * ALIGNMENT)
     values[:, :, :width] = v
     values[:, :, width:] = 0
     values[:, :, width] = 1
-    columns = k.new_empty(width, keys)
-    sums = q.new_empty(q.shape[1], 1)
-    scale = width**-0.5 / math.log(2)
-    for head in range(heads):
-        torch.mul(k[head].t(), scale, out=columns)
-        _attend_with_head(q[head], columns, values[head], out[head], sums)
-        if not are_exact(sums):
-            _attend_with_head(q[head], columns, values[head], out[head], sums, safely=True)
+    columns = k.transpose(1, 2).contiguous() * (width**-0.5 / math.log(2))
+    weighted = q.new_empty(heads, q.shape[1], values.shape[2])
+    for head in zip(q, columns, values, weighted, strict=True):
+        _attend_with_head(*head)
+    sums = weighted[:, :, width : width + 1]
+    if not are_exact(sums):
+        for head in zip(q, columns, values, weighted, strict=True):
+            if not are_exact(head[3][:, width]):
+                _attend_with_head(*head, safely=True)
+    torch.div(weighted[:, :, :width], sums, out=out)
 
 
 def _attend_with_head(
-    q: Tensor, columns: Tensor, values: Tensor, out: Tensor, sums: Tensor, *, safely: bool = False
-) -> None:  # (P, D), (D, T), (T, D + 1 …), (P, D), (P, 1)
-    width = q.shape[1]
-    scores = q.new_empty(min(SLICE, len(q)), columns.shape[1])
-    for top in range(0, len(q), SLICE):
-        piece = slice(top, top + SLICE)
-        exponents = torch.mm(q[piece], columns, out=scores[: len(q) - top])
+    q: Tensor, columns: Tensor, values: Tensor, weighted: Tensor, *, safely: bool = False
+) -> None:  # (P, D), (D, T), (T, D + 1 …), (P, D + 1 …)
+    buffer = q.new_empty(min(SLICE, len(q)), columns.shape[1])
+    for queries, result in zip(q.split(SLICE), weighted.split(SLICE), strict=True):
+        scores = torch.mm(queries, columns, out=buffer[: len(queries)])
         if safely:
-            exponents -= exponents.amax(dim=1, keepdim=True)
-        weighted = exponents.exp2_() @ values
-        sums[piece] = weighted[:, width : width + 1]
-        torch.div(weighted[:, :width], sums[piece], out=out[piece])
+            scores -= scores.amax(dim=1, keepdim=True)
+        torch.mm(scores.exp2_(), values, out=result)

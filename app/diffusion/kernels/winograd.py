@@ -48,11 +48,12 @@ def _convolve_strip(padded: Tensor, weight: Matrices, bias: Tensor | None, out: 
     batch, rows, _, columns, _, width_out = out.shape
     by_row = _input_sums([padded[:, i : i + 2 * rows : 2] for i in range(4)])  # 4 × (B, h, 2w + 2, C)
     tiles = _input_sums([by_row[:, :, :, i : i + 2 * columns : 2] for i in range(4)])  # (4, 4, B, h, w, C)
-    by_column = [_by_row(weight, column, tiles[column].flatten(1, 3), bias) for column in range(4)]
-    for row in range(2):
-        first, second, third, fourth = (part[row].view(batch, rows, columns, width_out) for part in by_column)
-        torch.add(second + third, first, out=out[:, :, row, :, 0])
-        torch.sub(second.sub_(third), fourth, out=out[:, :, row, :, 1])
+    by_column = [_by_row(weight, column, x, bias) for column, x in enumerate(tiles.flatten(2, 4).unbind())]
+    for parts, pixels in zip(zip(*by_column, strict=True), out.unbind(2), strict=True):
+        first, second, third, fourth = (part.view(batch, rows, columns, width_out) for part in parts)
+        even, odd = pixels.unbind(3)
+        torch.add(second + third, first, out=even)
+        torch.sub(second.sub_(third), fourth, out=odd)
 
 
 def _by_row(weight: Matrices, column: int, x: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -61,17 +62,19 @@ def _by_row(weight: Matrices, column: int, x: Tensor, bias: Tensor | None) -> tu
     The first and the last product count in one of the sums only, and are added while they are computed. The product in
     the middle counts in all four pixels of a tile, and brings them the bias.
     """
-    second = weight.product(4 + column, x[1], bias if column == 1 else None)
-    third = weight.product(8 + column, x[2])
-    return weight.added(column, x[0], second + third), weight.added(12 + column, x[3], second.sub_(third))
+    top, upper, lower, bottom = x.unbind()
+    second = weight.product(4 + column, upper, bias if column == 1 else None)
+    third = weight.product(8 + column, lower)
+    return weight.added(column, top, second + third), weight.added(12 + column, bottom, second.sub_(third))
 
 
 def _input_sums(taps: list[Tensor]) -> Tensor:
     """Bᵀ·d along one axis: (4, …) of four slices."""
     first, second, third, fourth = taps
     sums = first.new_empty(4, *first.shape)
-    torch.sub(first, third, out=sums[0])
-    torch.add(second, third, out=sums[1])
-    torch.sub(third, second, out=sums[2])
-    torch.sub(second, fourth, out=sums[3])
+    places = sums.unbind()
+    torch.sub(first, third, out=places[0])
+    torch.add(second, third, out=places[1])
+    torch.sub(third, second, out=places[2])
+    torch.sub(second, fourth, out=places[3])
     return sums

@@ -14,8 +14,8 @@ from app.diffusion.models.second_form import SecondForm
 class Linear(SecondForm, nn.Linear):
     """(…, C) → (…, O).
 
-    Its second form is packed: in bfloat16 0.75 of the time for ten rows, 0.95 for thousands; in float32 0.6 to 0.8 where
-    PyTorch's products are those of MKL on an AMD processor.
+    Its second form is packed: in bfloat16 0.75 of the time for ten rows, 0.95 for thousands; in float32 0.6 to 0.8
+    where PyTorch's products are those of MKL on an AMD processor.
     """
 
     @property

@@ -17,7 +17,6 @@ from app.diffusion.models.convolution import Conv1x1
 from app.diffusion.models.eight_bit import keep_in_eight_bits
 from app.diffusion.models.linear import Linear
 
-
 TOLERANCES = {torch.bfloat16: 2e-2, torch.float32: 1e-5}
 each_precision = pytest.mark.parametrize("dtype", TOLERANCES)
 
