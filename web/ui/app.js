@@ -80,6 +80,7 @@ export class App {
         import("./clipboard.js"),
         import("./drops.js"),
         import("./levels.js"),
+        this.editor.listen(),
       ]);
     this.files = new Files(this);
     this.gallery = new Gallery(this);

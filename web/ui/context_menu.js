@@ -18,6 +18,7 @@ import {
   toggleSleep,
 } from "./actions.js";
 import { openMenu } from "./menu.js";
+import { chooseFields, choiceOfFields } from "./shown_fields.js";
 import { pack, renameSubgraph, unpack } from "./subgraph_actions.js";
 
 /**
@@ -106,9 +107,12 @@ function nodeItems(app, request) {
 function subgraphItems(app, id) {
   const session = sessionOf(app);
   const make = { label: "Make a subgraph", keys: "Ctrl+Shift+G", run: () => pack(app) };
-  if (!session.hasInside(String(session.document.graph.node(id)?.type))) return [make];
+  const choice = choiceOfFields(session, id);
+  const fields = { label: "Show fields on the subgraph…", keys: "Shift+F", run: () => chooseFields(app, id) };
+  if (!session.hasInside(String(session.document.graph.node(id)?.type))) return choice ? [fields, make] : [make];
   return [
     { label: "Open the subgraph", keys: "Enter", run: () => app.levels?.open(id) },
+    { ...fields, label: "Fields that it shows…" },
     { label: "Rename the subgraph…", run: () => renameSubgraph(app, id) },
     { label: "Unpack", keys: "Alt+Shift+G", run: () => unpack(app) },
     make,

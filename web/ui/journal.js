@@ -15,6 +15,8 @@ import { uuid } from "../core/doc/ids.js";
  * @typedef {{uid: string, name: string, path: string | null, stamp?: number | null, record: any, sequence: number, time: number, open: boolean,
  *   dirty: boolean, place: number}} Entry
  * @typedef {{scale: number, offset: [number, number]}} View
+ * @typedef {View & {place?: string, inside?: View}} Kept where one was: place: the way to the subgraph that was open;
+ *   inside: the view there
  */
 
 const NAME = "latent-loom";
@@ -77,7 +79,7 @@ export class Journal {
     }).catch(() => null);
   }
 
-  /** @returns {Promise<{document: Document, view: View | null}[]>} what was open and is not open in another window */
+  /** @returns {Promise<{document: Document, view: Kept | null}[]>} what was open and is not open in another window */
   async restore() {
     /** @type {Entry[]} */
     const entries = await this.#all("documents");
@@ -88,7 +90,7 @@ export class Journal {
         document: await this.#rebuild(entry).catch(
           () => new Document(entry.record, { uid: entry.uid, name: entry.name }),
         ),
-        view: await this.kept(`view:${entry.uid}`),
+        view: await this.lastView(entry.uid),
       });
     }
     return restored;
@@ -175,8 +177,16 @@ export class Journal {
   }
 
   /** @param {import("../view/session.js").Session} session */
-  #keepView({ document, viewport: { scale, offset }, placed }) {
-    if (placed && this.watched.has(document.uid)) this.keep(`view:${document.uid}`, { scale, offset });
+  #keepView({ document, viewport, placed, front }) {
+    if (!placed || !this.watched.has(document.uid)) return;
+    const { place } = front.document;
+    const view = ({ scale, offset } = viewport) => ({ scale, offset: [...offset] });
+    this.keep(`view:${document.uid}`, { ...view(), ...(place ? { place, inside: view(front.viewport) } : {}) });
+  }
+
+  /** Where one was in a document. @param {string} uid @returns {Promise<Kept | null>} */
+  lastView(uid) {
+    return this.kept(`view:${uid}`);
   }
 
   /** @param {string} uid */

@@ -58,6 +58,7 @@ export class Levels {
     if (front === root && this.left.get(root) !== root.document.revision) root.scene.rebuild();
     root.front = front;
     app.editor.show(front);
+    app.journal.viewed(root);
     this.draw();
     app.shell.update();
     for (const panel of ["outline", "nodes"]) app.panels.update(panel);

@@ -23,7 +23,7 @@ export function editorServices(app) {
     moved() {
       app.shell.zoomed();
       app.map?.update();
-      if (app.session && app.session === app.session.root) app.journal.viewed(app.session);
+      if (app.session) app.journal.viewed(app.session.root);
     },
   };
 }

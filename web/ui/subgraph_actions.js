@@ -3,6 +3,7 @@ import { portAt } from "../core/graph/ports.js";
 import { isLevel } from "../view/level.js";
 import { readSocket } from "../view/interact/linking.js";
 import { selectedIds } from "./actions.js";
+import { chooseFields, choiceOfFields } from "./shown_fields.js";
 
 /**
  * What one does with subgraphs as a whole.
@@ -156,6 +157,14 @@ export function subgraphCommands(app) {
       keys: ["Alt+Shift+G"],
       run: () => unpack(app),
       enabled: () => chosen().length > 0,
+    },
+    {
+      id: "fields",
+      group: "Subgraphs",
+      label: "Fields that the subgraph shows…",
+      keys: ["Shift+F"],
+      run: () => chooseFields(app),
+      enabled: () => choiceOfFields(app.session) !== null,
     },
     {
       id: "rename-subgraph",

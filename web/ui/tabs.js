@@ -25,12 +25,32 @@ export class Tabs {
     for (const { document, view } of restored) {
       const session = this.#tryAdd(document);
       if (!session) continue;
-      if (view) Object.assign(session.viewport, view);
-      session.placed = Boolean(view);
+      await this.#return(session, view);
     }
     const front = this.sessions.find((session) => session.document.uid === sessionStorage.getItem(FRONT));
     if (this.sessions.length) this.show(front ?? this.sessions[0]);
     else await this.openDefault();
+  }
+
+  /**
+   * Look where one looked, in the subgraph that was open, as far as it is still there.
+   * @param {Session} session
+   * @param {import("./journal.js").Kept | null} view
+   */
+  async #return(session, view) {
+    session.placed = Boolean(view);
+    if (!view) return;
+    const { scale, offset } = view;
+    Object.assign(session.viewport, { scale, offset });
+    if (!view.place) return;
+    const { levelsTo } = await import("../view/level.js"); // few begin inside, and the graph is drawn sooner without
+    const ids = view.place.split(":");
+    const levels = levelsTo(session, ids);
+    const front = levels[levels.length - 1];
+    session.front = front;
+    if (levels.length <= ids.length || !view.inside) return;
+    Object.assign(front.viewport, view.inside);
+    front.placed = true;
   }
 
   async openDefault() {
@@ -90,13 +110,17 @@ export class Tabs {
     this.draw();
   }
 
-  /** Bring the last closed document back. */
-  async reopen() {
-    const [entry] = await this.app.journal.closed();
+  /**
+   * Bring a closed document back, the last one where none is named.
+   * @param {import("./journal.js").Entry} [closed]
+   */
+  async reopen(closed) {
+    const entry = closed ?? (await this.app.journal.closed())[0];
     if (!entry) return;
     const session = this.open(entry.record, { name: entry.name, path: entry.path });
+    await this.#return(session, await this.app.journal.lastView(entry.uid));
     session.document.revision += 1;
-    this.draw();
+    this.show(session);
   }
 
   draw() {

@@ -1,7 +1,6 @@
 import { toggleFlag } from "../core/graph/nodes.js";
 import { CanvasLayer } from "./canvas_layer.js";
 import { NEAR, NodeLayer } from "./node_layer.js";
-import { listenPointer, listenWheel } from "./interact/pointer.js";
 
 const NARROW = 700;
 const READABLE = 0.62;
@@ -63,12 +62,17 @@ export class Editor {
     this.insets = { top: 0, right: 0, bottom: 0, left: 0 };
     this.frames = { count: 0, milliseconds: 0 };
     new ResizeObserver(() => this.#measure()).observe(stage);
+  }
+
+  /** Hear the pointer and the keyboard. What they need comes once the graph has been drawn. */
+  async listen() {
+    const [{ listenPointer, listenWheel }, { listenWalk }] = await Promise.all([
+      import("./interact/pointer.js"),
+      import("./interact/walk.js"),
+    ]);
     listenPointer(this);
     listenWheel(this);
-    // What only the keyboard needs comes once the graph has been drawn.
-    requestIdleCallback(() => void import("./interact/walk.js").then(({ listenWalk }) => listenWalk(this)), {
-      timeout: 500,
-    });
+    listenWalk(this);
   }
 
   /** @param {Session | null} session */
@@ -86,6 +90,7 @@ export class Editor {
         this.invalidate();
       }),
     );
+    this.stops.push(session.root.document.subscribe((_, patches) => this.refresh(session.showing(patches))));
     const listener = () => {
       this.nodes.update(this.nodes.mounted.keys());
       this.invalidate();

@@ -1,10 +1,11 @@
 import { Scene } from "../core/geometry/scene.js";
 import { conformSockets } from "../core/graph/links.js";
-import { grownDefinition, isDynamic } from "../core/nodes/dynamic.js";
+import { isDynamic } from "../core/nodes/dynamic.js";
 import { Viewport } from "../core/geometry/viewport.js";
 import { readDefinitions } from "../core/nodes/definitions.js";
 import { widgetValue } from "../core/nodes/widgets.js";
-import { instanceDefinitions, primitiveDefinition } from "../core/nodes/instances.js";
+import { instanceDefinitions } from "../core/nodes/instances.js";
+import { definitionOn } from "../core/nodes/shown_fields.js";
 
 /**
  * What belongs to an open document but is not stored in it: the view, results, previews, complaints.
@@ -74,16 +75,24 @@ export class Session {
   }
 
   /**
-   * The definition of one node: its class's, and for a primitive what the widget that it feeds makes of it.
+   * The definition of one node: its class's, and what its links, its choices and the inside of an instance make of it.
    * @param {NodeRecord} node
    * @returns {NodeDef | undefined}
    */
   definitionFor(node) {
-    const def = this.definition(node.type);
-    if (!def) return undefined;
-    return node.type === "PrimitiveNode"
-      ? primitiveDefinition(def, node, this.document.graph, (type) => this.definition(type))
-      : grownDefinition(def, node);
+    return definitionOn(node, this.document.graph, (type) => this.definition(type));
+  }
+
+  /**
+   * The nodes here that show fields of nodes inside, where a change is one inside of something.
+   * @param {import("../core/doc/patch.js").Patch[]} patches
+   * @returns {string[]} ids
+   */
+  showing(patches) {
+    if (!patches.some(({ graph }) => graph !== undefined)) return [];
+    return [...this.document.graph.nodes.values()]
+      .filter((node) => node.properties?.proxyWidgets && this.hasInside(node.type))
+      .map(({ id }) => String(id));
   }
 
   /**

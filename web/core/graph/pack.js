@@ -1,6 +1,7 @@
 import { portsOf } from "../doc/borders.js";
 import { uuid } from "../doc/ids.js";
 import { isBorder, MODE, pair, SUBGRAPH_INPUT, SUBGRAPH_OUTPUT } from "../doc/schema.js";
+import { followPacked, followUnpacked } from "../nodes/shown_fields.js";
 import { setWidget, widgetsOf, widgetValue } from "../nodes/widgets.js";
 import { addDefinition, copySelection, pasteParts } from "./clipboard.js";
 import { connect, disconnect } from "./links.js";
@@ -60,6 +61,7 @@ export function packNodes(tx, keys, { name, bounds, definitionOf }) {
   for (const [slot, way] of outs.entries())
     for (const { target_id, target_slot } of way.links)
       connect(tx, { node: instance.id, slot }, { node: target_id, slot: target_slot }, KEPT);
+  followPacked(tx, inside, instance);
   return instance;
 }
 
@@ -295,6 +297,7 @@ export function unpackInstance(tx, id, definitionOf) {
   if (mode === MODE.MUTED || mode === MODE.BYPASS)
     for (const node of made.values()) tx.set("node", node, ["mode"], mode);
   joinOutside(tx, instance, inner, made);
+  followUnpacked(tx, instance, made);
   removeNodes(tx, [id]);
   return keys;
 }

@@ -4,8 +4,10 @@ import { typeName } from "../graph/slot_types.js";
 /**
  * @typedef {"int" | "float" | "string" | "text" | "boolean" | "combo" | "control" | "upload" | "colour" | "other"} WidgetKind
  * @typedef {{name: string, kind: WidgetKind, options: Record<string, any>, choices: unknown[] | null,
- *   owner: string | null, serialised: boolean, inherited?: unknown}} WidgetDef inherited: the value inside a subgraph,
- *   which holds where the instance has none
+ *   owner: string | null, serialised: boolean, inherited?: unknown, source?: Source}} WidgetDef inherited: the value
+ *   inside a subgraph, which holds where the instance has none; source: where a field is that an instance shows
+ * @typedef {{graph: string, node: import("../doc/schema.js").NodeRecord, widget: import("./widgets.js").Widget,
+ *   def: NodeDef | undefined}} Source the definition, the node in it, its widget, and its class as declared
  * @typedef {{name: string, type: string, options: Record<string, any>, optional: boolean, widget: WidgetDef | null,
  *   tooltip: string}} InputDef
  * @typedef {{name: string, type: string, isList: boolean, tooltip: string}} OutputDef

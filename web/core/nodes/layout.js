@@ -1,5 +1,5 @@
 import { pair } from "../doc/schema.js";
-import { widgetLinked, widgetSlot, widgetsOf } from "./widgets.js";
+import { isLinked, widgetLinked, widgetSlot, widgetsOf } from "./widgets.js";
 
 /**
  * Where everything in a node is, from the record alone: loading needs no measuring, and sizes stay what they were.
@@ -94,7 +94,7 @@ function placeRows(node, widgets, top, textHeight) {
   let y = top;
   return widgets.map((widget) => {
     const height = widget.kind === "text" ? textHeight : WIDGET;
-    const row = { widget, y, height, slot: widgetSlot(node, widget.name), linked: widgetLinked(node, widget.name) };
+    const row = { widget, y, height, slot: widgetSlot(node, widget.name), linked: isLinked(node, widget) };
     y += height;
     return row;
   });

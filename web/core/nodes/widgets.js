@@ -20,9 +20,14 @@ import { valuePlaces } from "./values.js";
  */
 export function widgetsOf(node, def) {
   if (!def) return [];
-  const { widgets } = grownDefinition(def, node);
-  const places = isObject(node.widgets_values) ? null : valuePlaces(node, widgets);
-  return widgets.map((widget, index) => ({ ...widget, path: ["widgets_values", places?.[index] ?? widget.name] }));
+  const grown = grownDefinition(def, node);
+  const widgets = grown === def ? def.widgets : [...grown.widgets, ...def.widgets.filter(({ source }) => source)];
+  const own = widgets.filter(({ source }) => !source);
+  const places = isObject(node.widgets_values) ? null : valuePlaces(node, own);
+  return widgets.map((widget) => {
+    const place = widget.source ? -1 : (places?.[own.indexOf(widget)] ?? widget.name);
+    return { ...widget, path: ["widgets_values", place] };
+  });
 }
 
 /**
@@ -32,6 +37,7 @@ export function widgetsOf(node, def) {
  * @returns {unknown}
  */
 export function widgetValue(node, widget) {
+  if (widget.source) return widgetValue(widget.source.node, widget.source.widget);
   const stored = /** @type {any} */ (node.widgets_values)?.[widget.path[1]];
   if (widget.kind === "control") {
     if (typeof stored === "boolean") return stored ? "randomize" : "fixed";
@@ -53,10 +59,12 @@ export function widgetValue(node, widget) {
 export function setWidget(tx, id, widget, value, def) {
   const node = tx.graph.node(id);
   if (!node) return;
+  const { source } = widget;
+  if (source) return setWidget(tx.top.within(source.graph), source.node.id, source.widget, value, source.def);
   if (widget.options.dynamic && def) return setChoice(tx, node, widget.name, value, def);
   let { path } = widget;
   if (path[1] === -1) {
-    const all = widgetsOf(node, def);
+    const all = widgetsOf(node, def).filter((other) => !other.source);
     const values = all.map((other) => widgetValue(node, other));
     tx.set("node", id, ["widgets_values"], values);
     if (isObject(node.widgets_values_named)) {
@@ -132,6 +140,16 @@ export function widgetSlot(node, name) {
 export function widgetLinked(node, name) {
   const slot = widgetSlot(node, name);
   return slot >= 0 && node.inputs?.[slot]?.link != null;
+}
+
+/**
+ * Whether a link feeds what a widget shows, here or inside.
+ * @param {NodeRecord} node
+ * @param {WidgetDef} widget
+ * @returns {boolean}
+ */
+export function isLinked(node, { name, source }) {
+  return source ? isLinked(source.node, source.widget) : widgetLinked(node, name);
 }
 
 /**

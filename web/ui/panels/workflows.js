@@ -45,7 +45,7 @@ export function makePanel(app) {
           {
             type: "button",
             class: "panel-row",
-            on: { click: () => app.tabs.open(entry.record, { name: entry.name, path: entry.path }) },
+            on: { click: () => app.tabs.reopen(entry) },
           },
           h("span", { class: "row-title" }, entry.name),
           h("span", { class: "count" }, ago(entry.time)),

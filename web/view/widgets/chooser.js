@@ -8,9 +8,9 @@ const SHOWN = 400;
  * A list to choose from beside a field, with a search. File names are grouped by folder. Where several can be chosen it
  * stays open.
  * @param {{anchor: HTMLElement, label: string, choices: unknown[], chosen: () => unknown[], several: boolean,
- *   choose: (choice: unknown) => void}} options
+ *   choose: (choice: unknown) => void, folders?: boolean}} options
  */
-export function openChooser({ anchor, label, choices, chosen, several, choose }) {
+export function openChooser({ anchor, label, choices, chosen, several, choose, folders = true }) {
   const list = h("div", {
     class: "chooser-list",
     role: "listbox",
@@ -39,7 +39,7 @@ export function openChooser({ anchor, label, choices, chosen, several, choose })
   const draw = () => {
     fill(
       list,
-      ...rows(found.slice(0, SHOWN), { chosen: chosen(), several }, take),
+      ...rows(found.slice(0, SHOWN), { chosen: chosen(), several, folders }, take),
       found.length ? null : h("div", { class: "chooser-none" }, "Nothing by that name"),
     );
     mark();
@@ -78,14 +78,14 @@ export function openChooser({ anchor, label, choices, chosen, several, choose })
 
 /**
  * @param {unknown[]} choices
- * @param {{chosen: unknown[], several: boolean}} state
+ * @param {{chosen: unknown[], several: boolean, folders: boolean}} state
  * @param {(choice: unknown) => void} take
  */
-function rows(choices, { chosen, several }, take) {
+function rows(choices, { chosen, several, folders }, take) {
   let folder = "";
   return choices.flatMap((choice, index) => {
     const text = String(choice);
-    const cut = Math.max(text.lastIndexOf("/"), text.lastIndexOf("\\"));
+    const cut = !folders ? -1 : Math.max(text.lastIndexOf("/"), text.lastIndexOf("\\"));
     const here = text.slice(0, Math.max(cut, 0));
     const heading = here !== folder && here ? [h("div", { class: "chooser-folder" }, here)] : [];
     folder = here;

@@ -1,4 +1,4 @@
-import { setWidget, widgetLinked, widgetsOf } from "../../core/nodes/widgets.js";
+import { isLinked, setWidget, widgetsOf } from "../../core/nodes/widgets.js";
 import { pair } from "../../core/doc/schema.js";
 import { comboWidget, controlWidget, toggleWidget } from "./choice.js";
 import { colourWidget } from "./colour.js";
@@ -58,7 +58,7 @@ export function makeWidget(editor, session, id, widget) {
       });
       if (done) document.history.seal();
     },
-    linked: () => widgetLinked(node(), widget.name),
+    linked: () => isLinked(node(), now()),
     leave: () => editor.nodes.mounted.get(id)?.root.focus({ preventScroll: true }),
     grow(pixels) {
       const { width, height } = session.scene.layout(id);
@@ -70,6 +70,7 @@ export function makeWidget(editor, session, id, widget) {
   };
   const view = makerOf(node().type, widget)(host);
   view.root.classList.add("widget");
+  view.root.classList.toggle("shared", Boolean(widget.source));
   view.root.dataset.input = widget.name;
   const tooltip = port?.tooltip || widget.options.tooltip;
   if (tooltip) view.root.title = tooltip;
