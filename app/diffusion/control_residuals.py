@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -32,10 +32,18 @@ class Residuals:
     def times(self, strength: float, *, pooled: bool = False) -> Residuals:
         """The same times a strength; `pooled` ones have their mean over the picture everywhere."""
 
-        def of(part: Tensor | None) -> Tensor | None:
-            if part is None:
-                return None
+        def weighed(part: Tensor) -> Tensor:
             return (part.mean(dim=(2, 3), keepdim=True).expand_as(part) if pooled else part) * strength
+
+        return self._with_each(weighed)
+
+    def of_rows(self, rows: slice) -> Residuals:
+        """Those of some rows of a batch. One row alone is for all of them."""
+        return self._with_each(lambda part: part if len(part) == 1 else part[rows])
+
+    def _with_each(self, change: Callable[[Tensor], Tensor]) -> Residuals:
+        def of(part: Tensor | None) -> Tensor | None:
+            return None if part is None else change(part)
 
         lists = [each.name for each in fields(self) if each.name not in ("middle", "with_text")]
         changed: dict[str, Any] = {name: [of(part) for part in getattr(self, name)] for name in lists}
@@ -57,7 +65,9 @@ class Residuals:
             return x
 
         if not self.double and not self.single:
-            return NetworkHooks(entering=(entering,), leaving=(leaving,))
+            return NetworkHooks(
+                entering=(entering,), leaving=(leaving,), of_rows=lambda rows: self.of_rows(rows).hooks()
+            )
         return NetworkHooks(blocks=(_AfterBlocks(self),))
 
 

@@ -75,4 +75,4 @@ def weighing(spans: Sequence[Span]) -> NetworkHooks:
 
         return attend
 
-    return NetworkHooks(attend=(hook,))
+    return NetworkHooks(attend=(hook,)).row_by_row()

@@ -80,7 +80,7 @@ def looking_at(model: DiffusionModel, boxes: Boxes, like: Tensor) -> NetworkHook
             )
         return gate(x, seen.expand(len(x), -1, -1))
 
-    return NetworkHooks(between=(between,))
+    return NetworkHooks(between=(between,)).row_by_row()
 
 
 def placed(name: str) -> tuple[Place, int]:

@@ -32,7 +32,7 @@ def free_u(channels: int, backbone: tuple[float, float], skips: tuple[float, flo
         factor = (strength - 1) * _stretched_mean(x) + 1 if by_content else strength
         return torch.cat([x[:, :half] * factor, x[:, half:]], dim=1), low_frequencies_scaled(skip, 1, weakness)
 
-    hooks = NetworkHooks(entering=(entering,))
+    hooks = NetworkHooks(entering=(entering,)).row_by_row()
     return lambda sigma: hooks
 
 
@@ -60,7 +60,10 @@ def scaled_attention(name: str, q: float, k: float, v: float, out: float) -> Net
     def attend(looking: Looking, usual: Attend) -> Attend:
         return (lambda a, b, c: usual(a * q, b * k, c * v)) if looking.name == name else usual
 
-    hooks = NetworkHooks(attend=(attend,), attended=(lambda looking, x: x * out if looking.name == name else x,))
+    def attended(looking: Looking, x: Tensor) -> Tensor:
+        return x * out if looking.name == name else x
+
+    hooks = NetworkHooks(attend=(attend,), attended=(attended,)).row_by_row()
     return lambda sigma: hooks
 
 
@@ -91,7 +94,7 @@ def shrunk(
     def leaving(place: Place, x: Tensor) -> Tensor:
         return smaller(x) if not after_skip and place == Place("input", block) else x
 
-    hooks = NetworkHooks(entering=(entering,), leaving=(leaving,))
+    hooks = NetworkHooks(entering=(entering,), leaving=(leaving,)).row_by_row()
     return lambda sigma: hooks if end <= sigma <= start else NetworkHooks()
 
 

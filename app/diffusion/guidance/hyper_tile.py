@@ -51,7 +51,7 @@ def hyper_tile(size: int, choices: int, deepest: int, *, grows: bool = False) ->
 
             return of
 
-        return NetworkHooks(entering=(entering,), attend=(attend,))
+        return NetworkHooks(entering=(entering,), attend=(attend,), of_rows=lambda rows: at(sigma))
 
     return at
 

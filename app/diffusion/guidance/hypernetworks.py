@@ -86,7 +86,7 @@ class Hypernetwork:
                 placed[key] = [layer.like(keys) for layer in ours], [layer.like(keys) for layer in theirs]
             return x, _moved(keys, placed[key][0], strength), _moved(values, placed[key][1], strength)
 
-        hooks = NetworkHooks(sources=(sources,))
+        hooks = NetworkHooks(sources=(sources,)).row_by_row()  # two that place the same layers place equal ones
         return lambda sigma: hooks
 
 

@@ -18,7 +18,7 @@ MIDDLE = Place("middle", 0)
 
 def perturbed_attention(scale: float) -> After:
     """PAG (arXiv:2403.17377): away from an answer whose middle block looks at every place by itself alone."""
-    blind = NetworkHooks(attend=(_itself_alone,))
+    blind = NetworkHooks(attend=(_itself_alone,)).row_by_row()
 
     def after(guided: Tensor, found: Answers) -> Tensor:
         if scale == 0:

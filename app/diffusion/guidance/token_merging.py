@@ -47,7 +47,9 @@ def token_merging(ratio: float) -> NetworkAt:
         def attended(looking: Looking, x: Tensor) -> Tensor:
             return waiting.pop(looking)(x) if looking in waiting else x
 
-        return NetworkHooks(entering=(entering,), sources=(sources,), attended=(attended,))
+        return NetworkHooks(
+            entering=(entering,), sources=(sources,), attended=(attended,), of_rows=lambda rows: at(sigma)
+        )
 
     return at
 

@@ -46,8 +46,9 @@ class CrossAttention(SecondForm):
     def forward(
         self, x: Tensor, context: Tensor | None = None, hooks: AttentionHooks | None = None
     ) -> Tensor:  # (B, P, C), (B, T, D)
-        if hooks is not None:
-            return self._hooked(x, x if context is None else context, hooks)
+        return self._plain(x, context) if hooks is None else self._hooked(x, context, hooks)
+
+    def _plain(self, x: Tensor, context: Tensor | None) -> Tensor:
         if context is not None and self._is_folded(x, context):
             return self._folded(x, context).seen_from(x, self._out().bias)
         q, k, v = self._of_pixels(x) if context is None else (self._split(self.to_q(x)), *self._of_text(context))
@@ -86,14 +87,17 @@ class CrossAttention(SecondForm):
     def _out(self) -> nn.Linear:
         return cast("nn.Linear", self.to_out[0])
 
-    def _hooked(self, x: Tensor, context: Tensor, hooks: AttentionHooks) -> Tensor:
-        x, keys, values = hooks.sources((x, context, context))
-        projected = self.to_q(x), self.to_k(keys), self.to_v(values)
+    def _hooked(self, x: Tensor, context: Tensor | None, hooks: AttentionHooks) -> Tensor:
+        given = x if context is None else context
+        queries, keys, values = hooks.sources((x, given, given))
 
         def usual(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             return attend(self._split(q), self._split(k), self._split(v)).transpose(1, 2).flatten(2)
 
-        return hooks.attended(self.to_out(hooks.attend(usual)(*projected)))
+        attention = hooks.attend(usual)
+        if attention is usual and queries is x and keys is given and values is given:  # nothing to change here
+            return hooks.attended(self._plain(x, context))
+        return hooks.attended(self.to_out(attention(self.to_q(queries), self.to_k(keys), self.to_v(values))))
 
     def _split(self, x: Tensor) -> Tensor:
         return torch.unflatten(x, -1, (self.heads, -1)).transpose(1, 2)  # (B, N, P or T, C/N)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from app.diffusion.kernels.lanes import cores_for, is_small, side_by_side
 from app.diffusion.models.attention import PixelAttention, SpatialTransformer, repeated
 from app.diffusion.models.convolution import Conv1x1, Conv3x3, GroupNorm, doubled, ordered
-from app.diffusion.models.hooks import BlockHooks, NetworkHooks
+from app.diffusion.models.hooks import BlockHooks, Halves, NetworkHooks
 from app.diffusion.models.linear import Linear, joined
 from app.diffusion.models.memo import made_of
 from app.diffusion.models.recording import Repeated, can_repeat
@@ -189,11 +189,16 @@ class Stage(nn.Sequential):
                 x = layer(x)
         return x
 
-    def begin(self, x: Tensor, emb: Tensor) -> tuple[Tensor, Tensor | None]:
+    @property
+    def has_transformer(self) -> bool:
+        """Whether a layer looks at the context."""
+        return any(isinstance(layer, SpatialTransformer) for layer in self)
+
+    def begin(self, x: Tensor, emb: Tensor, hooks: BlockHooks | None = None) -> tuple[Tensor, Tensor | None]:
         """The layers until the context is needed: the features there and the tokens made of them, if it ever is."""
         for layer in self:
             if isinstance(layer, SpatialTransformer):
-                return x, layer.begin(x)
+                return x, layer.begin(x, hooks)
             x = layer(x, emb) if isinstance(layer, ResBlock) else layer(x)
         return x, None
 
@@ -358,33 +363,44 @@ class UNet(nn.Module):
 
     def _predict(self, x: Tensor, emb: Tensor, context: Tensor | None, hooks: NetworkHooks | None) -> Tensor:
         start = Start(ordered(x, self.config.model_channels))
-        if hooks is not None or not _in_halves(x):
+        halves = (hooks or NetworkHooks()).halves(len(x)) if _in_halves(x) else None
+        if halves is None:
             return self._finish(start, emb, context, hooks)
         large = torch.get_num_threads() > 1 and x.shape[2] * x.shape[3] >= PIXELS_WORTH_LANES
         by_halves = large and (context is None or context.shape[0] == x.shape[0])
-        if context is not None and _halves_agree(x) and _halves_agree(emb):
+        # Hooks that differ by halves have been told of the beginning by halves: so they must be of the rest.
+        shares = context is not None and (by_halves or halves.are_equal)
+        if shares and _halves_agree(x) and _halves_agree(emb):
             half = x.shape[0] // 2
-            start = self._begin(start.x[:half], emb[:half])  # guidance: the same latent twice, until the first text
-        return (self._finish_halves if by_halves else self._finish)(start, emb, context)
+            start = self._begin(start.x[:half], emb[:half], halves)  # guidance: the same latent, until the first text
+        if by_halves:
+            return self._finish_halves(start, emb, context, halves)
+        return self._finish(start, emb, context, hooks)
 
-    def _begin(self, x: Tensor, emb: Tensor) -> Start:
-        """What no text changes."""
+    def _begin(self, x: Tensor, emb: Tensor, halves: Halves) -> Start:
+        """What neither text nor hooks make different in the two halves of a batch; x and emb are the first."""
         skips: list[Tensor] = []
         for index, stage in enumerate(_stages(self.input_blocks)):
-            x, tokens = stage.begin(x, emb)
+            at = halves.at("input", index)
+            entered = at.entered(x)
+            if entered is None or not (at.look_alike or not stage.has_transformer):
+                return Start(x, tuple(skips), index)
+            features, tokens = stage.begin(entered, emb, at.first if halves.first else None)
             if tokens is not None:
-                return Start(x, tuple(skips), index, tokens)
-            x = self._placed(x, index)
-            skips.append(x)
+                return Start(features, tuple(skips), index, tokens)
+            left = at.left(self._placed(features, index))
+            if left is None:
+                return Start(x, tuple(skips), index)
+            skips.append(x := left)
         return Start(x, tuple(skips), len(skips))
 
-    def _finish_halves(self, start: Start, emb: Tensor, context: Tensor | None) -> Tensor:
+    def _finish_halves(self, start: Start, emb: Tensor, context: Tensor | None, halves: Halves) -> Tensor:
         """Both halves of a batch, of which `start` may hold the first only, as the second repeats it."""
         half = emb.shape[0] // 2
         starts = [start] * 2 if start.x.shape[0] == half else [Start(part) for part in start.x.chunk(2)]
         contexts = (None, None) if context is None else made_of(self, context, (), lambda: _halves(context))
-        halves = zip(starts, emb.chunk(2), contexts, strict=True)
-        return torch.cat(side_by_side([partial(self._finish, *parts) for parts in halves]))
+        works = zip(starts, emb.chunk(2), contexts, (hooks or None for hooks in halves), strict=True)
+        return torch.cat(side_by_side([partial(self._finish, *parts) for parts in works]))
 
     def _finish(self, start: Start, emb: Tensor, context: Tensor | None, hooks: NetworkHooks | None = None) -> Tensor:
         x, tokens, skips = start.x, start.tokens, list(start.skips)
@@ -392,7 +408,7 @@ class UNet(nn.Module):
             if index < start.index:
                 continue
             at = None if hooks is None else hooks.at("input", index)
-            x = _entered(at, x)[0]
+            x = _entered(at, x)[0] if tokens is None else x
             x = _left(at, self._placed(stage.run(x, emb, context, hooks=at, tokens=tokens), index))
             tokens = None
             skips.append(x)
