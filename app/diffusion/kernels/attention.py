@@ -91,7 +91,7 @@ def _attend_with_head(
     q: Tensor, columns: Tensor, values: Tensor, weighted: Tensor, *, safely: bool = False
 ) -> None:  # (P, D), (D, T), (T, D + 1 …), (P, D + 1 …)
     buffer = q.new_empty(min(SLICE, len(q)), columns.shape[1])
-    for queries, result in zip(q.split(SLICE), weighted.split(SLICE), strict=True):
+    for queries, result in zip(torch.split(q, SLICE), torch.split(weighted, SLICE), strict=True):
         scores = torch.mm(queries, columns, out=buffer[: len(queries)])
         if safely:
             scores -= scores.amax(dim=1, keepdim=True)

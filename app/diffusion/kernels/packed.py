@@ -17,6 +17,8 @@ from torch import Tensor
 PADDING = DILATION = (1, 1)
 # What oneDNN multiplies at its full rate on every processor with AVX-512.
 DTYPES = (torch.float32, torch.bfloat16)
+# Elements of a float32 matrix below which PyTorch's own product takes less time: its calls cost less.
+MANY_WEIGHTS = 1 << 16
 
 
 def is_available() -> bool:
@@ -27,6 +29,11 @@ def is_available() -> bool:
         and hasattr(_native(), "mkldnn_reorder_conv2d_weight")
         and all(hasattr(operations, name) for name in ("_convolution_pointwise", "_linear_pointwise"))
     )
+
+
+def is_worth(weight: Tensor) -> bool:
+    """Whether products with the matrix take less time when it is packed."""
+    return weight.dtype == torch.bfloat16 or (weight.dtype == torch.float32 and weight.numel() >= MANY_WEIGHTS)
 
 
 def pack(weight: Tensor, stride: int, size: torch.Size) -> Tensor:
@@ -62,3 +69,9 @@ def multiply_and_add(x: Tensor, packed: Tensor, to: Tensor) -> Tensor:
     """x·Wᵀ + what there is: (M, C), (M, O) → (M, O)."""
     product = cast("Callable[..., Tensor]", torch.ops.mkldnn._linear_pointwise.binary)
     return product(x, to, packed, None, "add")
+
+
+def multiply_and_gate(x: Tensor, packed: Tensor, bias: Tensor | None, gate: Tensor) -> Tensor:
+    """(x·Wᵀ + b) times the gate: (…, C), (…, O) → (…, O)."""
+    product = cast("Callable[..., Tensor]", torch.ops.mkldnn._linear_pointwise.binary)
+    return product(x, gate, packed, bias, "mul")

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from app.diffusion.kernels import doubling, packed, winograd
 from app.diffusion.kernels.matrices import Matrices
-from app.diffusion.models.linear import packed_bytes
+from app.diffusion.models.linear import packed_bytes, reads_packed
 from app.diffusion.models.second_form import SecondForm
 
 # Narrower layers spend more time in the transforms than they save in products (measured on AVX-512, 128: 1.0 ×).
@@ -96,7 +96,7 @@ class Conv1x1(SecondForm, nn.Conv2d):
         return packed_bytes(self.weight)
 
     def forward(self, input: Tensor) -> Tensor:
-        is_packed = self.reads(input) and input.dtype in packed.DTYPES
+        is_packed = reads_packed(self, input, self.weight)
         if not is_packed and not input.is_contiguous(memory_format=torch.channels_last):
             return super().forward(input)
         pixels = input.permute(0, 2, 3, 1)

@@ -24,10 +24,15 @@ class Linear(SecondForm, nn.Linear):
         return packed_bytes(self.weight)
 
     def forward(self, input: Tensor) -> Tensor:
-        if not self.reads(input) or input.dtype not in packed.DTYPES:
+        if not reads_packed(self, input, self.weight):
             return super().forward(input)
         weight = self.second_form("packed", (self.weight,), lambda: packed.pack_rows(self.weight))
         return packed.multiply(input, weight, self.bias)
+
+
+def reads_packed(layer: SecondForm, x: Tensor, weight: Tensor) -> bool:
+    """Whether the layer multiplies x with the weight packed."""
+    return layer.reads(x) and x.dtype == weight.dtype and packed.is_worth(weight)
 
 
 def joined(layers: Sequence[Linear]) -> Linear:
@@ -42,6 +47,6 @@ def joined(layers: Sequence[Linear]) -> Linear:
 def packed_bytes(*weights: Tensor) -> int:
     """What packed weights take; 0 for those that are never read packed."""
     suits = packed.is_available() and all(
-        weight.device.type in ("cpu", "meta") and weight.dtype in packed.DTYPES for weight in weights
+        weight.device.type in ("cpu", "meta") and packed.is_worth(weight) for weight in weights
     )
     return sum(weight.nbytes for weight in weights) if suits else 0

@@ -18,12 +18,13 @@ from app.diffusion.models.eight_bit import keep_in_eight_bits
 from app.diffusion.models.linear import Linear
 
 TOLERANCES = {torch.bfloat16: 2e-2, torch.float32: 1e-5}
-each_precision = pytest.mark.parametrize("dtype", TOLERANCES)
+# In float32 small matrices are not packed.
+each_precision = pytest.mark.parametrize(("dtype", "width"), [(torch.bfloat16, 24), (torch.float32, 1 << 15)])
 
 
-def quick_layer(out: int = 40, dtype: torch.dtype = torch.bfloat16) -> Linear:
+def quick_layer(out: int = 40, dtype: torch.dtype = torch.bfloat16, width: int = 24) -> Linear:
     torch.manual_seed(0)
-    layer = Linear(24, out).to(dtype)
+    layer = Linear(width, out).to(dtype)
     layer.quick = True
     return layer
 
@@ -32,16 +33,23 @@ def plain(layer: nn.Linear, x: Tensor) -> Tensor:
     return x.float() @ layer.weight.float().t() + layer.bias.float()
 
 
-@pytest.mark.parametrize("shape", [(1, 24), (2, 24), (2, 7, 24), (600, 24)])
+@pytest.mark.parametrize("shape", [(1,), (2,), (2, 7), (600,)])
 @pytest.mark.parametrize("out", [40, 3])
 @each_precision
-def test_packed_or_not_the_values_are_the_same(shape: tuple[int, ...], out: int, dtype: torch.dtype) -> None:
-    layer, x = quick_layer(out, dtype), torch.randn(shape).to(dtype)
+def test_packed_or_not_the_values_are_the_same(
+    shape: tuple[int, ...], out: int, dtype: torch.dtype, width: int
+) -> None:
+    layer, x = quick_layer(out, dtype, width), torch.randn(*shape, width).to(dtype)
     with torch.inference_mode():
         result = layer(x)
-    assert result.shape == (*shape[:-1], out)
+    assert result.shape == (*shape, out)
     assert torch.allclose(result.float(), plain(layer, x), atol=TOLERANCES[dtype])
-    assert layer.second_form_bytes == 24 * out * dtype.itemsize
+    assert layer.second_form_bytes == width * out * dtype.itemsize
+
+
+def test_small_matrices_in_full_precision_and_halves_are_left_alone() -> None:
+    assert quick_layer(dtype=torch.float32).second_form_bytes == 0
+    assert quick_layer(dtype=torch.float16, width=1 << 15).second_form_bytes == 0
 
 
 def test_changed_weights_are_seen() -> None:
@@ -52,7 +60,7 @@ def test_changed_weights_are_seen() -> None:
         assert torch.allclose(layer(x).float(), plain(layer, x), atol=2e-2)
         whole = copy.deepcopy(layer).float()
         assert torch.allclose(whole(x.float()), plain(layer, x), atol=1e-5)
-    assert whole.half().second_form_bytes == 0
+    assert whole.second_form_bytes == 0
 
 
 def test_gradients_go_the_direct_way() -> None:
@@ -62,12 +70,12 @@ def test_gradients_go_the_direct_way() -> None:
 
 
 @each_precision
-def test_a_gated_layer_is_the_same_in_halves(dtype: torch.dtype) -> None:
+def test_a_gated_layer_is_the_same_in_halves(dtype: torch.dtype, width: int) -> None:
     torch.manual_seed(0)
-    layer, x = GEGLU(24, 40).to(dtype), torch.randn(2, 7, 24).to(dtype)
+    layer, x = GEGLU(width, 40).to(dtype), torch.randn(2, 7, width).to(dtype)
     with torch.inference_mode():
         expected = copy.deepcopy(layer).float()(x.float())
-        assert prepare(layer, 1 << 20) == 24 * 80 * dtype.itemsize
+        assert prepare(layer, 1 << 25) == width * 80 * dtype.itemsize
         assert torch.allclose(layer(x).float(), expected, atol=TOLERANCES[dtype])
         layer.proj.weight.mul_(2)
         assert not torch.allclose(layer(x).float(), expected, atol=2e-2)
@@ -76,32 +84,32 @@ def test_a_gated_layer_is_the_same_in_halves(dtype: torch.dtype) -> None:
 
 
 @each_precision
-def test_a_pixelwise_layer_is_the_same_with_packed_weights(dtype: torch.dtype) -> None:
+def test_a_pixelwise_layer_is_the_same_with_packed_weights(dtype: torch.dtype, width: int) -> None:
     torch.manual_seed(0)
-    layer = Conv1x1(24, 40).to(dtype)
-    x = torch.randn(2, 24, 3, 5).to(dtype).contiguous(memory_format=torch.channels_last)
+    layer = Conv1x1(width, 40).to(dtype)
+    x = torch.randn(2, width, 3, 5).to(dtype).contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
         expected = layer(x).float()
-        assert prepare(layer, 1 << 20) == 24 * 40 * dtype.itemsize
+        assert prepare(layer, 1 << 25) == width * 40 * dtype.itemsize
         assert torch.allclose(layer(x).float(), expected, atol=TOLERANCES[dtype])
 
 
-def attention(context_width: int | None = None, dtype: torch.dtype = torch.bfloat16) -> CrossAttention:
+def attention(context_width: int | None = None, dtype: torch.dtype = torch.bfloat16, width: int = 32) -> CrossAttention:
     torch.manual_seed(0)
-    return CrossAttention(32, 2, 16, context_width).to(dtype).requires_grad_(False)
+    return CrossAttention(width, 2, width // 2, context_width).to(dtype).requires_grad_(False)
 
 
 @pytest.mark.parametrize("context_width", [None, 12])
-@each_precision
-def test_attention_is_the_same_with_packed_weights(context_width: int | None, dtype: torch.dtype) -> None:
-    layer, x = attention(context_width, dtype), torch.randn(2, 9, 32).to(dtype)
+@pytest.mark.parametrize(("dtype", "width"), [(torch.bfloat16, 32), (torch.float32, 256)])
+def test_attention_is_the_same_with_packed_weights(context_width: int | None, dtype: torch.dtype, width: int) -> None:
+    layer, x = attention(context_width, dtype, width), torch.randn(2, 9, width).to(dtype)
     text = None if context_width is None else torch.randn(2, 5, context_width).to(dtype)
     with torch.inference_mode():
         expected = layer(x, text)
-        taken = prepare(layer, 1 << 20)
+        taken = prepare(layer, 1 << 25)
         result = layer(x, text)
     projections = 3 if context_width is None else 1  # a text's keys and values are made once, and not packed
-    assert taken == (projections + 1) * 32 * 32 * dtype.itemsize
+    assert taken == (projections + 1) * width * width * dtype.itemsize
     assert torch.allclose(result.float(), expected.float(), atol=TOLERANCES[dtype])
 
 
