@@ -1,4 +1,5 @@
-import { unpackInstance, packNodes } from "../core/graph/pack.js";
+import { packNodes } from "../core/graph/pack.js";
+import { unpackInstance } from "../core/graph/unpack.js";
 import { portAt } from "../core/graph/ports.js";
 import { isLevel } from "../view/level.js";
 import { readSocket } from "../view/interact/linking.js";

@@ -158,7 +158,8 @@ export function paste(tx, clip, at, { outerLinks = false } = {}) {
  * @param {Clip} clip
  * @param {[number, number]} shift of the places
  * @param {boolean} [outerLinks]
- * @returns {{keys: string[], made: Map<string, import("../doc/schema.js").NodeId>}} made: the new ids by the clip's
+ * @returns {{keys: string[], made: Map<string, import("../doc/schema.js").NodeId>, points: Map<number, number>}} made,
+ *   points: the new ids of nodes and reroute points by the clip's
  * @throws {RangeError} where a subgraph would get into itself
  */
 export function pasteParts(tx, clip, [dx, dy], outerLinks = false) {
@@ -183,7 +184,7 @@ export function pasteParts(tx, clip, [dx, dy], outerLinks = false) {
   }
   const points = pasteReroutes(tx, clip, joined, dx, dy);
   const groups = clip.groups.map((group) => pasteGroup(tx, structuredClone(group), dx, dy));
-  return { keys: [...[...made.values()].map(String), ...groups, ...points], made };
+  return { keys: [...[...made.values()].map(String), ...groups, ...[...points.values()].map((id) => `reroute:${id}`)], made, points };
 }
 
 /**
@@ -241,7 +242,7 @@ export function addDefinition({ top }, record) {
  * @param {Map<number, import("../doc/schema.js").LinkRecord>} joined new links by the clip's ids
  * @param {number} dx
  * @param {number} dy
- * @returns {string[]} selection keys
+ * @returns {Map<number, number>} the new ids by the clip's
  */
 function pasteReroutes(tx, clip, joined, dx, dy) {
   const first = nextId(tx.graph.reroutes.keys(), tx.graph.record.state?.lastRerouteId);
@@ -264,7 +265,7 @@ function pasteReroutes(tx, clip, joined, dx, dy) {
     const parent = ids.get(Number(parentId));
     if (link && parent !== undefined) tx.set("link", link.id, ["parentId"], parent);
   }
-  return [...ids.values()].map((id) => `reroute:${id}`);
+  return ids;
 }
 
 /**

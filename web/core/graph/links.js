@@ -1,6 +1,7 @@
 import { nextId } from "../doc/ids.js";
 import { grownDefinition, isDynamic } from "../nodes/dynamic.js";
 import { widgetSlot, widgetType } from "../nodes/widgets.js";
+import { leadThrough } from "./reroutes.js";
 import { compatible, typeName } from "./slot_types.js";
 
 /**
@@ -45,6 +46,18 @@ export function connect(tx, from, to, { anyType = false } = {}) {
   tx.set("node", from.node, ["outputs", from.slot, "links"], [...(output.links ?? []), id]);
   tx.set("node", to.node, ["inputs", to.slot, "link"], id);
   return link;
+}
+
+/**
+ * Join two sockets that were joined before, by way of the points that the link had.
+ * @param {Transaction} tx
+ * @param {End} from
+ * @param {End} to
+ * @param {import("../doc/schema.js").RerouteRecord[]} points
+ */
+export function joinBy(tx, from, to, points) {
+  const link = connect(tx, from, to, { anyType: true });
+  if (link) leadThrough(tx, link.id, points);
 }
 
 /**

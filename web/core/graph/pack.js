@@ -1,17 +1,17 @@
 import { portsOf } from "../doc/borders.js";
 import { uuid } from "../doc/ids.js";
-import { isBorder, MODE, pair, SUBGRAPH_INPUT, SUBGRAPH_OUTPUT } from "../doc/schema.js";
-import { followPacked, followUnpacked } from "../nodes/shown_fields.js";
-import { setWidget, widgetsOf, widgetValue } from "../nodes/widgets.js";
-import { addDefinition, copySelection, pasteParts } from "./clipboard.js";
-import { connect, disconnect } from "./links.js";
+import { isBorder, MODE, SUBGRAPH_INPUT, SUBGRAPH_OUTPUT } from "../doc/schema.js";
+import { followPacked } from "../nodes/shown_fields.js";
+import { widgetsOf, widgetValue } from "../nodes/widgets.js";
+import { addDefinition } from "./clipboard.js";
+import { joinBy } from "./links.js";
 import { insertNode, removeNodes } from "./nodes.js";
-import { pointsOf } from "./reroutes.js";
+import { pointsOf, sharedPoints } from "./reroutes.js";
 import { typeName } from "./slot_types.js";
 import { promotedSockets } from "./subgraphs.js";
 
 /**
- * Nodes into a subgraph of their own, and out of it again.
+ * Nodes into a subgraph of their own.
  *
  * @typedef {import("../doc/transact.js").Transaction} Transaction
  * @typedef {import("../doc/graph.js").Graph} Graph
@@ -21,13 +21,14 @@ import { promotedSockets } from "./subgraphs.js";
  * @typedef {import("../nodes/definitions.js").NodeDef} NodeDef
  * @typedef {(node: NodeRecord) => NodeDef | undefined} DefinitionOf
  * @typedef {import("./links.js").End} End
- * @typedef {{port: any, end: End, links: LinkRecord[]}} Way through the border; end: the output that feeds it
+ * @typedef {import("../doc/schema.js").RerouteRecord} Point
+ * @typedef {{port: any, end: End, links: LinkRecord[], shared: Point[], rest: Map<number, Point[]>}} Way through the
+ *   border; end: the output that feeds it; shared: the points before the border, rest: those behind it, by link
  */
 
 const BORDER_WIDTH = 140;
 const GAP = 100;
 const INSTANCE_WIDTH = 240;
-const KEPT = Object.freeze({ anyType: true });
 
 /**
  * Put nodes into a new subgraph. Their places, links, groups and reroute points go with them; an instance joins what
@@ -49,6 +50,11 @@ export function packNodes(tx, keys, { name, bounds, definitionOf }) {
     [...graph.links.values()].filter((link) => inside.has(String(link[within])) && !inside.has(String(link[without])));
   const ins = waysOf(graph, crossing("target_id", "origin_id"));
   const outs = waysOf(graph, crossing("origin_id", "target_id"));
+  const inBounds = pointInside(keys, bounds);
+  const outside = (/** @type {Point} */ point) => !inBounds(point);
+  for (const way of ins) partPoints(graph, way, (points) => points.findLastIndex(outside) + 1);
+  for (const way of outs)
+    partPoints(graph, way, (points) => (points.some(outside) ? points.findIndex(outside) : points.length));
   nameWays(graph, ins, "target");
   nameWays(graph, outs, "origin");
   const record = definitionOfNodes(graph, nodes, keys, { name, bounds, ins, outs });
@@ -57,12 +63,36 @@ export function packNodes(tx, keys, { name, bounds, definitionOf }) {
   for (const id of groups) tx.remove("group", id);
   addDefinition(tx, record);
   const instance = insertNode(tx, instanceOf(record, bounds, promotedValues(tx, record.id, definitionOf)));
-  for (const [slot, { end }] of ins.entries()) connect(tx, end, { node: instance.id, slot }, KEPT);
+  for (const [slot, { end, shared }] of ins.entries()) joinBy(tx, end, { node: instance.id, slot }, shared);
   for (const [slot, way] of outs.entries())
-    for (const { target_id, target_slot } of way.links)
-      connect(tx, { node: instance.id, slot }, { node: target_id, slot: target_slot }, KEPT);
+    for (const { id, target_id, target_slot } of way.links)
+      joinBy(tx, { node: instance.id, slot }, { node: target_id, slot: target_slot }, way.rest.get(id) ?? []);
   followPacked(tx, inside, instance);
   return instance;
+}
+
+/**
+ * Whether a point goes with the nodes: where it is selected, or lies among them.
+ * @param {string[]} keys
+ * @param {Bounds} bounds
+ * @returns {(point: Point) => boolean}
+ */
+function pointInside(keys, [left, top, width, height]) {
+  return ({ id, pos: [x, y] }) =>
+    keys.includes(`reroute:${id}`) || (x >= left && x <= left + width && y >= top && y <= top + height);
+}
+
+/**
+ * Part the points of a way's links at the border: one link alone is on its near side, so only what all have in common
+ * can be there.
+ * @param {Graph} graph
+ * @param {Way} way is written to
+ * @param {(points: Point[]) => number} near how many of a link's are on the side of its origin
+ */
+function partPoints(graph, way, near) {
+  const all = way.links.map((link) => pointsOf(graph, link));
+  way.shared = sharedPoints(all.map((points) => points.slice(0, near(points))));
+  way.rest = new Map(way.links.map(({ id }, at) => [id, all[at].slice(way.shared.length)]));
 }
 
 /**
@@ -103,7 +133,14 @@ function waysOf(graph, links) {
     const key = `${link.origin_id}:${link.origin_slot}`;
     const type = typeName(graph.node(link.origin_id)?.outputs?.[link.origin_slot]?.type ?? link.type);
     const end = { node: link.origin_id, slot: link.origin_slot };
-    const way = ways.get(key) ?? { port: { id: uuid(), name: "", type }, end, links: [] };
+    /** @type {Way} */
+    const way = ways.get(key) ?? {
+      port: { id: uuid(), name: "", type },
+      end,
+      links: [],
+      shared: [],
+      rest: new Map(),
+    };
     way.links.push(link);
     ways.set(key, way);
   }
@@ -145,9 +182,12 @@ function definitionOfNodes(graph, nodes, keys, { name, bounds: [x, y, width, hei
   const copies = structuredClone(nodes);
   const ids = new Set(copies.map((node) => String(node.id)));
   const { within, entering, leaving } = linksInside(graph, ids, ins, outs);
-  const points = new Set(within.flatMap((link) => pointsOf(graph, link)));
-  const kept = new Set(within.map((link) => link.id));
   const all = [...within, ...entering, ...leaving];
+  const points = pointsWithin([
+    ...within.map((link) => /** @type {const} */ ([link, pointsOf(graph, link)])),
+    ...entering.map((link) => /** @type {const} */ ([link, ins[link.origin_slot].rest.get(link.id) ?? []])),
+    ...leaving.map((link) => /** @type {const} */ ([link, outs[link.target_slot].shared])),
+  ]);
   for (const node of copies)
     for (const [slot, output] of (node.outputs ?? []).entries()) {
       const own = all.filter((link) => String(link.origin_id) === String(node.id) && link.origin_slot === slot);
@@ -165,7 +205,7 @@ function definitionOfNodes(graph, nodes, keys, { name, bounds: [x, y, width, hei
       lastGroupId: 0,
       lastNodeId: Math.max(0, ...[...ids].map(Number).filter(Number.isSafeInteger)),
       lastLinkId: Math.max(0, ...all.map(({ id }) => Number(id))),
-      lastRerouteId: Math.max(0, ...[...points].map(({ id }) => Number(id))),
+      lastRerouteId: Math.max(0, ...points.map(({ id }) => Number(id))),
     },
     revision: 0,
     config: {},
@@ -181,7 +221,7 @@ function definitionOfNodes(graph, nodes, keys, { name, bounds: [x, y, width, hei
     nodes: copies,
     groups: structuredClone(groups),
     links: all,
-    ...(points.size ? { reroutes: pointsWithin(points, kept) } : {}),
+    ...(points.length ? { reroutes: points } : {}),
     extra: {},
   };
 }
@@ -198,30 +238,47 @@ function linksInside(graph, ids, ins, outs) {
   const within = [...graph.links.values()]
     .filter((link) => ids.has(String(link.target_id)) && ids.has(String(link.origin_id)))
     .map((link) => ({ ...link }));
-  const entering = ins.flatMap(({ port, links }, origin_slot) =>
-    links.map(({ parentId: _, ...link }) => ({ ...link, origin_id: SUBGRAPH_INPUT, origin_slot, type: port.type })),
+  const through = (/** @type {Point[] | undefined} */ points) =>
+    points?.length ? { parentId: points[points.length - 1].id } : {};
+  const entering = ins.flatMap(({ port, links, rest }, origin_slot) =>
+    links.map(({ parentId: _, ...link }) => ({
+      ...link,
+      origin_id: SUBGRAPH_INPUT,
+      origin_slot,
+      type: port.type,
+      ...through(rest.get(link.id)),
+    })),
   );
   const top = Math.max(0, ...graph.links.keys());
-  const leaving = outs.map(({ port, end }, target_slot) => ({
+  const leaving = outs.map(({ port, end, shared }, target_slot) => ({
     id: top + 1 + target_slot,
     origin_id: end.node,
     origin_slot: end.slot,
     target_id: SUBGRAPH_OUTPUT,
     target_slot,
     type: port.type,
+    ...through(shared),
   }));
   return { within, entering: /** @type {LinkRecord[]} */ (entering), leaving };
 }
 
 /**
- * @param {Set<import("../doc/schema.js").RerouteRecord>} points
- * @param {Set<number>} kept the links inside
+ * The points of a new definition, with the links that go through them there.
+ * @param {(readonly [LinkRecord, Point[]])[]} ways
+ * @returns {Point[]} copies
  */
-function pointsWithin(points, kept) {
-  return [...points].map((point) => ({
-    ...structuredClone(point),
-    linkIds: (point.linkIds ?? []).filter((id) => kept.has(id)),
-  }));
+function pointsWithin(ways) {
+  /** @type {Map<number, Point>} */
+  const made = new Map();
+  for (const [{ id: link }, points] of ways)
+    for (const [at, point] of points.entries()) {
+      const { parentId: _, ...copy } = structuredClone(point);
+      const parent = at ? { parentId: points[at - 1].id } : {};
+      const present = made.get(point.id) ?? { ...copy, ...parent, linkIds: [] };
+      present.linkIds = [...(present.linkIds ?? []), Number(link)];
+      made.set(point.id, present);
+    }
+  return [...made.values()];
 }
 
 /**
@@ -268,132 +325,4 @@ function promotedValues(tx, id, definitionOf) {
       return [inputs[slot].name, widget ? widgetValue(socket.node, widget) : null];
     }),
   );
-}
-
-/**
- * Put what is in a subgraph in the place of one of its instances.
- * @param {Transaction} tx
- * @param {string} id the instance
- * @param {DefinitionOf} definitionOf
- * @returns {string[]} the keys of what came out
- * @throws {RangeError} where the node is no instance of a subgraph
- */
-export function unpackInstance(tx, id, definitionOf) {
-  const { graph } = tx;
-  const instance = graph.node(id);
-  const inner = instance && graph.subgraphs.get(instance.type);
-  if (!instance || !inner) throw new RangeError(`Node ${id} is no subgraph: there is nothing to unpack.`);
-  const clip = contentOf(inner);
-  const values = heldValues(instance, inner, definitionOf);
-  const { keys, made } = pasteParts(tx, clip, shiftTo(instance, clip));
-  for (const [{ node, slot }, value] of values) {
-    const copy = graph.node(String(made.get(String(node.id))));
-    const def = copy && definitionOf(copy);
-    const name = copy?.inputs?.[slot]?.widget?.name;
-    const widget = copy && widgetsOf(copy, def).find((each) => each.name === name);
-    if (copy && widget) setWidget(tx, copy.id, widget, value, def);
-  }
-  const mode = Number(instance.mode);
-  if (mode === MODE.MUTED || mode === MODE.BYPASS)
-    for (const node of made.values()) tx.set("node", node, ["mode"], mode);
-  joinOutside(tx, instance, inner, made);
-  followUnpacked(tx, instance, made);
-  removeNodes(tx, [id]);
-  return keys;
-}
-
-/**
- * Join what came out of an instance to what the instance was joined to.
- * @param {Transaction} tx
- * @param {NodeRecord} instance
- * @param {Graph} inner
- * @param {Map<string, import("../doc/schema.js").NodeId>} made the new nodes by their ids inside
- */
-function joinOutside(tx, instance, inner, made) {
-  const { graph } = tx;
-  const at = (/** @type {unknown} */ old) => /** @type {import("../doc/schema.js").NodeId} */ (made.get(String(old)));
-  const sources = instanceSources(graph, instance, inner);
-  const leading = [...inner.links.values()].filter(({ target_id }) => Number(target_id) === SUBGRAPH_OUTPUT);
-  const leaves = [...graph.links.values()].filter((link) => String(link.origin_id) === String(instance.id));
-  const outer = leading.map((link) => ({ link, ends: leaves.filter((end) => end.origin_slot === link.target_slot) }));
-  const source = (/** @type {LinkRecord} */ { origin_id, origin_slot }) =>
-    Number(origin_id) === SUBGRAPH_INPUT ? sources[origin_slot] : { node: at(origin_id), slot: origin_slot };
-  for (const { link, ends } of outer)
-    for (const { id: outside, target_id, target_slot } of ends) {
-      const from = source(link);
-      disconnect(tx, outside);
-      if (from) connect(tx, from, { node: target_id, slot: target_slot }, KEPT);
-    }
-  for (const link of inner.links.values()) {
-    if (Number(link.origin_id) !== SUBGRAPH_INPUT || Number(link.target_id) === SUBGRAPH_OUTPUT) continue;
-    const from = sources[link.origin_slot];
-    if (from) connect(tx, from, { node: at(link.target_id), slot: link.target_slot }, KEPT);
-  }
-}
-
-/** All that is in a definition, but for its borders. @param {Graph} inner @returns {import("./clipboard.js").Clip} */
-function contentOf(inner) {
-  const selection = new Set([
-    ...[...inner.nodes.values()].filter((node) => !isBorder(node)).map((node) => String(node.id)),
-    ...[...inner.groups.keys()].map((id) => `group:${id}`),
-  ]);
-  /** @type {import("./clipboard.js").Clip} */
-  const empty = { nodes: [], links: [], groups: [], reroutes: [], subgraphs: [] };
-  const clip = copySelection({ graph: inner, selection }) ?? empty;
-  // The definitions of instances inside are in the workflow already.
-  return { ...clip, links: clip.links.filter((link) => Number(link.origin_id) !== SUBGRAPH_INPUT), subgraphs: [] };
-}
-
-/**
- * So that the middle of what comes out is where the instance was.
- * @param {NodeRecord} instance
- * @param {import("./clipboard.js").Clip} clip
- * @returns {[number, number]}
- */
-function shiftTo(instance, clip) {
-  const boxes = [
-    ...clip.nodes.map((node) => [...pair(node.pos, [0, 0]), ...pair(node.size, [0, 0])]),
-    ...clip.groups.map(({ bounding }) => bounding),
-  ];
-  if (!boxes.length) return [0, 0];
-  const [left, top] = [Math.min(...boxes.map(([x]) => x)), Math.min(...boxes.map(([, y]) => y))];
-  const right = Math.max(...boxes.map(([x, , width]) => x + width));
-  const bottom = Math.max(...boxes.map(([, y, , height]) => y + height));
-  const [x, y] = pair(instance.pos, [0, 0]);
-  const [width, height] = pair(instance.size, [0, 0]);
-  return [Math.round(x + width / 2 - (left + right) / 2), Math.round(y + height / 2 - (top + bottom) / 2)];
-}
-
-/**
- * What feeds each input of a definition from outside of one instance.
- * @param {Graph} graph
- * @param {NodeRecord} instance
- * @param {Graph} inner
- * @returns {(End | null)[]}
- */
-function instanceSources(graph, instance, inner) {
-  return portsOf(inner).inputs.map(({ name }) => {
-    const slot = (instance.inputs ?? []).findIndex((input) => input.name === name);
-    const link = slot < 0 ? undefined : graph.linkInto(instance.id, slot);
-    return link ? { node: link.origin_id, slot: link.origin_slot } : null;
-  });
-}
-
-/**
- * The values that an instance holds for widgets inside, with all the sockets to which its inputs lead.
- * @param {NodeRecord} instance
- * @param {Graph} inner
- * @param {DefinitionOf} definitionOf
- * @returns {[import("./subgraphs.js").InnerSocket, unknown][]}
- */
-function heldValues(instance, inner, definitionOf) {
-  const { inputs } = portsOf(inner);
-  const widgets = widgetsOf(instance, definitionOf(instance));
-  return [...inner.links.values()].flatMap((link) => {
-    if (Number(link.origin_id) !== SUBGRAPH_INPUT) return [];
-    const node = inner.node(link.target_id);
-    const widget = widgets.find(({ name }) => name === inputs[link.origin_slot]?.name);
-    if (!node?.inputs?.[link.target_slot]?.widget || !widget) return [];
-    return [[{ node, slot: link.target_slot }, widgetValue(instance, widget)]];
-  });
 }

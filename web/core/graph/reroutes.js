@@ -71,3 +71,40 @@ export function removeReroute(tx, id) {
   }
   tx.remove("reroute", id);
 }
+
+/**
+ * Lead a link through points. Those that the graph has in this order are shared; those that it lacks are made.
+ * @param {import("../doc/transact.js").Transaction} tx
+ * @param {number} linkId a link without points
+ * @param {RerouteRecord[]} points from its origin to its target
+ */
+export function leadThrough(tx, linkId, points) {
+  /** @type {number | undefined} */
+  let parent;
+  for (const { floating: _, ...point } of points) {
+    const present = tx.graph.reroutes.get(point.id);
+    if (present && (present.parentId ?? undefined) === parent) {
+      tx.set("reroute", present.id, ["linkIds"], [...(present.linkIds ?? []), linkId]);
+      parent = present.id;
+      continue;
+    }
+    const id = present ? nextId(tx.graph.reroutes.keys(), tx.graph.record.state?.lastRerouteId) : point.id;
+    /** @type {RerouteRecord} */
+    const made = { ...point, id, pos: [...point.pos], linkIds: [linkId] };
+    if (parent === undefined) delete made.parentId;
+    else made.parentId = parent;
+    tx.insert("reroute", id, made);
+    parent = id;
+  }
+  if (parent !== undefined) tx.set("link", linkId, ["parentId"], parent);
+}
+
+/**
+ * What several ways through points have in common at their beginning.
+ * @param {RerouteRecord[][]} ways
+ * @returns {RerouteRecord[]}
+ */
+export function sharedPoints([first = [], ...others]) {
+  const end = first.findIndex((point, at) => others.some((way) => way[at]?.id !== point.id));
+  return end < 0 ? first : first.slice(0, end);
+}

@@ -2,6 +2,7 @@ import { pair } from "../../core/doc/schema.js";
 import { connect, connectWidget, disconnect } from "../../core/graph/links.js";
 import { compatible, typeColour, typeName } from "../../core/graph/slot_types.js";
 import { titleOf } from "../../core/graph/nodes.js";
+import { leadThrough, pointsOf } from "../../core/graph/reroutes.js";
 import { widgetType } from "../../core/nodes/widgets.js";
 
 /**
@@ -375,29 +376,11 @@ export function join(session, held, end) {
     for (const link of moving) disconnect(tx, link.id);
     if (held.from.length) {
       const made = joinInput(session, tx, held.from[0], end);
-      if (made && held.via !== undefined) leadThrough(tx, made.id, held.via);
+      if (made && held.via !== undefined)
+        leadThrough(tx, made.id, pointsOf(tx.graph, { ...made, parentId: held.via }));
     } else if (held.anchor) for (const link of moving) connect(tx, end, { node: link.target_id, slot: link.target_slot });
     else joinInput(session, tx, end, /** @type {Socket} */ (held.to));
   });
-}
-
-/**
- * Let a link pass a reroute point and those before it.
- * @param {import("../../core/doc/transact.js").Transaction} tx
- * @param {number} link
- * @param {number} point
- */
-function leadThrough(tx, link, point) {
-  tx.set("link", link, ["parentId"], point);
-  const seen = new Set();
-  for (
-    let at = tx.graph.reroutes.get(point);
-    at && !seen.has(at.id);
-    at = at.parentId == null ? undefined : tx.graph.reroutes.get(at.parentId)
-  ) {
-    seen.add(at.id);
-    tx.set("reroute", at.id, ["linkIds"], [...(at.linkIds ?? []), link]);
-  }
 }
 
 /**
