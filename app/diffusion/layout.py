@@ -6,12 +6,15 @@ import torch
 from torch import nn
 
 from app.diffusion.models.convolution import NARROWEST, Conv3x3
+from app.diffusion.models.narrow import NarrowWeight
 from app.diffusion.models.second_form import SecondForm
 
 
 def is_wide(module: nn.Module) -> bool:
     """Whether the module is a convolution that is quickest with its weights in channels-last order."""
-    return isinstance(module, nn.Conv2d) and min(module.in_channels, module.out_channels) >= NARROWEST
+    if not isinstance(module, nn.Conv2d) or (isinstance(module, NarrowWeight) and module.is_narrow):
+        return False
+    return min(module.in_channels, module.out_channels) >= NARROWEST
 
 
 def prepare(network: nn.Module, spare_bytes: int = 0) -> int:

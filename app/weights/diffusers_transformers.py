@@ -6,6 +6,7 @@ normalisation has its scale before its shift there.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -13,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from app.weights.stored import Stored, Tensors
+from app.weights.stored import Stored, StoredBlocks, Tensors
 
 # Layers that are there once, by kind: our name and theirs.
 ONCE: Mapping[str, Mapping[str, str]] = {
@@ -180,8 +181,16 @@ def joined(parts: Sequence[Stored]) -> Stored:
     """Tensors one below the other, put together when they are read."""
     if len(parts) == 1:
         return parts[0]
-    rows = sum(part.shape[0] for part in parts)
-    return Stored((rows, *parts[0].shape[1:]), lambda: torch.cat([part.read() for part in parts]), is_derived=True)
+    shape = (sum(part.shape[0] for part in parts), *parts[0].shape[1:])
+    return Stored(shape, lambda: torch.cat([part.read() for part in parts]), is_derived=True, blocks=_joined(parts))
+
+
+def _joined(parts: Sequence[Stored]) -> StoredBlocks | None:
+    """The blocks of all parts, where all are of one format."""
+    blocks = [part.blocks for part in parts if part.blocks]
+    if len(blocks) < len(parts) or len({each.format for each in blocks}) > 1:
+        return None
+    return StoredBlocks(blocks[0].format, lambda: torch.cat([each.read() for each in blocks]))
 
 
 def swapped(whole: Stored) -> Stored:
@@ -190,4 +199,12 @@ def swapped(whole: Stored) -> Stored:
     def read() -> Tensor:
         return torch.cat(whole.read().chunk(2)[::-1])
 
-    return Stored(whole.shape, read, is_derived=True)
+    return Stored(whole.shape, read, is_derived=True, blocks=_swapped(whole))
+
+
+def _swapped(whole: Stored) -> StoredBlocks | None:
+    """The blocks with their second half first, where none lies in both."""
+    blocks = whole.blocks
+    if blocks is None or whole.shape[0] % 2 or math.prod(whole.shape) % (2 * blocks.format.values):
+        return None
+    return StoredBlocks(blocks.format, lambda: torch.cat(blocks.read().chunk(2)[::-1]))

@@ -10,14 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from app.diffusion.layout import is_wide
+from app.diffusion.models.block_quantised import keep_in_blocks
 from app.diffusion.models.eight_bit import EightBit, packed
+from app.diffusion.models.narrow import NarrowWeight
 from app.diffusion.working import at_first_use, computes_in, make_ready
 from app.errors import UnusableFile
 from app.weights.blank import uncollected
 from app.weights.conversion import converted
 from app.weights.spread import spread
-from app.weights.stored import Tensors
+from app.weights.stored import StoredBlocks, Tensors
 
+LARGEST_FACTOR = 1 << 12  # no value of a block is larger than its largest scale times this: Q6_K's are 128 · 32
 UNMEASURED = (torch.float8_e4m3fn, torch.float8_e5m2)  # PyTorch finds no extremes of these
 
 
@@ -33,8 +36,9 @@ def fill(
     """Give a module, built `blank`, its weights in `dtype`; names that it does not have are passed over.
 
     `name` is the file's and `told` what stands before the names there, for messages. Weights that are in `dtype`
-    already stay in the mapped file; changing them does not change it. With `later`, others stay there too until the
-    module is used (see `diffusion.working`): what is never used costs nothing, and loading takes no time.
+    already stay in the mapped file, and so do those in blocks that a layer can keep (see `block_quantised`); changing
+    them does not change it. With `later`, others stay there too until the module is used (see `diffusion.working`):
+    what is never used costs nothing, and loading takes no time.
 
     Raises:
         UnusableFile: a tensor is missing, has another shape, or holds values that are not numbers.
@@ -42,10 +46,14 @@ def fill(
     expected = module.state_dict()
     check(tensors, {key: tuple(value.shape) for key, value in expected.items()}, name, told)
     layers = dict(_eight_bit_layers(module))
+    blocks = {key: tensors[key].blocks for key in expected}
+    in_blocks = keep_in_blocks(module, {key: each.format for key, each in blocks.items() if each})
     scales: dict[str, Tensor] = {}
 
     def read(key: str) -> Tensor:
-        stored = tensors[key]
+        stored, kept = tensors[key], blocks[key]
+        if kept and key in in_blocks:
+            return checked_blocks(kept, dtype, name, told + key)
         if key in layers and stored.scaled:
             value, scales[key] = (part.read() for part in stored.scaled)
         else:
@@ -65,12 +73,13 @@ def fill(
     module.eval()
     for key, scale in scales.items():
         layers[key].put(filled[key], scale.float())
+    settled = {*scales, *in_blocks}
     waiting = {
         key: _Waiting(value.data_ptr(), tensors[key].forget)
         for key, value in filled.items()
-        if expected[key].is_floating_point() and key not in scales and value.dtype != _kept(layers.get(key), dtype)
+        if expected[key].is_floating_point() and key not in settled and value.dtype != _kept(layers.get(key), dtype)
     }
-    if waiting or layers:
+    if waiting or layers or in_blocks:
         computes_in(module, dtype)
     if waiting:
         at_first_use(module, _Conversion(dtype, waiting))
@@ -117,7 +126,7 @@ class _Conversion:
 
     def __call__(self, module: nn.Module) -> None:
         spread(self._convert, list(self._found(module)))
-        if not any(isinstance(part, EightBit) for part in module.modules()):
+        if not any(isinstance(part, NarrowWeight) for part in module.modules()):
             computes_in(module, None)
 
     def _found(self, module: nn.Module) -> Iterator[tuple[Tensor, _Waiting, nn.Module, str]]:
@@ -155,6 +164,15 @@ def check(tensors: Tensors, expected: dict[str, tuple[int, ...]], name: str, tol
                 f"where {list(shape)} is expected.",
                 remedy="It belongs to another architecture; use another file.",
             )
+
+
+def checked_blocks(stored: StoredBlocks, dtype: torch.dtype, name: str, key: str) -> Tensor:
+    """The blocks of a tensor. Raises UnusableFile as `check_values` does, for the values that they stand for."""
+    blocks = stored.read()
+    largest = stored.format.scales_of(blocks).abs().max().float()  # not a number where one of them is none
+    if not float(largest) * LARGEST_FACTOR <= torch.finfo(dtype).max:
+        check_values(stored.format.wide(blocks), dtype, name, key)
+    return blocks
 
 
 def check_values(value: Tensor, dtype: torch.dtype, name: str, key: str) -> None:

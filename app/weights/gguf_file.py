@@ -1,6 +1,7 @@
 """GGUF files: weights in blocks of a few bits, each with scales of its own, as llama.cpp and its kin write them.
 
-The numbers of the blocks are those of the gguf library; here they are multiplied out when they are read.
+Blocks of the formats that we know stay as they are, for layers that keep them so; the others are multiplied out by the
+gguf library when they are read.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from app.diffusion.models.block_formats import FORMATS, BlockFormat
 from app.errors import UnusableFile
 from app.weights.mapped import MappedFile
-from app.weights.stored import Stored, WeightsFile
+from app.weights.stored import Stored, StoredBlocks, WeightsFile
 
 PLAIN = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 # Blocks go along a tensor's last side; where a side is too short for them, files say here what the shape was.
@@ -61,6 +63,8 @@ def _stored(library: Any, file: MappedFile, tensor: Any, told: tuple[int, ...] |
         return Stored(
             shape, lambda: file.flat(begin, count, dtype).view(shape), lambda: file.forget(begin, int(tensor.n_bytes))
         )
+    if kind.name in FORMATS:
+        return _in_blocks(FORMATS[kind.name], shape, file, begin)
     try:
         _, size = library.GGML_QUANT_SIZES[kind]
         library.quants.dequantize(tensor.data.reshape(-1)[:size], kind)  # one block, to see whether it can be done
@@ -71,3 +75,12 @@ def _stored(library: Any, file: MappedFile, tensor: Any, told: tuple[int, ...] |
         return torch.as_tensor(library.quants.dequantize(tensor.data, kind)).reshape(shape)
 
     return Stored(shape, read, is_derived=True)
+
+
+def _in_blocks(kind: BlockFormat, shape: tuple[int, ...], file: MappedFile, begin: int) -> Stored:
+    count = math.prod(shape)
+
+    def blocks() -> Tensor:
+        return file.flat(begin, kind.bytes_of(count), torch.uint8).view(-1, kind.size)
+
+    return Stored(shape, lambda: kind.wide(blocks()).view(shape), is_derived=True, blocks=StoredBlocks(kind, blocks))

@@ -9,7 +9,7 @@ from app.diffusion.models.t5 import T5Config, T5Encoder
 from app.errors import UnusableFile
 from app.weights.blank import blank
 from app.weights.fill import fill
-from app.weights.stored import Shapes, Tensors, shapes_of
+from app.weights.stored import Shapes, Stored, Tensors, shapes_of
 
 T5_MARK = "encoder.block.0.layer.0.SelfAttention.q.weight"
 BERT_MARK = "attn_layers.layers.0.1.to_q.weight"
@@ -19,6 +19,8 @@ KEPT = (torch.float32, torch.float16, torch.bfloat16)
 def t5_tower(tensors: Tensors, name: str, told: str = "") -> T5Encoder:
     """T5's encoder from tensors without a prefix. Weights stay as they are stored; float8 is read as bfloat16.
 
+    Beside weights in blocks the others, of which there are few, are in float32.
+
     Raises:
         UnusableFile: a tower that is incomplete or damaged.
     """
@@ -26,9 +28,16 @@ def t5_tower(tensors: Tensors, name: str, told: str = "") -> T5Encoder:
         tensors = {**tensors, "shared.weight": tensors["encoder.embed_tokens.weight"]}
     with blank():
         tower = T5Encoder(_t5_config(shapes_of(tensors), name))
-    stored = tensors[T5_MARK].read().dtype
-    fill(tower, tensors, name, dtype=stored if stored in KEPT else torch.bfloat16, told=told)
+    fill(tower, tensors, name, dtype=_held(tensors[T5_MARK]), told=told)
     return tower
+
+
+def _held(layer: Stored) -> torch.dtype:
+    """The precision for an encoder whose layers are stored as that one is."""
+    if layer.is_derived:
+        return torch.float32 if layer.blocks else torch.bfloat16
+    stored = layer.read().dtype
+    return stored if stored in KEPT else torch.bfloat16
 
 
 def _t5_config(shapes: Shapes, name: str) -> T5Config:

@@ -85,6 +85,8 @@ def _stored_in_eight_bits(network: nn.Module, parts: Parts, dtype: torch.dtype, 
     if room is None or count * dtype.itemsize <= room:
         return None
     widest = max(parts.network.values(), key=lambda stored: math.prod(stored.shape))
+    if widest.blocks:
+        return None
     stored = (widest.scaled[0] if widest.scaled else widest).read().dtype
     return stored if stored in EIGHT_BITS else None
 

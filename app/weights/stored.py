@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from app.diffusion.models.block_formats import BlockFormat
 from app.errors import UnusableFile
 from app.weights.header import TensorEntry, read_header
 from app.weights.mapped import MappedFile
@@ -23,11 +24,20 @@ def _keep() -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredBlocks:
+    """The blocks that hold a tensor's values in their order; `read` gives them, (N, B) uint8, on the CPU."""
+
+    format: BlockFormat
+    read: Callable[[], Tensor]
+
+
+@dataclass(frozen=True, slots=True)
 class Stored:
     """One tensor in a file. `read` gives it on the CPU, in the file's own precision.
 
     `forget` lets go of the file's pages once the values were copied elsewhere; `is_derived` says that they are not
-    in a file, but made at each reading. `scaled` are the weight in 8 bits and its scale that they are made of.
+    in a file, but made at each reading. `scaled` are the weight in 8 bits and its scale that they are made of,
+    `blocks` those of a few bits.
     """
 
     shape: tuple[int, ...]
@@ -35,6 +45,7 @@ class Stored:
     forget: Callable[[], None] = _keep
     is_derived: bool = False
     scaled: tuple[Stored, Stored] | None = None
+    blocks: StoredBlocks | None = None
 
 
 Tensors = Mapping[str, Stored]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from app.diffusion.adapters.change import Edit, Place, like
 from app.diffusion.adapters.twin import origin_of, value_of, with_edits
+from app.diffusion.models.narrow import shape_of, weight_shapes
 from app.errors import InvalidRequest
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -27,7 +28,7 @@ class Sum:
 
     def fits(self, shape: Sequence[int]) -> bool:
         """See `Change`."""
-        return tuple(self.other.get_parameter(self.name).shape) == tuple(shape)
+        return shape_of(self.other, self.name) == tuple(shape)
 
     def applied(self, weight: Tensor, strength: float) -> Tensor:
         """See `Change`."""
@@ -59,7 +60,7 @@ class Departure:
 
     def fits(self, shape: Sequence[int]) -> bool:
         """See `Change`."""
-        return tuple(self.other.get_parameter(self.name).shape) == tuple(shape)
+        return shape_of(self.other, self.name) == tuple(shape)
 
     def applied(self, weight: Tensor, strength: float) -> Tensor:
         """See `Change`."""
@@ -77,11 +78,7 @@ def departed(network: Module, other: nn.Module, strength: float) -> Module:
     origin = origin_of(network)
     return with_edits(
         network,
-        (
-            Edit(Place(name), Departure(origin, other, name), strength)
-            for name, value in origin.named_parameters()
-            if value.is_floating_point()
-        ),
+        (Edit(Place(name), Departure(origin, other, name), strength) for name in weight_shapes(origin)),
     )
 
 
@@ -96,21 +93,21 @@ def merged(first: Module, second: nn.Module, shares: Shares) -> Module:
 
 
 def _check_alike(first: nn.Module, second: nn.Module) -> None:
-    theirs = {name: tuple(value.shape) for name, value in second.named_parameters()}
-    for name, value in first.named_parameters():
-        if theirs.get(name) != tuple(value.shape):
+    theirs = weight_shapes(second)
+    for name, shape in weight_shapes(first).items():
+        if theirs.get(name) != shape:
             other = f"{list(theirs[name])} in the second" if name in theirs else "is not in the second"
             raise InvalidRequest(
-                f"The models differ in shape and cannot be merged: {name!r} is {list(value.shape)} in the first model "
+                f"The models differ in shape and cannot be merged: {name!r} is {list(shape)} in the first model "
                 f"and {other}.",
                 remedy="Merge models of one family.",
             )
 
 
 def _edits(first: nn.Module, second: nn.Module, shares: Shares) -> Iterator[Edit]:
-    for name, value in first.named_parameters():
+    for name in weight_shapes(first):
         own, other = shares(name)
-        if value.is_floating_point() and (own, other) != (1.0, 0.0):
+        if (own, other) != (1.0, 0.0):
             yield Edit(Place(name), Sum(second, name, own), other) if other else Edit(Place(name), Scaled(own))
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from app.diffusion.adapters.change import Edit, edited
-from app.diffusion.models.eight_bit import packed_layer
+from app.diffusion.models.narrow import narrow_layer
 from app.diffusion.working import at_first_use, computes_in, make_ready, working_dtype
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -101,9 +102,10 @@ def _settle_one(network: nn.Module) -> None:
         return
     with torch.inference_mode(False), torch.no_grad():
         for name in dict.fromkeys(edit.place.name for edit in edits.edits):
-            layer = packed_layer(network, name)
+            layer = narrow_layer(network, name)
             if layer is not None:
-                layer.pack(edited(layer.wide(torch.float32), edits.of(name)))
+                grows = any(edit.grows for edit in edits.of(name))
+                layer.change(partial(edited, edits=edits.of(name)), grows=grows)
             else:
                 parameter = network.get_parameter(name)
                 parameter.data = edited(parameter.data, edits.of(name))
@@ -113,7 +115,7 @@ def _settle_one(network: nn.Module) -> None:
 def value_of(network: nn.Module, name: str) -> Tensor:
     """One parameter with its edits; the others of a twin that is not used yet stay as they are."""
     edits = edits_of(network)
-    layer = packed_layer(network, name)
+    layer = narrow_layer(network, name)
     parameter = network.get_parameter(name).detach() if layer is None else layer.wide(torch.float32)
     return parameter if edits is None or edits.settled else edited(parameter, edits.of(name))
 

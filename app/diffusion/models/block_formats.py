@@ -42,6 +42,8 @@ class BlockFormat:
 
     def wide(self, blocks: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
         """(N, B) → the values in `dtype`, (N · V), each rounded once."""
+        if torch.compiler.is_compiling():  # which makes one loop of all of it
+            return self.widened(blocks).to(dtype).view(-1)
         out = torch.empty((len(blocks), self.values), dtype=dtype, device=blocks.device)
         rows = max(1, (CPU_PIECE if blocks.device.type == "cpu" else PIECE) // self.values)
         for piece, place in zip(torch.split(blocks, rows), torch.split(out, rows), strict=True):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from app.diffusion.models.controlnet import ControlNet, ControlNetConfig
+from app.diffusion.models.narrow import kept_value
 from app.diffusion.models.unet import UNet
 from app.errors import InvalidRequest
 
@@ -35,10 +36,10 @@ class ControlLora(nn.Module):
         hint = known["input_hint_block.0.weight"]
         with torch.device("meta"):
             made = ControlNet(ControlNetConfig(network.config, hint.shape[1]))
-        base = {name: value.detach() for name, value in network.named_parameters()}
+        own = dict(network.named_parameters())
         state: dict[str, Tensor] = {}
         for name, place in made.state_dict().items():
-            value = _value(name, known, base)
+            value = _value(name, known, network, own)
             if value is None or value.shape != place.shape:
                 raise InvalidRequest(
                     f"This Control-LoRA does not fit the model: its {name!r} would need the shape {list(place.shape)}.",
@@ -49,14 +50,14 @@ class ControlLora(nn.Module):
         return made.eval().requires_grad_(False)
 
 
-def _value(name: str, known: Mapping[str, Tensor], base: Mapping[str, Tensor]) -> Tensor | None:
+def _value(name: str, known: Mapping[str, Tensor], network: UNet, own: Mapping[str, Tensor]) -> Tensor | None:
     layer = name.removesuffix(".weight")
-    if name.endswith(".weight") and layer + UP in known and name in base:
-        weight, up, down = base[name], known[layer + UP], known[layer + DOWN]
+    if name.endswith(".weight") and layer + UP in known and name in own:
+        weight, up, down = kept_value(network, name), known[layer + UP], known[layer + DOWN]
         product = up.flatten(1).float() @ down.flatten(1).float().to(up.device)
         if product.numel() != weight.numel():
             return None
         return (weight.float() + product.reshape(weight.shape).to(weight.device)).to(weight.dtype)
-    found = known.get(name, base.get(name))
-    like = next(iter(base.values()))
+    found = known[name] if name in known else kept_value(network, name) if name in own else None
+    like = next(value for value in own.values() if value.is_floating_point())
     return None if found is None else found.to(like.device, like.dtype)

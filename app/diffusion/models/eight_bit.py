@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from app.diffusion.models.narrow import NarrowWeight
+
 EIGHT_BITS = (torch.float8_e4m3fn, torch.float8_e5m2)
 TINY = 1e-12  # keeps rows of zeros from being divided by zero
 SCALED_BY_ROWS = (9, 0)  # the compute capability from which CUDA devices multiply rows with scales of their own
@@ -26,7 +28,7 @@ def packed(value: Tensor, kept: torch.dtype) -> tuple[Tensor, Tensor]:
     return (rows / scale).to(kept).view(value.shape), scale.view(-1, *(1 for _ in value.shape[1:]))
 
 
-class EightBit(nn.Module):
+class EightBit(NarrowWeight):
     """What such layers share; `kept` is what `pack` brings the weight into.
 
     Until then, and for layers where that would gain nothing, the weight may be in any precision.
@@ -34,16 +36,16 @@ class EightBit(nn.Module):
 
     scale: Tensor
     kept: torch.dtype
-
-    @property
-    def stored(self) -> nn.Parameter:
-        """The weight as it is kept, without its scale."""
-        return self.get_parameter("weight")
+    narrow_types = EIGHT_BITS
 
     def wide(self, dtype: torch.dtype) -> Tensor:
-        """The weight's values."""
-        weight = self.stored.to(dtype)
-        return weight if self.stored.dtype not in EIGHT_BITS else weight * self.scale.to(dtype)
+        """See `NarrowWeight`."""
+        weight = super().wide(dtype)
+        return weight * self.scale.to(dtype) if self.is_narrow else weight
+
+    def change(self, changed: Callable[[Tensor], Tensor], *, grows: bool = False) -> None:
+        """See `NarrowWeight`. What comes of it is rounded to 8 bits again."""
+        self.pack(changed(self.wide(torch.float32)))
 
     def pack(self, value: Tensor) -> None:
         """Take these values, rounded to 8 bits."""
@@ -56,17 +58,11 @@ class EightBit(nn.Module):
         self.__dict__["_buffers"] = {**self.__dict__["_buffers"], "scale": scale}
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        was_packed = self.stored.dtype in EIGHT_BITS
+        was_packed = self.is_narrow
         super()._apply(fn, recurse)  # pyright: ignore[reportUnknownMemberType]
-        if was_packed and self.stored.dtype not in EIGHT_BITS:  # somebody wants it in another precision
+        if was_packed and not self.is_narrow:  # somebody wants it in another precision
             self.stored.data = self.stored.data * self.scale.to(self.stored.dtype)
         return self
-
-    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
-        """What is written or read by name are the values."""
-        super()._save_to_state_dict(destination, prefix, keep_vars)  # pyright: ignore[reportUnknownMemberType]
-        if self.stored.dtype in EIGHT_BITS:
-            destination[f"{prefix}weight"] = self.wide(torch.bfloat16)
 
 
 class EightBitLinear(EightBit, nn.Linear):
@@ -122,10 +118,3 @@ def _like(layer: nn.Module) -> EightBit | None:
     if isinstance(layer, nn.Linear):
         return EightBitLinear.__new__(EightBitLinear)
     return EightBitConv2d.__new__(EightBitConv2d) if isinstance(layer, nn.Conv2d) else None
-
-
-def packed_layer(network: nn.Module, name: str) -> EightBit | None:
-    """The layer that keeps this parameter in 8 bits, None for any other parameter."""
-    path, _, leaf = name.rpartition(".")
-    layer = network.get_submodule(path)
-    return layer if leaf == "weight" and isinstance(layer, EightBit) and layer.stored.dtype in EIGHT_BITS else None

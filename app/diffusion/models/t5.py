@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from app.diffusion.models.stored import StoredEmbedding, StoredLinear
 from app.diffusion.models.text_tower import TextFeatures, last_of
 
 
@@ -32,17 +33,6 @@ class T5Config:
     distance: int = 128
     gated: bool = True
     length: None = None
-
-
-class StoredLinear(nn.Module):
-    """A linear layer without bias that computes in its input's precision, whatever its weights are stored in."""
-
-    def __init__(self, inner: int, outer: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(outer, inner) * inner**-0.5)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight.to(x.dtype))
 
 
 class ScaleNorm(nn.Module):
@@ -167,12 +157,12 @@ class T5Encoder(nn.Module):
     def __init__(self, config: T5Config) -> None:
         super().__init__()
         self.config = config
-        self.shared = nn.Embedding(config.vocabulary, config.width)
+        self.shared = StoredEmbedding(config.vocabulary, config.width)
         self.encoder = Stack(config)
 
     def embed(self, tokens: Tensor) -> Tensor:
         """The table's rows for token ids (B, T), float32 (B, T, C)."""
-        return self.shared(tokens).float()
+        return self.shared(tokens)
 
     def forward(
         self, tokens: Tensor, end: Tensor, *, layer: int = -1, normalise: bool = True, embedded: Tensor | None = None

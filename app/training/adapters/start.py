@@ -16,6 +16,7 @@ from app.diffusion.adapters.change import Change, Edit, Place
 from app.diffusion.adapters.full import Difference
 from app.diffusion.adapters.twin import independent, with_edits
 from app.diffusion.model import DiffusionModel
+from app.diffusion.models.narrow import widen
 from app.diffusion.working import computes_in
 from app.errors import InvalidRequest
 from app.training.adapters.branch import Layer
@@ -82,6 +83,7 @@ def network_to_train(model: DiffusionModel, dtype: torch.dtype, earlier: Earlier
         edits = (Edit(Place(name), change) for name, change in earlier.kept.items())
         network = independent(with_edits(model.network, edits))
         computes_in(network, dtype)
+        widen(network, dtype)
         return network.to(dtype).requires_grad_(False)
 
 

@@ -21,6 +21,7 @@ from app.diffusion.inputs import FluxInputs
 from app.diffusion.model import DiffusionModel
 from app.diffusion.models.flux import PATCH, Flux
 from app.diffusion.models.mmdit import MMDiT
+from app.diffusion.models.narrow import weight_shapes
 from app.diffusion.models.unet import UNet
 from app.errors import InvalidRequest
 from app.weights.adapters.origin import OURS, origin_of_adapter
@@ -225,12 +226,12 @@ def tower_places(tower: str, towers: Sequence[str], module: nn.Module) -> Places
 
 def _layers(module: nn.Module) -> Iterator[tuple[str, Place, tuple[int, ...], str]]:
     """(layer, its parameter, the parameter's shape, what files' names of it end with)."""
-    for name, value in module.named_parameters():
+    for name, shape in weight_shapes(module).items():
         layer, _, kind = name.rpartition(".")
         if kind in _PARAMETERS:
-            yield layer, Place(name), tuple(value.shape), ""
+            yield layer, Place(name), shape, ""
         elif kind == "bias":
-            yield layer, Place(name), tuple(value.shape), ".bias"
+            yield layer, Place(name), shape, ".bias"
 
 
 def _names(network: nn.Module, layer: str, parameter: Place, shape: Sequence[int]) -> Iterable[tuple[str, Place]]:

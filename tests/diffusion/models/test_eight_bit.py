@@ -18,10 +18,10 @@ from app.diffusion.models.eight_bit import (
     EightBitLinear,
     keep_in_eight_bits,
     packed,
-    packed_layer,
 )
 from app.diffusion.models.flux import Flux, FluxConfig
 from app.diffusion.models.mmdit import MMDiT, MMDiTConfig
+from app.diffusion.models.narrow import narrow_layer
 from app.diffusion.models.unet import UNet, UNetConfig
 from tests.parity.test_networks import randomise
 
@@ -105,7 +105,7 @@ def test_another_precision_takes_the_scales_along() -> None:
     network.to(torch.float16)
     assert network.get_parameter("0.weight").dtype == torch.float16
     assert torch.allclose(network.get_parameter("0.weight").float(), weight, rtol=0.07, atol=0.01)
-    assert packed_layer(network, "0.weight") is None
+    assert narrow_layer(network, "0.weight") is None
 
 
 @torch.no_grad()

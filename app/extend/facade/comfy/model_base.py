@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from app.diffusion.adapters.twin import settle
 from app.diffusion.model import DiffusionModel
 from app.diffusion.models.hooks import NetworkHooks
+from app.diffusion.models.narrow import narrow_layer
 from app.diffusion.parameterization import V
 from app.diffusion.process import FLOW as FLOW_PROCESS
 from app.extend.facade.comfy import patcher_extension as extension
@@ -195,6 +196,10 @@ def swapped(network: nn.Module, weights: Mapping[str, Tensor]) -> Generator[None
     """Inside, the network has these tensors in place of its own of those names."""
     with contextlib.ExitStack() as undo:
         for name, tensor in weights.items():
+            layer = narrow_layer(network, name)
+            if layer is not None:
+                undo.enter_context(layer.holding(tensor.to(layer.stored.device)))
+                continue
             parameter = network.get_parameter(name)
             undo.callback(setattr, parameter, "data", parameter.data)
             parameter.data = tensor.to(parameter.device, parameter.dtype)
