@@ -1,13 +1,13 @@
-import { isBorder, MODE } from "../core/doc/schema.js";
+import { isBorder, MODE, pair } from "../core/doc/schema.js";
 import { align, arrange } from "../core/graph/arrange.js";
 import { stringifyJson } from "../core/format/json.js";
 import { copySelection, paste, readClip } from "../core/graph/clipboard.js";
 import { addGroup, membersOf, padded, union } from "../core/graph/groups.js";
-import { disconnect, insertOnLink } from "../core/graph/links.js";
+import { connect, disconnect, insertOnLink } from "../core/graph/links.js";
 import { addNode, removeNodes, toggleFlag, toggleMode } from "../core/graph/nodes.js";
 import { removeReroute } from "../core/graph/reroutes.js";
 import { firstInputFor } from "../core/nodes/widgets.js";
-import { compatible } from "../core/graph/slot_types.js";
+import { alike, compatible } from "../core/graph/slot_types.js";
 import { joinInput } from "../view/interact/linking.js";
 import { moveTo } from "../view/interact/moving.js";
 
@@ -42,9 +42,11 @@ export function toggleSleep(session, what) {
   session.document.transact(what === "mute" ? "Mute" : "Bypass", (tx) => toggleMode(tx, selectedIds(session), mode));
 }
 
-/** @param {Session} session @param {"collapsed" | "pinned"} flag */
+const FLAGS = Object.freeze({ collapsed: "Fold", pinned: "Pin", unused_hidden: "Hide unused sockets" });
+
+/** @param {Session} session @param {keyof typeof FLAGS} flag */
 export function toggleFlagOfSelection(session, flag) {
-  session.document.transact(flag === "collapsed" ? "Fold" : "Pin", (tx) => toggleFlag(tx, selectedIds(session), flag));
+  session.document.transact(FLAGS[flag], (tx) => toggleFlag(tx, selectedIds(session), flag));
 }
 
 /** @param {Session} session @returns {string | null} the selection as text */
@@ -180,13 +182,12 @@ export function addFromSearch(session, def, request) {
   const { document } = session;
   const id = document.transact(`Add ${def.title}`, (tx) => {
     const node = addNode(tx, def, request.at);
-    if (request.to)
-      tx.set(
-        "node",
-        node.id,
-        ["pos"],
-        [Math.round(request.at[0] - /** @type {any} */ (node.size)[0]), Math.round(request.at[1])],
-      );
+    if (request.to) {
+      // Left of what it feeds; one that also has what feeds it stands between the two.
+      const [width] = pair(node.size, [0, 0]);
+      const left = request.at[0] - width / (request.from ? 2 : 1);
+      tx.set("node", node.id, ["pos"], [Math.round(left), Math.round(request.at[1])]);
+    }
     const made = String(node.id);
     for (const from of request.from ?? []) {
       const type = tx.graph.node(from.node)?.outputs?.[from.slot]?.type;
@@ -196,6 +197,7 @@ export function addFromSearch(session, def, request) {
     }
     if (request.to) joinTo(session, tx, node, request.to);
     if (request.link !== undefined) insertOnLink(tx, request.link, made);
+    if (request.from && request.to) joinNeeds(tx, node, def);
     return made;
   });
   document.select([id]);
@@ -217,6 +219,24 @@ function joinTo(session, tx, node, to) {
   if (slot < 0) return;
   if (node.type === "PrimitiveNode" && def) givePrimitive(session, tx, node, to, def);
   joinInput(session, tx, { node: String(node.id), slot, widget: "" }, to);
+}
+
+/**
+ * What a node needs besides, such as the VAE of a decoder, where the graph has just one output of the type.
+ * @param {import("../core/doc/transact.js").Transaction} tx
+ * @param {import("../core/doc/schema.js").NodeRecord} node
+ * @param {import("../core/nodes/definitions.js").NodeDef} def
+ */
+function joinNeeds(tx, node, def) {
+  const needed = new Set(def.inputs.filter(({ optional, widget }) => !optional && !widget).map(({ name }) => name));
+  for (const [slot, { name, type, link }] of (node.inputs ?? []).entries()) {
+    if (link != null || !needed.has(name)) continue;
+    const sources = [...tx.graph.nodes.values()].flatMap((other) =>
+      (other.outputs ?? []).flatMap((output, at) => (alike(output.type, type) ? [{ node: other.id, slot: at }] : [])),
+    );
+    const others = sources.filter((source) => String(source.node) !== String(node.id));
+    if (others.length === 1) connect(tx, others[0], { node: node.id, slot });
+  }
 }
 
 /**

@@ -11,6 +11,7 @@ import {
 } from "./actions.js";
 import { commandRows, openPalette } from "./palette.js";
 import { KINDS } from "./panels.js";
+import { fieldInUse, spreadField } from "./spread.js";
 import { focusedPort, subgraphCommands } from "./subgraph_actions.js";
 
 /**
@@ -180,6 +181,16 @@ function editCommands(app) {
     edit("mute", "Mute", ["M", "Mod+M"], (session) => toggleSleep(session, "mute")),
     edit("bypass", "Bypass", ["B", "Mod+B"], (session) => toggleSleep(session, "bypass")),
     edit("fold", "Fold or open", ["Alt+C"], (session) => toggleFlagOfSelection(session, "collapsed")),
+    {
+      id: "spread",
+      group: "Edit",
+      label: "Give the field to all selected nodes that have it",
+      keys: ["Alt+Enter"],
+      fields: true,
+      run: on(app, (session) => app.toasts.announce(`${spreadField(session)} nodes more`)),
+      enabled: () => Boolean(app.session && fieldInUse(app.session)?.others.length),
+    },
+    edit("unused", "Hide or show unused sockets", ["H"], (session) => toggleFlagOfSelection(session, "unused_hidden")),
     edit("pin", "Pin or free", ["P"], (session) => toggleFlagOfSelection(session, "pinned")),
     {
       id: "rename",

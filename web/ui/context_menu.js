@@ -84,6 +84,7 @@ function nodeItems(app, request) {
       : []),
     { label: "Rename…", keys: "F2", run: () => app.editor.services.rename(request.key), disabled: many },
     { label: "Fold or open", keys: "Alt+C", run: () => toggleFlagOfSelection(session, "collapsed") },
+    { label: "Hide or show unused sockets", keys: "H", run: () => toggleFlagOfSelection(session, "unused_hidden") },
     { label: "Pin or free", keys: "P", run: () => toggleFlagOfSelection(session, "pinned") },
     null,
     { label: "Mute", keys: "M", run: () => toggleSleep(session, "mute") },

@@ -24,6 +24,9 @@ const MOUSE = [
   ["Press an end of a number", "One step down or up"],
   ["Double-click a subgraph", "Open it"],
   ["Double-click an input or output inside", "Rename it"],
+  ["Shake a node while dragging", "Take it out of its chain"],
+  ["Drop a link on a socket of another type", "Nodes that turn one into the other"],
+  ["Alt while setting a field", "Set it on all selected nodes"],
   ["Ctrl while dragging", "Work off the grid"],
 ];
 

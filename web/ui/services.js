@@ -35,13 +35,21 @@ export function editorServices(app) {
 async function searchNodes(app, request) {
   const { session } = app;
   if (!session) return;
-  const [{ nodeRows, openPalette }, { addFromSearch }] = await Promise.all([
+  const [{ nodeRows, openPalette }, { addFromSearch }, { findNodes }] = await Promise.all([
     import("./palette.js"),
     import("./actions.js"),
+    import("../core/search/node_index.js"),
   ]);
   const recent = app.settings.get("recent");
+  const { from, to } = request.wanted ?? {};
+  const turn = from !== undefined && to !== undefined;
+  if (turn && !findNodes(session.definitions, "", { wanted: { from, to } }).length) {
+    app.toasts.show(`${from} does not fit ${to}, and no node turns one into the other.`, { tone: "bad" });
+    return;
+  }
+  const one = request.wanted ? `Nodes for ${from ?? to}` : "Add a node";
   openPalette({
-    placeholder: request.wanted ? `Nodes for ${request.wanted.from ?? request.wanted.to}` : "Add a node",
+    placeholder: turn ? `${from} does not fit ${to}: turn it by` : one,
     at: request.screen,
     find: nodeRows(session.definitions, {
       wanted: request.wanted,

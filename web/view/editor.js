@@ -59,6 +59,8 @@ export class Editor {
     this.stops = [];
     /** @type {Point | null} where the stage's corner is in the window */
     this.corner = null;
+    /** Whether what is set now is set on all selected nodes that have the field: while Alt is held. */
+    this.everywhere = false;
     this.insets = { top: 0, right: 0, bottom: 0, left: 0 };
     this.frames = { count: 0, milliseconds: 0 };
     new ResizeObserver(() => this.#measure()).observe(stage);
@@ -73,6 +75,10 @@ export class Editor {
     listenPointer(this);
     listenWheel(this);
     listenWalk(this);
+    const heed = (/** @type {any} */ { altKey }) => (this.everywhere = altKey);
+    for (const type of ["pointerdown", "pointermove", "pointerup", "click", "keydown", "keyup"])
+      document.addEventListener(type, heed, { capture: true, passive: true });
+    window.addEventListener("blur", () => (this.everywhere = false));
   }
 
   /** @param {Session | null} session */
@@ -203,6 +209,13 @@ export class Editor {
   /** @param {{clientX: number, clientY: number}} event @returns {Point} */
   graphPoint(event) {
     return this.session ? this.session.viewport.toGraph(this.local(event)) : [0, 0];
+  }
+
+  /** @param {Point} at in graph units @returns {Point} in CSS pixels of the window */
+  screenPoint([x, y]) {
+    const { left, top } = this.stage.getBoundingClientRect();
+    const { scale, offset } = /** @type {Session} */ (this.session).viewport;
+    return [left + x * scale + offset[0], top + y * scale + offset[1]];
   }
 
   /** The keyboard came to a node. @param {string} id */

@@ -9,7 +9,7 @@
  * @typedef {{name: string, type: string | string[] | number, links?: number[] | null, label?: string, shape?: number,
  *   slot_index?: number, [key: string]: unknown}} OutputSlot
  * @typedef {{id: NodeId, type: string, pos: Pair | Record<string, number>, size?: Pair | Record<string, number>,
- *   flags?: {collapsed?: boolean, pinned?: boolean, [key: string]: unknown}, order?: number, mode?: number,
+ *   flags?: {collapsed?: boolean, pinned?: boolean, unused_hidden?: boolean, [key: string]: unknown}, order?: number, mode?: number,
  *   inputs?: InputSlot[], outputs?: OutputSlot[], properties?: Record<string, unknown>,
  *   widgets_values?: unknown[] | Record<string, unknown>, title?: string, color?: string, bgcolor?: string,
  *   [key: string]: unknown}} NodeRecord

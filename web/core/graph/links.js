@@ -196,6 +196,17 @@ export function dissolve(tx, id) {
 }
 
 /**
+ * Take all links off a node but keep the chain.
+ * @param {Transaction} tx
+ * @param {NodeId} id
+ */
+export function detach(tx, id) {
+  dissolve(tx, id);
+  const { inputs = [] } = tx.graph.node(id) ?? {};
+  for (const { link } of [...inputs]) if (link != null) disconnect(tx, Number(link));
+}
+
+/**
  * @param {Graph} graph
  * @param {NodeId} id
  * @param {unknown} outputType

@@ -123,7 +123,7 @@ export function toggleMode(tx, ids, mode) {
 /**
  * @param {Transaction} tx
  * @param {NodeId[]} ids
- * @param {"collapsed" | "pinned"} flag
+ * @param {"collapsed" | "pinned" | "unused_hidden"} flag
  */
 export function toggleFlag(tx, ids, flag) {
   const own = ids.filter((id) => !isBorder(tx.graph.node(id)));

@@ -34,10 +34,14 @@ export function layoutNode(node, def, media = false) {
   const all = widgetsOf(node, def);
   const widgets = all.filter((widget) => isShown(widget, node));
   const [askedWidth, askedHeight] = pair(node.size, [210, 0]);
+  const unused = Boolean(node.flags?.unused_hidden);
   const plain = (node.inputs ?? [])
     .map((input, slot) => ({ input, slot }))
-    .filter(({ input }) => !ownedByWidget(input, all));
-  const slotRows = Math.max(plain.length, (node.outputs ?? []).length);
+    .filter(({ input }) => !ownedByWidget(input, all) && !(unused && input.link == null));
+  const outputs = (node.outputs ?? [])
+    .map((output, slot) => ({ output, slot }))
+    .filter(({ output }) => !(unused && !output.links?.length));
+  const slotRows = Math.max(plain.length, outputs.length);
   const top = slotRows ? slotRows * SLOT + PADDING : PADDING;
   const texts = widgets.filter((widget) => widget.kind === "text").length;
   const fixed = (widgets.length - texts) * WIDGET;
@@ -54,7 +58,7 @@ export function layoutNode(node, def, media = false) {
     collapsed: false,
     rows,
     inputs: [...plain.map(({ slot }, row) => ({ slot, x: 0, y: middle(row), widget: null })), ...rowSockets(rows)],
-    outputs: (node.outputs ?? []).map((_, slot) => ({ slot, x: width, y: middle(slot), widget: null })),
+    outputs: outputs.map(({ slot }, row) => ({ slot, x: width, y: middle(row), widget: null })),
     media: media ? { y: end + PADDING, height: height - end - 2 * PADDING } : null,
     minimum: [MINIMUM_WIDTH, minimumHeight],
   };

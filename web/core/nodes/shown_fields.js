@@ -189,7 +189,8 @@ export function fieldsInside(instance, graph, definitionOf, only) {
       const follows = widget.owner !== null && portAbove(inner, node, widget.owner) === null;
       if (widget.options.hidden || follows || portAbove(inner, node, widget.name) !== null) return [];
       const name = innermost(widget);
-      const words = widget.owner === null ? (widget.options.label ?? name) : `${widget.owner}, next run`;
+      const plain = widget.owner === null ? (widget.options.label ?? name) : `${widget.owner}, next run`;
+      const words = String(plain).replaceAll("_", " ");
       const shown = entries.includes(`${node.id}:${name}`);
       return [{ entry: /** @type {Entry} */ ([String(node.id), name]), label: `${title} ${node.id}: ${words}`, shown }];
     });

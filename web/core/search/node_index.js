@@ -1,4 +1,4 @@
-import { compatible } from "../graph/slot_types.js";
+import { compatible, typeName } from "../graph/slot_types.js";
 import { search } from "./fuzzy.js";
 
 /**
@@ -26,9 +26,21 @@ export function findNodes(definitions, query, { wanted = {}, recent = [], limit 
  * @param {Wanted} wanted
  */
 function fits(def, { from, to }) {
+  if (from !== undefined && to !== undefined) return turns(def, from, to);
   if (from !== undefined) return def.inputs.some((input) => compatible(from, input.type));
   if (to !== undefined) return def.outputs.some((output) => compatible(output.type, to)) || def.id === "PrimitiveNode";
   return true;
+}
+
+/**
+ * Whether a class turns a value of one type into one of another; not those that take and give anything.
+ * @param {NodeDef} def
+ * @param {unknown} from
+ * @param {unknown} to
+ */
+function turns(def, from, to) {
+  const takes = def.inputs.some(({ type }) => typeName(type) !== "*" && compatible(from, type));
+  return takes && !def.deprecated && def.outputs.some(({ type }) => typeName(type) !== "*" && compatible(type, to));
 }
 
 /**
@@ -37,7 +49,10 @@ function fits(def, { from, to }) {
  * @param {Wanted} wanted
  */
 function byHabit(defs, recent, { from, to }) {
+  const both = from !== undefined && to !== undefined;
   const rank = (/** @type {NodeDef} */ def) => {
+    // To turn one into another: what needs the least besides comes first, and what gives this alone.
+    if (both) return def.inputs.filter((input) => !input.optional).length + 4 * def.outputs.length + (def.module === "nodes" ? 0 : 50);
     const used = recent.indexOf(def.id);
     const exact =
       from !== undefined

@@ -141,6 +141,7 @@ export function joinPick(editor, pick, socket) {
   const session = /** @type {Session} */ (editor.session);
   pick.drop();
   const fits = admits(session, pick.held, pick.type)(socket);
+  if (!fits && offerTurning(editor, pick.held, pick.type, socket)) return true;
   if (fits) join(session, pick.held, socket);
   editor.services.announce(fits ? "Connected" : "These two do not fit");
   return fits;
@@ -410,6 +411,8 @@ function letGo(editor, event, held, type) {
     editor.services.announce("Link removed");
     return;
   }
+  const under = globalThis.document.elementFromPoint(event.clientX, event.clientY)?.closest("[data-slot]");
+  if (under && offerTurning(editor, held, type, readSocket(/** @type {HTMLElement} */ (under)))) return;
   const wanted = held.from.length ? { from: type } : { to: type };
   editor.services.search({
     at: editor.graphPoint(event),
@@ -418,6 +421,35 @@ function letGo(editor, event, held, type) {
     from: held.from.length ? held.from : undefined,
     to: held.to ?? undefined,
   });
+}
+
+/**
+ * Two sockets of different types: offer the nodes that turn one into the other.
+ * @param {Editor} editor
+ * @param {Pull} held
+ * @param {unknown} type of what is held
+ * @param {Socket & {side: string}} socket
+ * @returns {boolean} false where no node can stand between them: two inputs or outputs, or a ring
+ */
+function offerTurning(editor, held, type, socket) {
+  const session = /** @type {Session} */ (editor.session);
+  if (held.off.length || held.via !== undefined) return false;
+  const { graph } = session.document;
+  const other = held.from.length
+    ? inputType(session, socket)
+    : (graph.node(socket.node)?.outputs?.[socket.slot]?.type ?? "*");
+  // Whether they may be joined but for their types.
+  if (typeName(other) === "*" || !admits(session, held, other)(socket)) return false;
+  const [from, to] = held.from.length ? [held.from[0], socket] : [socket, /** @type {Socket} */ (held.to)];
+  const [a, b] = [session.scene.socket(from.node, "out", from.slot), fixedInput(session, to)];
+  editor.services.search({
+    at: [(a[0] + b[0]) / 2, (a[1] + b[1]) / 2],
+    screen: editor.screenPoint([(a[0] + b[0]) / 2, (a[1] + b[1]) / 2]),
+    wanted: held.from.length ? { from: type, to: other } : { from: other, to: type },
+    from: [from],
+    to,
+  });
+  return true;
 }
 
 /**

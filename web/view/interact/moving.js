@@ -1,7 +1,7 @@
-import { pair } from "../../core/doc/schema.js";
+import { isBorder, pair } from "../../core/doc/schema.js";
 import { copySelection, paste } from "../../core/graph/clipboard.js";
 import { membersOf } from "../../core/graph/groups.js";
-import { disconnect, fittingPair, insertOnLink } from "../../core/graph/links.js";
+import { detach, disconnect, fittingPair, insertOnLink } from "../../core/graph/links.js";
 import { alignTo } from "../../core/geometry/guides.js";
 
 /**
@@ -15,6 +15,9 @@ import { alignTo } from "../../core/geometry/guides.js";
 const START_PIXELS = 3;
 const GRID = 10;
 const GUIDE_PIXELS = 7;
+const SHAKE_PIXELS = 30;
+const SHAKE_TURNS = 4;
+const SHAKE_MS = 900;
 
 /**
  * @param {Editor} editor
@@ -30,6 +33,7 @@ export function moveGesture(editor, down, key, click) {
   const gestureKey = `move:${down.timeStamp}`;
   /** @type {Map<string, [number, number]> | null} */
   let origins = null;
+  const shaken = shakeOf(down);
   return {
     edges: true,
     move(event) {
@@ -49,6 +53,7 @@ export function moveGesture(editor, down, key, click) {
         },
         { key: gestureKey },
       );
+      if (shaken(event)) shakeOff(editor, [...origins.keys()], gestureKey);
       editor.overlay.dropLink = origins.size === 1 && !key.includes(":") ? linkUnder(editor, key, at) : null;
     },
     up() {
@@ -69,6 +74,44 @@ export function moveGesture(editor, down, key, click) {
       document.history.seal();
     },
   };
+}
+
+/**
+ * Whether the pointer goes quickly to and fro: so many turns, each after so long a way, in so short a time.
+ * @param {{clientX: number, timeStamp: number}} down
+ * @returns {(event: {clientX: number, timeStamp: number}) => boolean} true once, at the last turn
+ */
+export function shakeOf(down) {
+  let [turned, way] = [down.clientX, 0];
+  /** @type {number[]} */
+  let turns = [];
+  let done = false;
+  return ({ clientX, timeStamp }) => {
+    const next = Math.sign(clientX - turned);
+    if (next === 0 || done) return false;
+    if (next === way || Math.abs(clientX - turned) < SHAKE_PIXELS) {
+      if (next === way) turned = clientX;
+      return false;
+    }
+    if (way) turns = [...turns, timeStamp].filter((time) => timeStamp - time < SHAKE_MS);
+    [turned, way] = [clientX, next];
+    done = turns.length >= SHAKE_TURNS;
+    return done;
+  };
+}
+
+/**
+ * Take the links off nodes that are shaken; what fed them feeds what they fed.
+ * @param {Editor} editor
+ * @param {string[]} keys
+ * @param {string} key of the gesture, of which this is a part
+ */
+function shakeOff(editor, keys, key) {
+  const { document } = /** @type {Session} */ (editor.session);
+  const nodes = keys.filter((each) => document.graph.nodes.has(each) && !isBorder(document.graph.node(each)));
+  if (!nodes.length) return;
+  document.transact("Move", (tx) => nodes.forEach((id) => detach(tx, id)), { key });
+  editor.services.announce("Shaken off its links");
 }
 
 /** @param {import("../../core/doc/document.js").Document} document */

@@ -286,6 +286,7 @@ function shapeOf(node, layout, def) {
     node.type,
     def?.module,
     layout.collapsed,
+    Boolean(node.flags?.unused_hidden),
     inputs,
     outputs,
     rows,

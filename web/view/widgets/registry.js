@@ -1,5 +1,6 @@
 import { isLinked, setWidget, widgetsOf } from "../../core/nodes/widgets.js";
 import { pair } from "../../core/doc/schema.js";
+import { sameFields, setField } from "./same_fields.js";
 import { comboWidget, controlWidget, toggleWidget } from "./choice.js";
 import { colourWidget } from "./colour.js";
 import { numberWidget } from "./number.js";
@@ -53,9 +54,11 @@ export function makeWidget(editor, session, id, widget) {
     ),
     get: () => session.valueOf(node(), now()),
     set(value, done = true) {
-      document.transact(`Set ${widget.name}`, (tx) => setWidget(tx, id, now(), value, session.definition(node().type) ?? definition()), {
-        key: `widget:${id}:${widget.name}`,
-      });
+      const step = (/** @type {import("../../core/doc/transact.js").Transaction} */ tx) => {
+        setWidget(tx, id, now(), value, session.definition(node().type) ?? definition());
+        if (editor.everywhere) for (const other of sameFields(session, id, now(), value)) setField(session, tx, other);
+      };
+      document.transact(`Set ${widget.name}`, step, { key: `widget:${id}:${widget.name}` });
       if (done) document.history.seal();
     },
     linked: () => isLinked(node(), now()),
