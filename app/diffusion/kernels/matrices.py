@@ -38,5 +38,5 @@ class Matrices:
     def added(self, index: int, x: Tensor, to: Tensor) -> Tensor:
         """(M, C) → (M, O), added to what there is."""
         if self.are_packed:
-            return packed.multiply_and_add(x, self.kept[index], to)
+            return packed.multiply(x, self.kept[index], to=to)
         return torch.addmm(to, x, self.kept[index])

@@ -59,19 +59,21 @@ def pack_rows(weight: Tensor) -> Tensor:
     return reorder(weight.detach())
 
 
-def multiply(x: Tensor, packed: Tensor, bias: Tensor | None, *, gelu: bool = False) -> Tensor:
-    """x·Wᵀ + b, and the GELU of it if that is asked for: (…, C) → (…, O)."""
+def multiply(
+    x: Tensor, packed: Tensor, bias: Tensor | None = None, *, gelu: bool = False, to: Tensor | None = None
+) -> Tensor:
+    """x·Wᵀ + b, its GELU if that is asked for, or what comes of it added to what there is: (…, C) → (…, O)."""
+    if to is not None:
+        return _together(x, packed, bias, to, "add")
     product = cast("Callable[..., Tensor]", torch.ops.mkldnn._linear_pointwise)
     return product(x, packed, bias, "gelu" if gelu else "none", [], "none" if gelu else "")
 
 
-def multiply_and_add(x: Tensor, packed: Tensor, to: Tensor) -> Tensor:
-    """x·Wᵀ + what there is: (M, C), (M, O) → (M, O)."""
-    product = cast("Callable[..., Tensor]", torch.ops.mkldnn._linear_pointwise.binary)
-    return product(x, to, packed, None, "add")
-
-
 def multiply_and_gate(x: Tensor, packed: Tensor, bias: Tensor | None, gate: Tensor) -> Tensor:
     """(x·Wᵀ + b) times the gate: (…, C), (…, O) → (…, O)."""
+    return _together(x, packed, bias, gate, "mul")
+
+
+def _together(x: Tensor, packed: Tensor, bias: Tensor | None, other: Tensor, how: str) -> Tensor:
     product = cast("Callable[..., Tensor]", torch.ops.mkldnn._linear_pointwise.binary)
-    return product(x, gate, packed, bias, "mul")
+    return product(x, other, packed, bias, how)

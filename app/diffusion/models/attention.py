@@ -18,7 +18,7 @@ from app.diffusion.models.folded import FoldedText, folded, is_worth_folding
 from app.diffusion.models.hooks import AttentionHooks, BlockHooks
 from app.diffusion.models.linear import Linear, packed_bytes, reads_packed
 from app.diffusion.models.memo import made_of
-from app.diffusion.models.second_form import SecondForm
+from app.diffusion.models.second_form import SecondForm, added, is_watched
 
 
 class CrossAttention(SecondForm):
@@ -48,12 +48,20 @@ class CrossAttention(SecondForm):
     ) -> Tensor:  # (B, P, C), (B, T, D)
         return self._plain(x, context) if hooks is None else self._hooked(x, context, hooks)
 
-    def _plain(self, x: Tensor, context: Tensor | None) -> Tensor:
+    def added(
+        self, input: Tensor, to: Tensor, context: Tensor | None = None, hooks: AttentionHooks | None = None
+    ) -> Tensor:
+        """What `forward` makes of the input, added to what there is: (B, P, C), (B, P, C) → (B, P, C)."""
+        if hooks is not None or is_watched(vars(self)) or is_watched(vars(self.to_out)):
+            return to + self(input, context, hooks)
+        return self._plain(input, context, to)
+
+    def _plain(self, x: Tensor, context: Tensor | None, to: Tensor | None = None) -> Tensor:
         if context is not None and self._is_folded(x, context):
-            return self._folded(x, context).seen_from(x, self._out().bias)
+            return self._folded(x, context).seen_from(x, self._out().bias, to)
         q, k, v = self._of_pixels(x) if context is None else (self._split(self.to_q(x)), *self._of_text(context))
-        x = attend(q, k, v)  # (B, N, P, C/N)
-        return self.to_out(x.transpose(1, 2).flatten(2))  # (B, P, C)
+        x = attend(q, k, v).transpose(1, 2).flatten(2)  # (B, N, P, C/N) → (B, P, C)
+        return self.to_out(x) if to is None else added(self._out(), x, to)
 
     def _of_pixels(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         # Weights that are kept in 8 bits are of another type than what is computed.
@@ -180,17 +188,17 @@ class BasicTransformerBlock(nn.Module):
         """What the block does before it looks at the context."""
         if self.cross_only:
             return x
-        return x + self.attn1(self.norm1(x), None, _looking(hooks, "attn1", index, self.attn1.heads))
+        return self.attn1.added(self.norm1(x), x, None, _looking(hooks, "attn1", index, self.attn1.heads))
 
     def end(self, x: Tensor, context: Tensor | None, hooks: BlockHooks | None = None, index: int = 0) -> Tensor:
         """The rest of the block, from the first look at the context on."""
         x = repeated(x, context)
         if self.cross_only:
-            x = x + self.attn1(self.norm1(x), context, _looking(hooks, "attn1", index, self.attn1.heads))
+            x = self.attn1.added(self.norm1(x), x, context, _looking(hooks, "attn1", index, self.attn1.heads))
         second = _looking(hooks, "attn2", index, self.attn2.heads)
         if second is not None:
             x = second.between(x)
-        x = x + self.attn2(self.norm2(x), context, second)
+        x = self.attn2.added(self.norm2(x), x, context, second)
         return x + self.ff(self.norm3(x))
 
 
@@ -247,9 +255,8 @@ class SpatialTransformer(nn.Module):
         if self.linear:
             x = self.proj_out(x)
         x = torch.unflatten(x.transpose(1, 2), 2, (skip.shape[2], -1))  # (B, C, H, W)
-        if not self.linear:
-            x = self.proj_out(x)
-        return x + repeated(skip, context)
+        skip = repeated(skip, context)
+        return x + skip if self.linear else added(self.proj_out, x, skip)
 
     def _blocks(self) -> list[BasicTransformerBlock]:
         return cast("list[BasicTransformerBlock]", list(self.transformer_blocks))

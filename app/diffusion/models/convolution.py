@@ -99,11 +99,24 @@ class Conv1x1(SecondForm, nn.Conv2d):
         is_packed = reads_packed(self, input, self.weight)
         if not is_packed and not input.is_contiguous(memory_format=torch.channels_last):
             return super().forward(input)
-        pixels = input.permute(0, 2, 3, 1)
+        pixels = _channels_last(input)
         if is_packed:
-            kept = self.second_form("packed", (self.weight,), lambda: packed.pack_rows(self.weight.flatten(1)))
-            return packed.multiply(pixels, kept, self.bias).permute(0, 3, 1, 2)
+            return packed.multiply(pixels, self._packed(), self.bias).permute(0, 3, 1, 2)
         return F.linear(pixels, self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
+
+    def added(self, input: Tensor, to: Tensor) -> Tensor:
+        """What the layer makes of the input, added to what there is: (B, C, H, W), (B, O, H, W) → (B, O, H, W)."""
+        if not reads_packed(self, input, self.weight):
+            return super().added(input, to)
+        pixels, there = _channels_last(input), _channels_last(to)
+        return packed.multiply(pixels, self._packed(), self.bias, to=there).permute(0, 3, 1, 2)
+
+    def _packed(self) -> Tensor:
+        return self.second_form("packed", (self.weight,), lambda: packed.pack_rows(self.weight.flatten(1)))
+
+
+def _channels_last(x: Tensor) -> Tensor:  # (B, C, H, W) → (B, H, W, C)
+    return x.permute(0, 2, 3, 1)
 
 
 class GroupNorm(nn.GroupNorm):

@@ -35,23 +35,26 @@ class FoldedText:
     """The texts of a batch as one layer sees them.
 
     `pairs` has, packed for each, what makes (P, N·T) scores, in powers of two, of pixels and what makes the answer of
-    probabilities. Where scores are few `whole` has the same for all texts instead: (B, C, N·T) and (B, N·T, C).
+    probabilities. Where scores are few `whole` has the same, in powers of e, for all texts: (B, C, N·T), (B, N·T, C).
     """
 
     heads: int
     pairs: tuple[tuple[Tensor, Tensor], ...] = ()
     whole: tuple[Tensor, Tensor] | None = None
 
-    def seen_from(self, x: Tensor, bias: Tensor | None) -> Tensor:
-        """(B, P, C) → (B, P, C): the attention with its output layer, whose bias is given."""
+    def seen_from(self, x: Tensor, bias: Tensor | None, to: Tensor | None = None) -> Tensor:
+        """(B, P, C) → (B, P, C): the attention with its output layer, whose bias is given; added to what there is."""
         if self.whole is not None:
             to_scores, to_answer = self.whole
             scores = self._by_head(torch.bmm(x, to_scores))
-            answer = torch.bmm(torch.softmax(scores * math.log(2), dim=-1).flatten(2), to_answer)
+            probabilities = torch.softmax(scores, dim=-1).flatten(2)
+            answer = torch.bmm(probabilities, to_answer) if to is None else torch.baddbmm(to, probabilities, to_answer)
             return answer if bias is None else answer + bias
-        return torch.stack([self._seen(image, bias, *pair) for image, pair in zip(x, self.pairs, strict=True)])
+        seen = [self._seen(text, x[text], bias, None if to is None else to[text]) for text in range(len(self.pairs))]
+        return seen[0][None] if len(seen) == 1 else torch.stack(seen)
 
-    def _seen(self, x: Tensor, bias: Tensor | None, to_scores: Tensor, to_answer: Tensor) -> Tensor:
+    def _seen(self, text: int, x: Tensor, bias: Tensor | None, to: Tensor | None) -> Tensor:  # (P, C) → (P, C)
+        to_scores, to_answer = self.pairs[text]
         powers = self._by_head(packed.multiply(x, to_scores, None)).exp2_()
         sums = powers.sum(dim=-1, keepdim=True)
         if are_exact(sums):
@@ -59,7 +62,7 @@ class FoldedText:
         else:  # as is usual, but slower: with the largest subtracted
             exponents = self._by_head(packed.multiply(x, to_scores, None))
             powers = torch.softmax(exponents.float() * math.log(2), dim=-1).to(x.dtype)
-        return packed.multiply(powers.flatten(1), to_answer, bias)
+        return packed.multiply(powers.flatten(1), to_answer, bias, to=to)
 
     def _by_head(self, scores: Tensor) -> Tensor:  # (…, N·T) → (…, N, T)
         return torch.unflatten(scores, -1, (self.heads, -1))
@@ -67,12 +70,13 @@ class FoldedText:
 
 def folded(to_q: Tensor, to_out: Tensor, k: Tensor, v: Tensor, *, pixels: int) -> FoldedText:
     """Of the weights (N·D, C) and (C, N·D), and keys and values (B, N, T, D) of texts seen from so many pixels."""
-    heads, _, width = k.shape[1:]
-    queries = torch.unflatten(to_q.float(), 0, (heads, width)) * (width**-0.5 / math.log(2))
+    heads, tokens, width = k.shape[1:]
+    few = pixels * heads * tokens <= FEW_SCORES
+    queries = torch.unflatten(to_q.float(), 0, (heads, width)) * (width**-0.5 / (1 if few else math.log(2)))
     scores = torch.einsum("ndc,bntd->bntc", queries, k.float()).flatten(1, 2).to(to_q.dtype)
     answers = torch.einsum("cnd,bntd->bcnt", torch.unflatten(to_out.float(), 1, (heads, width)), v.float())
     answers = answers.flatten(2).to(to_q.dtype)
-    if pixels * scores.shape[1] <= FEW_SCORES:
+    if few:
         return FoldedText(heads, whole=(scores.transpose(1, 2).contiguous(), answers.transpose(1, 2).contiguous()))
     pairs = zip(map(packed.pack_rows, scores), map(packed.pack_rows, answers), strict=True)
     return FoldedText(heads, pairs=tuple(pairs))

@@ -26,8 +26,16 @@ class Linear(SecondForm, nn.Linear):
     def forward(self, input: Tensor) -> Tensor:
         if not reads_packed(self, input, self.weight):
             return super().forward(input)
-        weight = self.second_form("packed", (self.weight,), lambda: packed.pack_rows(self.weight))
-        return packed.multiply(input, weight, self.bias)
+        return packed.multiply(input, self._packed(), self.bias)
+
+    def added(self, input: Tensor, to: Tensor) -> Tensor:
+        """What the layer makes of the input, added to what there is: (…, C), (…, O) → (…, O)."""
+        if not reads_packed(self, input, self.weight):
+            return super().added(input, to)
+        return packed.multiply(input, self._packed(), self.bias, to=to)
+
+    def _packed(self) -> Tensor:
+        return self.second_form("packed", (self.weight,), lambda: packed.pack_rows(self.weight))
 
 
 def reads_packed(layer: SecondForm, x: Tensor, weight: Tensor) -> bool:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from app.diffusion.models.second_form import version_of
+from app.diffusion.models.second_form import is_watched, version_of
 
 Inputs = Sequence[Tensor | None]
 Layers = list[dict[str, Any]]
@@ -182,14 +182,14 @@ class Repeated:
     def call(self, network: nn.Module, compute: Callable[..., Tensor], inputs: Inputs) -> Tensor:
         """compute(*inputs), where `compute` reads no other tensors than these, the text and the network's weights."""
         fits = tuple(_form(value) for value in inputs), tuple(map(version_of, self._weights))
-        if self._program is not None and fits == self._fits and not _are_changed(self._layers):
+        if self._program is not None and fits == self._fits and not any(map(is_watched, self._layers)):
             try:
                 return self._program(inputs)
             except Departure:
                 self._program = None
                 self._departures += 1
         self._calls += 1
-        if self._calls == 1 or self._departures == MOST_DEPARTURES or _are_changed(_layers_of(network)):
+        if self._calls == 1 or self._departures == MOST_DEPARTURES or any(map(is_watched, _layers_of(network))):
             return compute(*inputs)
         return self._record(network, compute, inputs)
 
@@ -214,8 +214,3 @@ def _form(value: Tensor | None) -> tuple[object, ...]:
 
 def _layers_of(network: nn.Module) -> Layers:
     return [module.__dict__ for child in network.children() for module in child.modules()]
-
-
-def _are_changed(layers: Layers) -> bool:
-    """Whether somebody looks into a layer, or has given it another way to compute."""
-    return any(layer["_forward_hooks"] or layer["_forward_pre_hooks"] or "forward" in layer for layer in layers)

@@ -27,6 +27,10 @@ class SecondForm(nn.Module):
         """What the second form takes; 0 where it would not be used."""
         return 0
 
+    def added(self, input: Tensor, to: Tensor) -> Tensor:
+        """What the layer makes of the input, added to what there is."""
+        return to + self(input)
+
     def reads(self, x: Tensor) -> bool:
         """Whether the second form may be used for x."""
         return self.quick and x.device.type == "cpu" and not torch.is_grad_enabled()
@@ -46,6 +50,18 @@ class SecondForm(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_kept": {}}
+
+
+def added(layer: nn.Module, x: Tensor, to: Tensor) -> Tensor:
+    """What the layer makes of x, added to what there is; where the layer can, while it is made."""
+    if not isinstance(layer, SecondForm) or is_watched(vars(layer)):
+        return to + layer(x)
+    return layer.added(x, to)
+
+
+def is_watched(layer: Mapping[str, Any]) -> bool:
+    """Whether somebody looks into a layer, given its `__dict__`, or has given it another way to compute."""
+    return bool(layer["_forward_hooks"] or layer["_forward_pre_hooks"] or "forward" in layer)
 
 
 def version_of(tensor: Tensor) -> tuple[int, int, torch.dtype]:

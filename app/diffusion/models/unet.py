@@ -23,6 +23,7 @@ from app.diffusion.models.hooks import BlockHooks, Halves, NetworkHooks
 from app.diffusion.models.linear import Linear, joined
 from app.diffusion.models.memo import made_of
 from app.diffusion.models.recording import Repeated, can_repeat
+from app.diffusion.models.second_form import added
 
 # Latent pixels from which on two halves of a batch run side by side. With fewer the time goes into reading weights,
 # which each half reads for itself.
@@ -121,7 +122,7 @@ class ResBlock(nn.Module):
             h = self.out_layers[1:](self.out_layers[0](h) * (1 + scale) + shift)
         else:
             h = self.out_layers(h + time)
-        return self.skip_connection(x) + h
+        return added(self.skip_connection, x, h)
 
     def told(self, emb: Tensor) -> Tensor:
         """What the time tells this block: (B, E), or (B, S) of what it tells all blocks, → (B, O)."""

@@ -16,6 +16,7 @@ from app.diffusion.models.attention import GEGLU, CrossAttention
 from app.diffusion.models.convolution import Conv1x1
 from app.diffusion.models.eight_bit import keep_in_eight_bits
 from app.diffusion.models.linear import Linear
+from app.diffusion.models.second_form import added
 
 TOLERANCES = {torch.bfloat16: 2e-2, torch.float32: 1e-5}
 # In float32 small matrices are not packed.
@@ -111,6 +112,59 @@ def test_attention_is_the_same_with_packed_weights(context_width: int | None, dt
     projections = 3 if context_width is None else 1  # a text's keys and values are made once, and not packed
     assert taken == (projections + 1) * width * width * dtype.itemsize
     assert torch.allclose(result.float(), expected.float(), atol=TOLERANCES[dtype])
+
+
+@pytest.mark.parametrize("context_width", [None, 12])
+@pytest.mark.parametrize("quick", [False, True])
+@pytest.mark.parametrize("tokens", [9, 1 << 14])  # the text is folded in one of two ways
+def test_what_attention_says_can_be_added_as_it_comes(context_width: int | None, quick: bool, tokens: int) -> None:
+    layer, x, to = (
+        attention(context_width),
+        torch.randn(2, tokens, 32).bfloat16(),
+        torch.randn(2, tokens, 32).bfloat16(),
+    )
+    text = None if context_width is None else torch.randn(2, 5, context_width).bfloat16()
+    prepare(layer, quick << 20)
+    with torch.inference_mode():
+        if context_width is None:
+            x, to = x[:, :100], to[:, :100]
+        kept, result = to.clone(), layer.added(x, to, text)
+        torch.testing.assert_close(result, to + layer(x, text), atol=3e-2, rtol=1e-2)
+        assert torch.equal(to, kept)
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_what_a_layer_makes_can_be_added_as_it_comes(quick: bool) -> None:
+    layer, x = quick_layer(), torch.randn(2, 7, 24).bfloat16()
+    layer.quick = quick
+    to = torch.randn(2, 40, 7).bfloat16().transpose(1, 2)  # in any order
+    with torch.inference_mode():
+        kept, result = to.clone(), added(layer, x, to)
+        torch.testing.assert_close(result, to + layer(x), atol=3e-2, rtol=1e-2)
+        assert torch.equal(to, kept)
+
+
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("quick", [False, True])
+def test_what_a_pixelwise_layer_makes_can_be_added_as_it_comes(order: torch.memory_format, quick: bool) -> None:
+    layer = Conv1x1(24, 40).to(torch.bfloat16)
+    layer.quick = quick
+    x, to = (torch.randn(2, width, 3, 5).bfloat16().contiguous(memory_format=order) for width in (24, 40))
+    with torch.inference_mode():
+        torch.testing.assert_close(added(layer, x, to), to + layer(x), atol=3e-2, rtol=1e-2)
+
+
+def test_those_who_watch_a_layer_see_what_it_makes_by_itself() -> None:
+    layer, x, to = quick_layer(), torch.randn(3, 24).bfloat16(), torch.randn(3, 40).bfloat16()
+    seen: list[Tensor] = []
+
+    def watch(_layer: nn.Module, _given: object, made: Tensor) -> None:
+        seen.append(made)
+
+    layer.register_forward_hook(watch)
+    with torch.inference_mode():
+        result = added(layer, x, to)
+        assert torch.equal(seen[0], layer(x)) and torch.equal(result, to + seen[0])
 
 
 def test_a_change_of_one_of_three_joined_weights_is_seen() -> None:
