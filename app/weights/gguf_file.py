@@ -7,6 +7,8 @@ gguf library when they are read.
 from __future__ import annotations
 
 import math
+import struct
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +17,16 @@ from torch import Tensor
 
 from app.diffusion.models.block_formats import FORMATS, BlockFormat
 from app.errors import UnusableFile
+from app.weights.llama_names import MARK, sentencepiece_of, t5_names
 from app.weights.mapped import MappedFile
-from app.weights.stored import Stored, StoredBlocks, WeightsFile
+from app.weights.stored import Stored, StoredBlocks, WeightsFile, held
+from app.weights.vocabularies import EMBEDDED
 
 PLAIN = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 # Blocks go along a tensor's last side; where a side is too short for them, files say here what the shape was.
 SHAPE_KEY = "comfy.gguf.orig_shape."
 MOST_SIDES = 5
+WORDS_KEY = "tokenizer.ggml."
 
 
 def open_gguf(path: Path) -> WeightsFile:
@@ -42,12 +47,25 @@ def open_gguf(path: Path) -> WeightsFile:
             if key.startswith(SHAPE_KEY)
         }
         tensors = {str(each.name): _stored(library, file, each, shapes.get(str(each.name))) for each in reader.tensors}
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, OSError) as error:
+        words = _vocabulary(reader.fields) if MARK in tensors else {}
+        tensors = t5_names(tensors)
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, OSError, struct.error) as error:
         raise UnusableFile(
             f"The file {path.name!r} is no GGUF file that can be read: {error}.",
             remedy="Copy or download it again, or use the model's safetensors file.",
         ) from error
-    return WeightsFile(path.name, tensors, {})
+    return WeightsFile(path.name, tensors | words, {})
+
+
+def _vocabulary(fields: Mapping[str, Any]) -> dict[str, Stored]:
+    """T5's vocabulary in the form in which other files of text encoders carry it, where the file has one."""
+    names = ("tokens", "scores", "token_type")
+    if not all(WORDS_KEY + name in fields for name in names):
+        return {}
+    pieces, scores, kinds = (fields[WORDS_KEY + name].contents() for name in names)
+    characters = fields.get(f"{WORDS_KEY}precompiled_charsmap")
+    model = sentencepiece_of(pieces, scores, kinds, bytes(characters.contents()) if characters else b"")
+    return held({EMBEDDED: torch.frombuffer(bytearray(model), dtype=torch.uint8)})
 
 
 def _stored(library: Any, file: MappedFile, tensor: Any, told: tuple[int, ...] | None) -> Stored:
