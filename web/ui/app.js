@@ -42,6 +42,8 @@ export class App {
     this.map = null;
     /** @type {import("./levels.js").Levels | null} */
     this.levels = null;
+    /** @type {import("./versions.js").Versions | null} */
+    this.versions = null;
   }
 
   /** What is on screen: a workflow, or the inside of one of its subgraphs. */
@@ -71,7 +73,7 @@ export class App {
 
   /** The parts that drawing the graph does not need, so that they do not hold it up. */
   async #complete() {
-    const [{ Runner }, { Gallery }, { Files }, { makeCommands }, { listenClipboard }, { listenDrops }, { Levels }] =
+    const [{ Runner }, { Gallery }, { Files }, { makeCommands }, { listenClipboard }, { listenDrops }, { Levels }, { Versions }] =
       await Promise.all([
         import("./runner.js"),
         import("./gallery.js"),
@@ -80,11 +82,13 @@ export class App {
         import("./clipboard.js"),
         import("./drops.js"),
         import("./levels.js"),
+        import("./versions.js"),
         this.editor.listen(),
       ]);
     this.files = new Files(this);
     this.gallery = new Gallery(this);
     this.levels = new Levels(this);
+    this.versions = new Versions(this);
     this.runner = new Runner(this.server, {
       sessions: () => this.tabs.sessions,
       seeds: () => this.settings.get("seeds"),
@@ -96,6 +100,7 @@ export class App {
         this.panels.progress();
         if (this.runner?.jobs.all.size && !this.settings.get("welcomed")) this.settings.set("welcomed", true);
       },
+      sent: (session) => void this.versions?.keep(session, "Ran"),
       made: (file) => {
         this.gallery?.add(file);
         this.panels.update("pictures");

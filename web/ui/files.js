@@ -122,6 +122,7 @@ export class Files {
     document.stamp = await this.#stamp(path);
     document.name = path.replace(/\.json$/, "");
     document.markSaved();
+    await this.app.versions?.keep(session, "Saved");
     this.app.journal.snapshot(document.uid);
     this.app.tabs.draw();
     this.app.shell.update();

@@ -196,6 +196,7 @@ export class Journal {
     for (const old of (await this.closed()).slice(CLOSED_KEPT)) {
       this.#delete("documents", old.uid);
       this.#delete("kept", `view:${old.uid}`);
+      this.#delete("kept", under(`version:${old.uid}:`));
     }
   }
 
@@ -210,6 +211,19 @@ export class Journal {
     if (!database) return null;
     const found = await done(database.transaction("kept").objectStore("kept").get(key));
     return found?.value ?? null;
+  }
+
+  /** @param {string} prefix @returns {Promise<any[]>} all that is kept under keys that begin so */
+  async keptUnder(prefix) {
+    const { database } = this;
+    if (!database) return [];
+    const found = await done(database.transaction("kept").objectStore("kept").getAll(under(prefix)));
+    return (found ?? []).map((/** @type {{value: unknown}} */ { value }) => value);
+  }
+
+  /** @param {string} key of what is no longer kept */
+  forget(key) {
+    this.#delete("kept", key);
   }
 
   /** @param {Entry} entry */
@@ -236,10 +250,15 @@ export class Journal {
     if (this.database) this.#watched(this.database.transaction(store, "readwrite")).objectStore(store).put(value);
   }
 
-  /** @param {string} store @param {string} key */
+  /** @param {string} store @param {IDBValidKey | IDBKeyRange} key */
   #delete(store, key) {
     this.database?.transaction(store, "readwrite").objectStore(store).delete(key);
   }
+}
+
+/** @param {string} prefix @returns {IDBKeyRange} all keys that begin so */
+function under(prefix) {
+  return IDBKeyRange.bound(prefix, `${prefix}\uffff`);
 }
 
 /**

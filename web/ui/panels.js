@@ -3,7 +3,8 @@ import { fill, h, iconButton } from "../view/dom.js";
 /**
  * The panels at the side; each is fetched when it is first opened.
  *
- * @typedef {{root: HTMLElement, update: () => void, progress?: () => void}} Panel
+ * @typedef {{root: HTMLElement, update: () => void, progress?: () => void, close?: () => void}} Panel close: it
+ *   is no longer on screen
  */
 
 /** @type {Record<string, {icon: string, title: string, keys: string, load: () => Promise<{makePanel: (app: import("./app.js").App) => Panel}>}>} */
@@ -12,6 +13,7 @@ export const KINDS = {
   workflows: { icon: "folder", title: "Workflows", keys: "W", load: () => import("./panels/workflows.js") },
   queue: { icon: "queue", title: "Queue and history", keys: "Q", load: () => import("./panels/queue.js") },
   pictures: { icon: "image", title: "Pictures", keys: "I", load: () => import("./panels/pictures.js") },
+  versions: { icon: "clock", title: "Versions", keys: "V", load: () => import("./panels/versions.js") },
   outline: { icon: "outline", title: "Outline", keys: "O", load: () => import("./panels/outline.js") },
 };
 
@@ -45,6 +47,7 @@ export class Panels {
 
   /** @param {string} name */
   async toggle(name) {
+    this.made.get(this.shown)?.close?.();
     this.shown = this.shown === name ? "" : name;
     const { shown } = this;
     for (const [other, button] of this.buttons) button.setAttribute("aria-pressed", String(other === shown));

@@ -18,6 +18,7 @@ const STEPS_WEIGH = 10;
  *   seeds: () => "shown" | "before" | "after",
  *   refresh: (session: Session, nodes: Iterable<string>) => void,
  *   changed: () => void,
+ *   sent: (session: Session) => void,
  *   made: (file: import("../core/run/jobs.js").FileRef, job: Job, node: string) => void,
  *   problem: (session: Session, text: string, nodes: string[]) => void,
  *   say: (text: string, tone: "info" | "good" | "bad") => void,
@@ -183,6 +184,7 @@ export class Runner {
         extra_data: { extra_pnginfo: { workflow }, metadata: { document: document.uid } },
       });
       if (answer?.node_errors) this.#complain(session, answer.node_errors);
+      this.listener.sent(session);
       return true;
     } catch (error) {
       this.jobs.all.delete(id);

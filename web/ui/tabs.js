@@ -91,7 +91,7 @@ export class Tabs {
     this.app.shell.problem(session, "", []);
     this.draw();
     this.app.shell.update();
-    this.app.panels.update("outline");
+    for (const panel of ["outline", "versions"]) this.app.panels.update(panel);
   }
 
   /** @param {Session} session */

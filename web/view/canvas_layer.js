@@ -3,6 +3,7 @@ import { MODE } from "../core/doc/schema.js";
 import {
   drawFarNode,
   drawFloating,
+  drawGone,
   drawGrid,
   drawGroup,
   drawGuides,
@@ -20,9 +21,10 @@ import {
  *
  * @typedef {{marquee: import("../core/geometry/viewport.js").Bounds | null, loose: import("./draw.js").LooseLink | null,
  *   hoverLink: number | null, dropLink: number | null, dropNode: string | null,
- *   held: import("../core/geometry/viewport.js").Point | null, guides: import("../core/geometry/guides.js").GuideLine[]}} Overlay
+ *   held: import("../core/geometry/viewport.js").Point | null, guides: import("../core/geometry/guides.js").GuideLine[],
+ *   gone: import("./draw.js").GoneNode[]}} Overlay
  *   marquee: the box of a selection; loose: the link in hand; hoverLink, dropLink, dropNode: what is under it; held: where
- *   a finger rests; guides: the lines that a dragged node is on
+ *   a finger rests; guides: the lines that a dragged node is on; gone: nodes of another state of the graph
  */
 
 export class CanvasLayer {
@@ -72,6 +74,7 @@ export class CanvasLayer {
     for (const point of document.graph.reroutes.values()) {
       drawReroute(context, point, document.selection.has(`reroute:${point.id}`), colours);
     }
+    if (session === session.root) for (const gone of overlay.gone) drawGone(context, gone, scale, colours);
     scene.nodes.each(area, (id) => {
       if (nodes.far || !nodes.mounted(id)) this.#farNode(session, id, scale);
     });

@@ -11,6 +11,7 @@ import { bare, TITLE } from "../core/nodes/layout.js";
  * @typedef {Record<string, string>} Colours
  * @typedef {{node: import("../core/doc/schema.js").NodeRecord, box: import("../core/geometry/viewport.js").Bounds,
  *   title: string, selected: boolean, dim: boolean, missing: boolean, problem: boolean, running: boolean}} FarNode
+ * @typedef {{box: import("../core/geometry/viewport.js").Bounds, title: string}} GoneNode
  * @typedef {{from: [number, number], to: [number, number], colour: string, fits: boolean}} LooseLink
  * @typedef {{path: Path2D, strong: boolean, colour: string, alpha: number}} Batch
  * @typedef {{key: unknown[], batches: Batch[], stubs: import("../core/geometry/scene.js").LinkPath[]}} KeptLinks
@@ -119,6 +120,25 @@ export function drawFarNode(context, far, scale, colours) {
     context.strokeRect(x, y, width, height);
   }
   context.globalAlpha = 1;
+}
+
+/**
+ * Where a node was that is gone.
+ * @param {Context} context
+ * @param {GoneNode} gone
+ * @param {number} scale
+ * @param {Colours} colours
+ */
+export function drawGone(context, { box: [x, y, width, height], title }, scale, colours) {
+  context.lineWidth = 1.5 / scale;
+  context.strokeStyle = colours.danger;
+  context.setLineDash([6 / scale, 5 / scale]);
+  context.strokeRect(x, y, width, height);
+  context.setLineDash([]);
+  context.font = `600 ${Math.max(14, 9 / scale)}px ${FONT}`;
+  context.textBaseline = "middle";
+  context.fillStyle = colours.danger;
+  context.fillText(title, x + 12, y + TITLE / 2, width - 20);
 }
 
 /**

@@ -45,6 +45,7 @@ export class Editor {
       dropNode: null,
       held: null,
       guides: [],
+      gone: [],
     };
     /** @type {import("./interact/linking.js").Pick | null} */
     this.pick = null;

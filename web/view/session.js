@@ -45,6 +45,8 @@ export class Session {
     this.pictures = new Map();
     /** @type {Map<string, Problem[]>} */
     this.problems = new Map();
+    /** @type {Map<string, "added" | "changed">} nodes to point out, because another state of the graph is compared */
+    this.marks = new Map();
     /** @type {Map<string, unknown>} "node:widget" to the value of the last run */
     this.ran = new Map();
     /** @type {((tx: Transaction) => void) | null} what a change inside of a subgraph means for its instances */

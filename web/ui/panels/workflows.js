@@ -1,4 +1,5 @@
 import { fill, h, icon, iconButton } from "../../view/dom.js";
+import { ago } from "./ago.js";
 
 /**
  * Saved workflows, and those closed lately.
@@ -77,12 +78,4 @@ function row(app, { path, modified }) {
     ),
     iconButton("trash", `Delete ${path}`, () => app.files?.remove(path)),
   );
-}
-
-/** @param {number} time milliseconds */
-function ago(time) {
-  const minutes = Math.round((Date.now() - time) / 60000);
-  if (minutes < 1) return "now";
-  if (minutes < 60) return `${minutes} min`;
-  return minutes < 1440 ? `${Math.round(minutes / 60)} h` : new Date(time).toLocaleDateString();
 }

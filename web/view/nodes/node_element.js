@@ -179,6 +179,7 @@ export class NodeElement {
     classList.toggle("bare", bare(node));
     classList.toggle("border", isBorder(node));
     classList.toggle("pinned", Boolean(node.flags?.pinned));
+    this.root.dataset.mark = this.session.marks.get(this.id) ?? "";
     this.pin.hidden = !node.flags?.pinned;
     this.more.hidden = !def?.widgets.some((widget) => widget.options.advanced) || Boolean(node.flags?.collapsed);
     this.more.setAttribute("aria-pressed", String(Boolean(node.showAdvanced)));
