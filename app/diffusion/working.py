@@ -11,6 +11,7 @@ from torch import nn
 Work = Callable[[nn.Module], None]
 # A twin of a network does not take over what has the prefix (see `adapters.twin`): its weights have had it done.
 _DTYPE, _WAITING = "working_dtype", "_for_first_use"
+_GUARDS = "guards_of_use"  # which a twin takes over with the weights
 
 
 def working_dtype(module: nn.Module) -> torch.dtype:
@@ -35,6 +36,14 @@ def at_first_use(module: nn.Module, work: Work) -> None:
     waiting.append(work)
 
 
+def before_each_use(module: nn.Module, guard: Work) -> None:
+    """Let `guard` look at the module, and at twins of it, whenever they are called or made ready; it may raise."""
+    guards = _guards_of(module)
+    if not guards:
+        module.register_forward_pre_hook(_look_first)
+    module.__dict__[_GUARDS] = (*guards, guard)
+
+
 def make_ready(module: nn.Module) -> None:
     """Do what waits for the first use of the module and of those within it.
 
@@ -42,6 +51,7 @@ def make_ready(module: nn.Module) -> None:
     """
     for part in module.modules():
         _make_one_ready(part)
+        _look_at_one(part)
 
 
 def is_ready(module: nn.Module) -> bool:
@@ -55,6 +65,20 @@ def _make_one_ready(module: nn.Module) -> None:
         with torch.inference_mode(False), torch.no_grad():  # weights stay usable for training
             waiting[0](module)
         del waiting[0]
+
+
+def _guards_of(module: nn.Module) -> tuple[Work, ...]:
+    return module.__dict__.get(_GUARDS, ())
+
+
+def _look_at_one(module: nn.Module) -> None:
+    for guard in _guards_of(module):
+        guard(module)
+
+
+def _look_first(module: nn.Module, _: Any) -> None:
+    if not torch.compiler.is_compiling():
+        _look_at_one(module)
 
 
 def _ready_first(module: nn.Module, _: Any) -> None:

@@ -97,6 +97,7 @@ def _place(info: zipfile.ZipInfo, data: mmap.mmap) -> tuple[int, int]:
 class _Waiting:
     """Storages of the older format, whose places are only known after the table."""
 
+    file: MappedFile
     lengths: dict[str, tuple[torch.dtype, int]] = field(default_factory=dict[str, tuple[torch.dtype, int]])
     places: dict[str, Storage] = field(default_factory=dict[str, Storage])
 
@@ -104,14 +105,14 @@ class _Waiting:
         """A storage that will find its numbers once it is read."""
         if self.lengths.setdefault(key, (dtype, length)) != (dtype, length):
             raise Refused(f"it tells two sizes of the storage {key!r}")
-        return Storage(dtype, length, lambda: self.places[key].load())
+        return Storage(dtype, length, lambda: self.places[key].load(), self.file)
 
 
 def _read_stream(file: MappedFile) -> Any:
     """The older format: magic number, version, facts of the machine, value, keys, and the numbers of each key."""
     data = file.data
     stream = cast("IO[bytes]", data)
-    waiting = _Waiting()
+    waiting = _Waiting(file)
     if unpickle(stream, waiting.open) != MAGIC:
         raise Refused("it is a pickle that holds no weights")
     unpickle(stream, waiting.open)
@@ -132,7 +133,7 @@ def _read_stream(file: MappedFile) -> Any:
 def _mapped(file: MappedFile, begin: int, size: int, dtype: torch.dtype, length: int) -> Storage:
     if length * dtype.itemsize > size:
         raise Refused(f"{length * dtype.itemsize} bytes of numbers are told where there are {size}")
-    return Storage(dtype, length, lambda: file.flat(begin, length, dtype))
+    return Storage(dtype, length, lambda: file.flat(begin, length, dtype), file)
 
 
 def _unwrapped(value: Any) -> Any:

@@ -13,10 +13,11 @@ from app.diffusion.layout import is_wide
 from app.diffusion.models.block_quantised import keep_in_blocks
 from app.diffusion.models.eight_bit import EightBit, packed
 from app.diffusion.models.narrow import NarrowWeight
-from app.diffusion.working import at_first_use, computes_in, make_ready
+from app.diffusion.working import at_first_use, before_each_use, computes_in, make_ready
 from app.errors import UnusableFile
 from app.weights.blank import uncollected
 from app.weights.conversion import converted
+from app.weights.sources import Sources
 from app.weights.spread import spread
 from app.weights.stored import StoredBlocks, Tensors
 
@@ -41,7 +42,8 @@ def fill(
     what is never used costs nothing, and loading takes no time.
 
     Raises:
-        UnusableFile: a tensor is missing, has another shape, or holds values that are not numbers.
+        UnusableFile: a tensor is missing, has another shape, or holds values that are not numbers; later, whenever
+            the module is used while its weights are in a file, that somebody has written into the file.
     """
     expected = module.state_dict()
     check(tensors, {key: tuple(value.shape) for key, value in expected.items()}, name, told)
@@ -67,8 +69,10 @@ def fill(
                 value = converted(value, dtype) if value.dtype != dtype else value
         return value
 
+    sources = Sources.of(tensors[key] for key in expected)
     with uncollected():
         filled = dict(zip(expected, spread(read, list(expected)), strict=True))
+        sources.check()
         _put(module, filled)
     module.eval()
     for key, scale in scales.items():
@@ -82,9 +86,11 @@ def fill(
     if waiting or layers or in_blocks:
         computes_in(module, dtype)
     if waiting:
-        at_first_use(module, _Conversion(dtype, waiting))
-        if not later:
-            make_ready(module)
+        at_first_use(module, _Conversion(dtype, waiting, sources))
+    if staying := sources.of_those(value for key, value in filled.items() if key not in waiting):
+        before_each_use(module, staying)
+    if waiting and not later:
+        make_ready(module)
 
 
 def _put(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
@@ -123,9 +129,11 @@ class _Conversion:
 
     dtype: torch.dtype
     waiting: Mapping[str, _Waiting]
+    sources: Sources
 
     def __call__(self, module: nn.Module) -> None:
         spread(self._convert, list(self._found(module)))
+        self.sources.check()  # what was written while it was read may be in the weights: then this fails for good
         if not any(isinstance(part, NarrowWeight) for part in module.modules()):
             computes_in(module, None)
 
@@ -142,9 +150,10 @@ class _Conversion:
         value, one, part, name = found
         with torch.no_grad():
             if isinstance(part, EightBit) and name == "weight":
+                self.sources.check()
                 part.pack(value)
             else:
-                value.data = converted(value.data, self.dtype, channels_last=is_wide(part))
+                value.data = converted(value.data, self.dtype, channels_last=is_wide(part), before=self.sources.check)
         one.forget()
 
 

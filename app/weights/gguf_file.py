@@ -79,7 +79,10 @@ def _stored(library: Any, file: MappedFile, tensor: Any, told: tuple[int, ...] |
     if kind.name in PLAIN:
         dtype = PLAIN[kind.name]
         return Stored(
-            shape, lambda: file.flat(begin, count, dtype).view(shape), lambda: file.forget(begin, int(tensor.n_bytes))
+            shape,
+            lambda: file.flat(begin, count, dtype).view(shape),
+            lambda: file.forget(begin, int(tensor.n_bytes)),
+            file=file,
         )
     if kind.name in FORMATS:
         return _in_blocks(FORMATS[kind.name], shape, file, begin)
@@ -90,9 +93,10 @@ def _stored(library: Any, file: MappedFile, tensor: Any, told: tuple[int, ...] |
         raise ValueError(f"the tensor {tensor.name!r} is stored as {kind.name}, which is not known") from error
 
     def read() -> Tensor:
+        file.check()
         return torch.as_tensor(library.quants.dequantize(tensor.data, kind)).reshape(shape)
 
-    return Stored(shape, read, is_derived=True)
+    return Stored(shape, read, is_derived=True, file=file)
 
 
 def _in_blocks(kind: BlockFormat, shape: tuple[int, ...], file: MappedFile, begin: int) -> Stored:
@@ -101,4 +105,7 @@ def _in_blocks(kind: BlockFormat, shape: tuple[int, ...], file: MappedFile, begi
     def blocks() -> Tensor:
         return file.flat(begin, kind.bytes_of(count), torch.uint8).view(-1, kind.size)
 
-    return Stored(shape, lambda: kind.wide(blocks()).view(shape), is_derived=True, blocks=StoredBlocks(kind, blocks))
+    def read() -> Tensor:
+        return kind.wide(blocks()).view(shape)
+
+    return Stored(shape, read, is_derived=True, blocks=StoredBlocks(kind, blocks), file=file)

@@ -15,6 +15,7 @@ from typing import IO, Any, cast
 import torch
 from torch import Tensor
 
+from app.weights.mapped import MappedFile
 from app.weights.stored import Stored
 
 LIMIT = 20_000_000  # steps of the machine; a full checkpoint of Stable Diffusion takes about a hundred thousand
@@ -40,11 +41,12 @@ class Inert:
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """A run of numbers of one type: `load` gives them as a flat tensor."""
+    """A run of numbers of one type: `load` gives them as a flat tensor, of a `file` if they are in one."""
 
     dtype: torch.dtype
     length: int
     load: Callable[[], Tensor]
+    file: MappedFile | None = None
 
 
 _STORAGES = {
@@ -262,4 +264,4 @@ def _tensor(storage: Any, offset: Any, shape: Any, strides: Any) -> Stored:
             return torch.empty(shape, dtype=storage.dtype)
         return torch.as_strided(storage.load(), shape, strides, offset)
 
-    return Stored(tuple(shape), read)
+    return Stored(tuple(shape), read, file=storage.file)

@@ -16,7 +16,7 @@ from torch import Tensor
 from app.diffusion.models.block_formats import BlockFormat
 from app.errors import UnusableFile
 from app.weights.header import TensorEntry, read_header
-from app.weights.mapped import MappedFile
+from app.weights.mapped import MappedFile, changed_file, stamp_of
 
 
 def _keep() -> None:
@@ -37,7 +37,7 @@ class Stored:
 
     `forget` lets go of the file's pages once the values were copied elsewhere; `is_derived` says that they are not
     in a file, but made at each reading. `scaled` are the weight in 8 bits and its scale that they are made of,
-    `blocks` those of a few bits.
+    `blocks` those of a few bits. `file` is where values are that are not in memory.
     """
 
     shape: tuple[int, ...]
@@ -46,6 +46,7 @@ class Stored:
     is_derived: bool = False
     scaled: tuple[Stored, Stored] | None = None
     blocks: StoredBlocks | None = None
+    file: MappedFile | None = None
 
 
 Tensors = Mapping[str, Stored]
@@ -81,10 +82,13 @@ def open_safetensors(path: Path) -> WeightsFile:
     """The tensors of a safetensors file.
 
     Raises:
-        Missing, UnusableFile: no file, a damaged or foreign one.
+        Missing, UnusableFile: no file, a damaged or foreign one, or one that is being exchanged now.
     """
+    before = stamp_of(path) if path.is_file() else None
     header = read_header(path)
     file = MappedFile(path)
+    if file.stamp != before:  # the header may be another one's
+        raise changed_file(path.name)
     begin = header.begin
     tensors = {name: _stored(file, begin, entry, name, path.name) for name, entry in header.tensors.items()}
     return WeightsFile(path.name, dequantised(tensors), header.metadata)
@@ -107,6 +111,7 @@ def _stored(file: MappedFile, first: int, entry: TensorEntry, name: str, file_na
         entry.shape,
         lambda: file.flat(begin, count, dtype).view(entry.shape),
         lambda: file.forget(begin, entry.end - entry.begin),
+        file=file,
     )
 
 

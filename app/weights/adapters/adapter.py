@@ -33,6 +33,7 @@ from app.weights.adapters.unet_names import unet_names
 from app.weights.fill import check_values
 from app.weights.kinds import refused
 from app.weights.opening import open_weights
+from app.weights.sources import Sources
 
 log = logging.getLogger(__name__)
 
@@ -191,7 +192,9 @@ def load_adapter(path: Path) -> Adapter:
         UnknownFamily: a file that holds no adapter.
     """
     file = open_weights(path)
-    tensors: dict[str, Tensor] = {name: stored.read() for name, stored in file.tensors.items()}
+    # In memory of their own, as they are used later, in the middle of runs, and are small beside what they change.
+    tensors: dict[str, Tensor] = {name: stored.read().clone() for name, stored in file.tensors.items()}
+    Sources.of(file.tensors.values()).check()
     for name, tensor in tensors.items():
         check_values(tensor, torch.float32, file.name, name)
     told = scales_told(path, file.metadata)
