@@ -129,7 +129,10 @@ def answered(
     arguments: Mapping[str, Any],
     task: int | None = None,
 ) -> Residuals:
-    """The residuals of one call, without strength; `seen` is what was shown, `levels` (B,) are those of x."""
+    """The residuals of one call, without strength; `seen` is what was shown, `levels` (B,) are those of x.
+
+    The `arguments` hold the network that is steered as well, under its name, where it is not the model's own.
+    """
     if isinstance(network, T2IAdapter):
         return seen
     dtype = next(network.parameters()).dtype
@@ -145,7 +148,7 @@ def answered(
         told = said("context", "vector", "guidance")
         double, single = network(scaled.to(dtype), times, seen, **told, task=task)
         return _over_flux(network, double, single, cast("Flux", model.network))
-    base = cast("MMDiT", model.network)
+    base = cast("MMDiT", arguments.get("network", model.network))
     if isinstance(network, SD3Control):
         joint = stretched(network(scaled.to(dtype), times, seen, **said("context")), base.config.depth)
         return Residuals(double=joint[:-1])  # the last block, in which the text ends, it has been trained without

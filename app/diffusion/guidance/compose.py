@@ -278,12 +278,10 @@ def _call(denoise: ConditionedDenoiser, jobs: Sequence[_Job], sigma: Tensor, pre
     count = len(jobs[0].x)
     x = torch.cat([job.x for job in jobs])
     arguments = prepared.of(jobs)
-    adjust = jobs[0].condition.adjust
-    extra: Mapping[str, Any] = adjust(x, sigma, arguments) if adjust else {}
-    variant = jobs[0].condition.variant
-    if variant is not None:
-        extra = {**extra, "network": variant.at(float(sigma))}
-    return list(torch.split(denoise(x, sigma, **arguments, **extra), count))
+    adjust, variant = jobs[0].condition.adjust, jobs[0].condition.variant
+    chosen: Mapping[str, Any] = {} if variant is None else {"network": variant.at(float(sigma))}
+    extra: Mapping[str, Any] = adjust(x, sigma, {**arguments, **chosen}) if adjust else {}
+    return list(torch.split(denoise(x, sigma, **arguments, **extra, **chosen), count))
 
 
 def _stacked(values: Sequence[Any], count: int) -> Any:

@@ -21,7 +21,8 @@ from app.diffusion.parameterization import ModelSampling
 Entry = Sequence[Any]
 # (tensor, options) → what the network takes by keyword; tensors have the batch first
 Arguments = Callable[[Tensor, Mapping[str, Any]], Mapping[str, Any]]
-# (x, sigma, arguments) → further keywords, such as a ControlNet's residuals
+# (x, sigma, arguments) → further keywords, such as a ControlNet's residuals; under "network" the arguments hold what is
+# asked where that is not the model's own
 Adjust = Callable[[Tensor, Tensor, Mapping[str, Any]], Mapping[str, Any]]
 
 

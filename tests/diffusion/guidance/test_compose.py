@@ -234,3 +234,20 @@ def test_areas_and_sizes_are_prepared_apart():
     for _ in range(2):
         weighted_answers(network, sides, X, SIGMA, kept)
     assert shapes == [(16, 16), (8, 8), (8, 4)] * 2
+
+
+def test_what_adds_to_the_arguments_knows_the_network_that_is_asked():
+    class Other:
+        def at(self, sigma: float) -> str:
+            return f"the network at {sigma}"
+
+    told = []
+
+    def adjust(x, sigma, arguments):
+        told.append(dict(arguments))
+        return {"more": len(arguments)}
+
+    network = Network()
+    one(network, [says(1.0, adjust=adjust, variant=Other()), says(2.0, adjust=adjust)])
+    assert [said.get("network") for said in told] == ["the network at 1.0", None]
+    assert [call[2] for call in network.calls] == [{"more": 2, "network": "the network at 1.0"}, {"more": 1}]

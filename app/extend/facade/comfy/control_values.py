@@ -67,7 +67,7 @@ class PackAdjusting:
     def __call__(self, x: Tensor, sigma: Tensor, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         parts = max(1, len(x) // self._count)
         level = sigma.to(x.device).expand(len(x))
-        said = {PACK_NAMES.get(name, name): value for name, value in arguments.items()}
+        said = {PACK_NAMES.get(name, name): value for name, value in arguments.items() if name != "network"}
         # The positive side comes first where both share a call.
         sides = [int(self._negative)] if parts == 1 else [int(2 * part >= parts) for part in range(parts)]
         options = {"sigmas": level, "cond_or_uncond": sides}
