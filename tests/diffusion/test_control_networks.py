@@ -25,8 +25,8 @@ def test_patches_are_those_of_the_network_that_is_steered() -> None:
     twin = with_edits(base, [Edit(Place("x_embedder.proj.bias"), Difference(torch.ones_like(bias)))])
     x, seen = (torch.randn(1, 16, 4, 6, generator=torch.Generator().manual_seed(seed)) for seed in (1, 2))
 
-    def residuals(network: Any, **arguments: Any) -> torch.Tensor:
-        model = DiffusionModel(network, flow(), LatentFormat(), lambda latent: latent, "test")
+    def residuals(own: Any, **arguments: Any) -> torch.Tensor:
+        model = DiffusionModel(own, flow(), LatentFormat(), lambda latent: latent, "test")
         found = answered(steers, seen, x, torch.tensor([0.5]), model, arguments)
         assert found.double[0] is not None
         return found.double[0]
