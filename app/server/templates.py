@@ -12,6 +12,12 @@ from app.server.static import WEB_ROOT, file_response
 from app.store.names import inside
 
 _FOLDER = WEB_ROOT / "templates"
+_WORDS = {
+    "default": ("First picture", "Words become a picture."),
+    "draw_over": ("Draw over it", "A picture is drawn, and drawn over with other words."),
+    "part_of_a_picture": ("A part drawn anew", "A mask says which part of a picture is drawn anew."),
+    "compare_guidance": ("Three times guidance", "The same seed, held to the words weakly, well and hard."),
+}
 
 
 def routes() -> list[web.RouteDef]:
@@ -33,11 +39,11 @@ async def get_templates(_: web.Request) -> web.Response:
 @operation(list[machine_shapes.TemplateGroup])
 async def get_index(_: web.Request) -> web.Response:
     """The same as a catalogue, in the form in which other editors read it."""
-    templates = [
-        {"name": name, "title": name.replace("_", " ").capitalize(), "mediaType": "image", "mediaSubtype": "webp"}
+    entries = [
+        {"name": name, "title": title, "description": words, "mediaType": "image", "mediaSubtype": "webp"}
         for name in _names()
+        for title, words in [_WORDS[name]]
     ]
-    entries = [{**each, "description": "A graph that runs as it is, with the model that ships."} for each in templates]
     return reply([{"moduleName": "default", "title": "Latent Loom", "type": "image", "templates": entries}])
 
 
@@ -57,4 +63,4 @@ async def get_template(request: web.Request) -> web.StreamResponse:
 
 
 def _names() -> list[str]:
-    return sorted(path.stem for path in _FOLDER.glob("*.json") if not path.stem.endswith(".api"))
+    return [name for name in _WORDS if (_FOLDER / f"{name}.json").is_file()]

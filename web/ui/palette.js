@@ -80,7 +80,7 @@ export function openPalette({ placeholder, find, at }) {
 
 /** @param {HTMLDialogElement} dialog @param {[number, number]} at */
 function place(dialog, [x, y]) {
-  const [width, height] = [Math.min(440, window.innerWidth - 16), 400];
+  const [width, height] = [dialog.offsetWidth, 400];
   dialog.style.margin = "0";
   dialog.style.left = `${Math.max(8, Math.min(x - 40, window.innerWidth - width - 8))}px`;
   dialog.style.top = `${Math.max(8, Math.min(y - 20, window.innerHeight - height - 8))}px`;

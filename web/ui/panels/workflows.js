@@ -1,8 +1,9 @@
 import { fill, h, icon, iconButton } from "../../view/dom.js";
 import { ago } from "./ago.js";
+import { makeBeginnings } from "./beginnings.js";
 
 /**
- * Saved workflows, and those closed lately.
+ * Saved workflows, those closed lately, and graphs to begin with.
  * @param {import("../app.js").App} app
  */
 export function makePanel(app) {
@@ -24,14 +25,10 @@ export function makePanel(app) {
       icon("save"),
       "Save",
     ),
-    h(
-      "button",
-      { type: "button", class: "button", on: { click: () => app.tabs.openDefault() } },
-      icon("image"),
-      "Default graph",
-    ),
   );
+  const begin = makeBeginnings(app);
   const update = async () => {
+    begin.update();
     const [files = [], entries] = await Promise.all([app.files?.list(), app.journal.closed()]);
     fill(
       saved,
@@ -56,7 +53,17 @@ export function makePanel(app) {
     );
   };
   return {
-    root: h("div", { class: "panel-body" }, actions, h("h3", {}, "Saved"), saved, h("h3", {}, "Closed lately"), closed),
+    root: h(
+      "div",
+      { class: "panel-body" },
+      actions,
+      h("h3", {}, "Saved"),
+      saved,
+      h("h3", {}, "Closed lately"),
+      closed,
+      h("h3", {}, "Begin with"),
+      begin.root,
+    ),
     update,
   };
 }
