@@ -1,6 +1,7 @@
 import { portsOf } from "../core/doc/borders.js";
 import { isBorder } from "../core/doc/schema.js";
 import { membersOf } from "../core/graph/groups.js";
+import { muteLink, toggleLink } from "../core/graph/muted.js";
 import { movePort, portAt, removePort } from "../core/graph/ports.js";
 import { addReroute, removeReroute } from "../core/graph/reroutes.js";
 import { typeName } from "../core/graph/slot_types.js";
@@ -46,7 +47,7 @@ const COLOURS = Object.freeze([
  */
 export function fieldMenu(app, request) {
   if (!app.session) return;
-  const makers = { node: nodeItems, link: linkItems, group: groupItems, reroute: rerouteItems, field: fieldItems, port: portItems };
+  const makers = { node: nodeItems, link: linkItems, group: groupItems, reroute: rerouteItems, field: fieldItems, port: portItems, muted: mutedItems };
   const items = makers[request.target](app, request);
   if (items.length) openMenu(items, request, `${request.target} menu`);
 }
@@ -183,7 +184,19 @@ function linkItems(app, request) {
       keys: "Alt+click",
       run: () => session.document.transact("Add reroute", (tx) => addReroute(tx, id, request.at, request.segment ?? 0)),
     },
+    { label: "Mute the link", run: () => session.document.transact("Mute link", (tx) => muteLink(tx, id)) },
     { label: "Cut", run: () => cutLink(session, id) },
+  ];
+}
+
+/** @param {App} app @param {Request} request @returns {Item[]} */
+function mutedItems(app, request) {
+  const { document } = sessionOf(app);
+  const [node, slot] = request.key.split(":");
+  const place = ["inputs", Number(slot), "muted_link"];
+  return [
+    { label: "Wake the link", run: () => document.transact("Wake link", (tx) => toggleLink(tx, node, Number(slot))) },
+    { label: "Cut", run: () => document.transact("Cut link", (tx) => tx.set("node", node, place, undefined)) },
   ];
 }
 

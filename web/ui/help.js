@@ -47,6 +47,7 @@ const MORE = [
   ["Alt + ↓ on a node", "To its first socket"],
   ["Alt + ← →", "Along a link, or between a field and its socket"],
   ["Enter or Space on a socket", "Join from a list, or by hand"],
+  ["M on an input", "Mute its link, or wake it"],
   ["Delete on a socket", "Cut its links; inside a subgraph then the input or output"],
   ["Ctrl + ↑ ↓ in a prompt", "Weight of a word"],
   ["512*2 in a number", "Reckon its value"],

@@ -15,6 +15,7 @@ import {
   drawRing,
   readColours,
 } from "./draw.js";
+import { drawMuted } from "./muted_links.js";
 
 /**
  * The canvas under the nodes: grid, groups, links, and every node that has no element at the moment.
@@ -71,6 +72,7 @@ export class CanvasLayer {
     }
     drawLinks(context, session, { area, overlay, colours, kept: this.farLinks });
     drawFloating(context, session);
+    if (scene.style !== "hidden") drawMuted(context, session, area);
     for (const point of document.graph.reroutes.values()) {
       drawReroute(context, point, document.selection.has(`reroute:${point.id}`), colours);
     }

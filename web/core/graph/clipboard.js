@@ -51,7 +51,10 @@ export function copySelection({ graph, selection }) {
 /** @param {NodeRecord} node */
 function unlinked(node) {
   const copy = structuredClone(node);
-  for (const input of copy.inputs ?? []) input.link = null;
+  for (const input of copy.inputs ?? []) {
+    input.link = null;
+    delete input.muted_link;
+  }
   for (const output of copy.outputs ?? []) output.links = null;
   return copy;
 }

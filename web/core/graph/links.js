@@ -45,6 +45,7 @@ export function connect(tx, from, to, { anyType = false } = {}) {
   tx.set("root", "", counterPath(graph), id);
   tx.set("node", from.node, ["outputs", from.slot, "links"], [...(output.links ?? []), id]);
   tx.set("node", to.node, ["inputs", to.slot, "link"], id);
+  if ("muted_link" in input) tx.set("node", to.node, ["inputs", to.slot, "muted_link"], undefined);
   return link;
 }
 

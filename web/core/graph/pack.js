@@ -181,6 +181,10 @@ function nameWays(graph, ways, inner) {
 function definitionOfNodes(graph, nodes, keys, { name, bounds: [x, y, width, height], ins, outs }) {
   const copies = structuredClone(nodes);
   const ids = new Set(copies.map((node) => String(node.id)));
+  for (const input of copies.flatMap((node) => node.inputs ?? [])) {
+    const muted = /** @type {any} */ (input.muted_link);
+    if (muted && !ids.has(String(muted.origin_id))) delete input.muted_link;
+  }
   const { within, entering, leaving } = linksInside(graph, ids, ins, outs);
   const all = [...within, ...entering, ...leaving];
   const points = pointsWithin([

@@ -2,6 +2,7 @@ import { isBorder } from "../../core/doc/schema.js";
 import { addReroute } from "../../core/graph/reroutes.js";
 import { boundsOf } from "../../core/geometry/viewport.js";
 import { linkGesture, linkThrough, readSocket } from "./linking.js";
+import { mutedAt } from "../muted_links.js";
 import { cutGesture, moveGesture, resizeGroupGesture, resizeNodeGesture } from "./moving.js";
 
 /**
@@ -10,7 +11,7 @@ import { cutGesture, moveGesture, resizeGroupGesture, resizeNodeGesture } from "
  *
  * @typedef {import("../editor.js").Editor} Editor
  * @typedef {{move: (event: PointerEvent) => void, up: (event: PointerEvent) => void, cancel: () => void, edges?: boolean}} Gesture
- * @typedef {{x: number, y: number, at: import("../editor.js").Point, target: "node" | "link" | "group" | "reroute" | "field" | "port",
+ * @typedef {{x: number, y: number, at: import("../editor.js").Point, target: "node" | "link" | "group" | "reroute" | "field" | "port" | "muted",
  *   key: string, segment?: number}} MenuRequest
  */
 
@@ -361,6 +362,7 @@ function openMenu(editor, event) {
   const node = element?.dataset.node ?? session.scene.nodeAt(at);
   const reroute = session.scene.rerouteAt(at);
   const link = session.scene.linkAt(at, LINK_REACH / session.viewport.scale);
+  const muted = mutedAt(session, at, LINK_REACH / session.viewport.scale);
   const group = session.scene.groupAt(at);
   const place = { x: event.clientX, y: event.clientY, at };
   const select = (/** @type {string} */ key) => {
@@ -373,6 +375,7 @@ function openMenu(editor, event) {
     editor.services.menu({ ...place, target: "port", key: `${id}:${slot}` });
   } else if (node) editor.services.menu({ ...place, target: "node", key: select(node) });
   else if (reroute !== null) editor.services.menu({ ...place, target: "reroute", key: select(`reroute:${reroute}`) });
+  else if (!link && muted) editor.services.menu({ ...place, target: "muted", key: `${muted.node}:${muted.slot}` });
   else if (link) editor.services.menu({ ...place, target: "link", key: String(link.id), segment: link.segment });
   else if (group) editor.services.menu({ ...place, target: "group", key: select(`group:${group.id}`) });
   else editor.services.menu({ ...place, target: "field", key: "" });

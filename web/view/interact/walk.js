@@ -1,4 +1,5 @@
 import { disconnect } from "../../core/graph/links.js";
+import { toggleLink } from "../../core/graph/muted.js";
 import { portAt, removePort } from "../../core/graph/ports.js";
 import { joinPick, pickUp, readSocket } from "./linking.js";
 
@@ -87,12 +88,28 @@ function onSocket(editor, element, event) {
     case "Delete":
     case "Backspace":
       return cut(editor, socket) || dropPort(editor, socket);
+    case "m":
+      return muteAt(editor, socket);
     case "Escape":
       editor.pick?.drop();
       return focusOn(node);
     default:
       return false;
   }
+}
+
+/**
+ * Mute the link of an input, or wake it.
+ * @param {Editor} editor
+ * @param {import("./linking.js").Socket & {side: string}} socket
+ * @returns {boolean}
+ */
+function muteAt(editor, { side, node, slot }) {
+  const { document } = /** @type {import("../session.js").Session} */ (editor.session);
+  if (side !== "in" || slot < 0) return false;
+  const done = document.transact("Mute link", (tx) => toggleLink(tx, node, slot));
+  editor.services.announce(done ? `Link ${done}` : "There is no link");
+  return true;
 }
 
 /** @param {Element | null | undefined} element @returns {true} */
