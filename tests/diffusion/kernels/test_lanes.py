@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from app.diffusion.kernels.lanes import SMALL_WORK, cores_for, side_by_side
+from app.diffusion.kernels.lanes import SMALL_WORK, cores_for, side_by_side, spread
 
 
 @pytest.fixture
@@ -66,3 +66,43 @@ def test_small_work_has_one_core_for_itself() -> None:
     with pytest.raises(ValueError, match="no such shape"), cores_for(1, processor):
         raise ValueError("no such shape")
     assert torch.get_num_threads() == 2
+
+
+def test_results_keep_their_order() -> None:
+    assert spread(lambda number: number * 2, list(range(100))) == list(range(0, 200, 2))
+    assert spread(str, []) == [] and spread(str, [5]) == ["5"] and side_by_side([]) == []
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_each_core_works_alone_and_the_threads_stay_as_they_were() -> None:
+    assert set(spread(lambda _: torch.get_num_threads(), list(range(8)))) == {1}
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.usefixtures("two_cores")
+@pytest.mark.parametrize("gradients", [False, True])
+def test_gradients_are_taken_where_the_caller_takes_them(gradients: bool) -> None:
+    weight = torch.ones(2, requires_grad=True)
+    with torch.set_grad_enabled(gradients):
+        assert [result.requires_grad for result in spread(lambda by: weight * by, [2, 3])] == [gradients] * 2
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_the_first_failure_is_told() -> None:
+    def fail(number: int) -> int:
+        if number in (3, 5):
+            raise ValueError(str(number))
+        return number
+
+    with pytest.raises(ValueError, match="3"):
+        spread(fail, list(range(8)))
+
+
+def test_one_core_does_one_after_the_other() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        here = threading.get_ident()
+        assert side_by_side([threading.get_ident, threading.get_ident]) == [here, here]
+    finally:
+        torch.set_num_threads(before)
