@@ -33,13 +33,14 @@ def fill(
     dtype: torch.dtype = torch.float32,
     told: str = "",
     later: bool = False,
+    in_blocks: bool = False,
 ) -> None:
     """Give a module, built `blank`, its weights in `dtype`; names that it does not have are passed over.
 
     `name` is the file's and `told` what stands before the names there, for messages. Weights that are in `dtype`
-    already stay in the mapped file, and so do those in blocks that a layer can keep (see `block_quantised`); changing
-    them does not change it. With `later`, others stay there too until the module is used (see `diffusion.working`):
-    what is never used costs nothing, and loading takes no time.
+    already stay in the mapped file; changing them does not change it. With `in_blocks` so do those in blocks that a
+    layer can keep (see `block_quantised`). With `later`, others stay there too until the module is used (see
+    `diffusion.working`): what is never used costs nothing, and loading takes no time.
 
     Raises:
         UnusableFile: a tensor is missing, has another shape, or holds values that are not numbers; later, whenever
@@ -48,14 +49,13 @@ def fill(
     expected = module.state_dict()
     check(tensors, {key: tuple(value.shape) for key, value in expected.items()}, name, told)
     layers = dict(_eight_bit_layers(module))
-    blocks = {key: tensors[key].blocks for key in expected}
-    in_blocks = keep_in_blocks(module, {key: each.format for key, each in blocks.items() if each})
+    blocks = _kept_in_blocks(module, tensors, expected) if in_blocks else {}
     scales: dict[str, Tensor] = {}
 
     def read(key: str) -> Tensor:
-        stored, kept = tensors[key], blocks[key]
-        if kept and key in in_blocks:
-            return checked_blocks(kept, dtype, name, told + key)
+        if key in blocks:
+            return checked_blocks(blocks[key], dtype, name, told + key)
+        stored = tensors[key]
         if key in layers and stored.scaled:
             value, scales[key] = (part.read() for part in stored.scaled)
         else:
@@ -77,13 +77,13 @@ def fill(
     module.eval()
     for key, scale in scales.items():
         layers[key].put(filled[key], scale.float())
-    settled = {*scales, *in_blocks}
+    settled = {*scales, *blocks}
     waiting = {
         key: _Waiting(value.data_ptr(), tensors[key].forget)
         for key, value in filled.items()
         if expected[key].is_floating_point() and key not in settled and value.dtype != _kept(layers.get(key), dtype)
     }
-    if waiting or layers or in_blocks:
+    if waiting or layers or blocks:
         computes_in(module, dtype)
     if waiting:
         at_first_use(module, _Conversion(dtype, waiting, sources))
@@ -109,6 +109,12 @@ def _eight_bit_layers(module: nn.Module) -> Iterator[tuple[str, EightBit]]:
     for path, part in cast("Iterable[tuple[str, nn.Module]]", module.named_modules()):
         if isinstance(part, EightBit):
             yield f"{path}.weight", part
+
+
+def _kept_in_blocks(module: nn.Module, tensors: Tensors, keys: Iterable[str]) -> dict[str, StoredBlocks]:
+    """The blocks that stay as they are, for layers that now can keep them, by the names of the weights."""
+    blocks = {key: stored for key in keys if (stored := tensors[key].blocks)}
+    return {key: blocks[key] for key in keep_in_blocks(module, {key: each.format for key, each in blocks.items()})}
 
 
 def _kept(layer: EightBit | None, dtype: torch.dtype) -> torch.dtype:

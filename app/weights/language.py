@@ -28,7 +28,7 @@ def t5_tower(tensors: Tensors, name: str, told: str = "") -> T5Encoder:
         tensors = {**tensors, "shared.weight": tensors["encoder.embed_tokens.weight"]}
     with blank():
         tower = T5Encoder(_t5_config(shapes_of(tensors), name))
-    fill(tower, tensors, name, dtype=_held(tensors[T5_MARK]), told=told)
+    fill(tower, tensors, name, dtype=_held(tensors[T5_MARK]), told=told, in_blocks=True)
     return tower
 
 

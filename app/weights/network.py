@@ -67,7 +67,15 @@ def model_of(
         kept = eight_bits.kept or _stored_in_eight_bits(network, parts, precision_of(network, dtype), eight_bits.room)
         if kept is not None:
             keep_in_eight_bits(network, kept, fast=eight_bits.fast)
-    fill(network, parts.network, name, dtype=precision_of(network, dtype), told=parts.network_prefix, later=True)
+    fill(
+        network,
+        parts.network,
+        name,
+        dtype=precision_of(network, dtype),
+        told=parts.network_prefix,
+        later=True,
+        in_blocks=True,
+    )
     return DiffusionModel(
         network,
         family.sampling.build(),

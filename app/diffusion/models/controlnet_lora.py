@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from app.diffusion.models.controlnet import ControlNet, ControlNetConfig
-from app.diffusion.models.narrow import kept_value
+from app.diffusion.models.narrow import kept_value, narrow_layer
 from app.diffusion.models.unet import UNet
 from app.errors import InvalidRequest
 
@@ -52,12 +52,13 @@ class ControlLora(nn.Module):
 
 def _value(name: str, known: Mapping[str, Tensor], network: UNet, own: Mapping[str, Tensor]) -> Tensor | None:
     layer = name.removesuffix(".weight")
+    # Biases are in the precision that the network computes in, however it keeps its weights.
+    like = next(value for each, value in own.items() if narrow_layer(network, each) is None)
     if name.endswith(".weight") and layer + UP in known and name in own:
-        weight, up, down = kept_value(network, name), known[layer + UP], known[layer + DOWN]
+        weight, up, down = kept_value(network, name, torch.float32), known[layer + UP], known[layer + DOWN]
         product = up.flatten(1).float() @ down.flatten(1).float().to(up.device)
         if product.numel() != weight.numel():
             return None
-        return (weight.float() + product.reshape(weight.shape).to(weight.device)).to(weight.dtype)
-    found = known[name] if name in known else kept_value(network, name) if name in own else None
-    like = next(value for value in own.values() if value.is_floating_point())
+        return (weight.float() + product.reshape(weight.shape).to(weight.device)).to(like.dtype)
+    found = known[name] if name in known else kept_value(network, name, torch.float32) if name in own else None
     return None if found is None else found.to(like.device, like.dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,13 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from app.diffusion.adapters.twin import independent, value_of
+from app.diffusion.models.narrow import narrow_layer
 from app.errors import InvalidRequest
 from app.training.adapters.start import Earlier, earlier_training, first_parts, layers_of, network_to_train
 from app.weights.adapters.adapter import Adapter, load_adapter
 from app.weights.checkpoint import Checkpoint
+from tests.diffusion.models.test_block_quantised import put_blocks
 
 LAYER = "input_blocks.3.1.transformer_blocks.0.attn2.to_q"
 DIFFUSERS = "unet.down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_q"
@@ -78,3 +82,16 @@ def test_the_network_to_train_is_frozen_and_nobody_elses(tiny: Checkpoint, dtype
     ours, theirs = dict(network.named_modules()), dict(tiny.model.network.named_modules())
     assert not any(ours[name] is theirs[name] for name in theirs)
     assert tiny.model.network.get_parameter("out.2.weight").dtype == torch.float32
+
+
+def test_weights_in_blocks_are_wide_while_they_are_trained_on(tiny: Checkpoint) -> None:
+    network = independent(tiny.model.network)
+    names = put_blocks(network)
+    model = replace(tiny.model, network=network)
+    trained = network_to_train(model, torch.bfloat16, Earlier())
+    assert names and not any(narrow_layer(trained, name) for name in names)
+    assert all(narrow_layer(network, name) for name in names), "the model's own stay"
+    assert {value.dtype for value in trained.parameters()} == {torch.bfloat16}
+    assert torch.equal(trained.get_parameter(names[0]), value_of(network, names[0]).bfloat16())
+    parts = first_parts(trained, "LoRA", 2, torch.Generator().manual_seed(1), Earlier())
+    assert parts[names[0].removesuffix(".weight")]["down"].shape[1] == value_of(network, names[0]).shape[1]
