@@ -1,5 +1,6 @@
 import { addReroute, pointsOf, removeReroute } from "../../../web/core/graph/reroutes.js";
-import { connect, connectWidget, disconnect, insertOnLink } from "../../../web/core/graph/links.js";
+import { connect, connectWidget, detach, disconnect, insertOnLink } from "../../../web/core/graph/links.js";
+import { mutedInputs, toggleLink } from "../../../web/core/graph/muted.js";
 import { setWidget, widgetsOf } from "../../../web/core/nodes/widgets.js";
 import * as actions from "../../../web/ui/actions.js";
 import { moveTo } from "../../../web/view/interact/moving.js";
@@ -119,6 +120,14 @@ function cutLink(session, draw) {
   if (id !== undefined) session.document.transact("Cut link", (tx) => disconnect(tx, id));
 }
 
+function muteLink(session, draw) {
+  const { graph } = session.document;
+  const link = graph.links.get(draw.pick(links(session)));
+  const asleep = [...ids(session)].flatMap((id) => mutedInputs(graph, id).map(({ slot }) => [id, slot]));
+  const [id, slot] = (draw() < 0.4 && draw.pick(asleep)) || [link?.target_id, link?.target_slot];
+  if (id !== undefined) session.document.transact("Mute link", (tx) => toggleLink(tx, id, slot));
+}
+
 function resize(session, draw) {
   const id = draw.pick(ids(session));
   session.document.transact("Resize", (tx) => tx.set("node", id, ["size"], [200 + draw.whole(300), draw.whole(400)]));
@@ -150,6 +159,7 @@ export const OPERATIONS = {
   insert,
   dropPoint,
   cutLink,
+  muteLink,
   resize,
   fitGroup,
   drag: onSelection(drag),
@@ -160,6 +170,11 @@ export const OPERATIONS = {
   bypass: onSelection((session) => actions.toggleSleep(session, "bypass")),
   fold: onSelection((session) => actions.toggleFlagOfSelection(session, "collapsed")),
   pin: onSelection((session) => actions.toggleFlagOfSelection(session, "pinned")),
+  unused: onSelection((session) => actions.toggleFlagOfSelection(session, "unused_hidden")),
+  detach: (session, draw) => {
+    const link = session.document.graph.links.get(draw.pick(links(session)));
+    if (link) session.document.transact("Shake", (tx) => detach(tx, link.target_id));
+  },
   paint: onSelection((session, draw) => actions.paint(session, draw.pick(["#123456", undefined]))),
   rename: onSelection((session, draw) => {
     const key = draw.pick([...session.document.selection].filter((each) => !each.startsWith("reroute")));

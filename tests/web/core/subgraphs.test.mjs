@@ -11,6 +11,7 @@ import { withoutUnused } from "../../../web/core/graph/subgraphs.js";
 import { readDefinitions } from "../../../web/core/nodes/definitions.js";
 import { widgetsOf, widgetValue } from "../../../web/core/nodes/widgets.js";
 import { addFromSearch, duplicate, pasteText, copyText, removeSelection } from "../../../web/ui/actions.js";
+import { choiceOfFields, fieldsOf, toggleField } from "../../../web/ui/shown_fields.js";
 import { packSelection, unpackSelection } from "../../../web/ui/subgraph_actions.js";
 import { levelsTo } from "../../../web/view/level.js";
 import { Session } from "../../../web/view/session.js";
@@ -419,6 +420,11 @@ const INSIDE = {
   removePort: onPort((tx, side, slot, draw) => (draw() < 0.5 ? removePort(tx, side, slot) : undefined)),
   movePort: onPort((tx, side, slot, draw) => movePort(tx, side, slot, draw.whole(3))),
   renamePort: onPort((tx, side, slot, draw) => renamePort(tx, side, slot, draw.pick(["a", "", "b"]))),
+  showField: (level, draw) => {
+    const choice = choiceOfFields(level, draw.pick(level.document.graph.nodes.keys()));
+    const field = choice && draw.pick(fieldsOf(choice));
+    if (field) toggleField(choice, field);
+  },
   pack: (level, draw) => {
     level.document.select([draw.pick(level.document.graph.nodes.keys()), draw.pick(level.document.graph.nodes.keys())]);
     packSelection(level);
