@@ -16,7 +16,10 @@ from app.diffusion.working import make_ready
 from app.errors import InvalidRequest
 from app.settings import Settings
 from app.weights.network import EightBits, precision_of
+from app.weights.opening import open_weights
+from app.weights.saving import save_model
 from app.weights.separate import load_network
+from tests.weights.test_gguf_file import write as write_gguf
 
 SD3 = MMDiTConfig(2, 64, 16, 4096, 2048, 24)
 DEV = replace(FLUX_DEV, width=128, heads=1, double=1, single=1)
@@ -156,3 +159,35 @@ def test_eight_bits_of_a_file_are_kept_where_there_is_no_room_for_more(folder: P
         make_ready(model.network)
         assert model.network.get_parameter("img_in.weight").dtype.itemsize == expected
         assert model.dtype == torch.bfloat16
+
+
+def test_a_file_in_blocks_draws_what_its_values_do(bench: Any, folder: Path) -> None:
+    """As it is, with a LoRA, and saved with that: blocks are kept, and only rounding differs."""
+    write_gguf(folder / "dev.gguf", network(DEV).state_dict(), "Q8_0")
+    values = {name: stored.read().clone() for name, stored in open_weights(folder / "dev.gguf").tensors.items()}
+    save_file(values, folder / "wide.safetensors")
+    adapter = folder.parent / "loras" / "some.safetensors"
+    adapter.parent.mkdir(exist_ok=True)
+    name = "diffusion_model.double_blocks.0.img_attn.qkv"
+    factors = {"lora_up.weight": torch.randn(384, 2), "lora_down.weight": torch.randn(2, 128)}
+    save_file({f"{name}.{part}": value * 0.3 for part, value in factors.items()}, adapter)
+    recipe = {"seed": 1, "steps": 2, "cfg": 1.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
+    entry = prompt(768)
+
+    def drawn(file: str, lora: str | None) -> torch.Tensor:
+        model = bench("UNETLoader", unet_name=file, weight_dtype="default")
+        kept = model.network.get_parameter("double_blocks.0.img_attn.qkv.weight").dtype
+        assert (kept == torch.uint8) == file.endswith("gguf")
+        if lora:
+            model = bench("LoraLoaderModelOnly", model=model, lora_name=lora, strength_model=1.0)
+        if lora and file.endswith("gguf"):
+            save_model(folder / "saved.safetensors", model, {})
+        latent = bench("EmptySD3LatentImage", width=64, height=64, batch_size=1)
+        asked = {"model": model, "positive": entry, "negative": entry, "latent_image": latent}
+        return bench("KSampler", **recipe, **asked)["samples"]
+
+    plain, changed = drawn("wide.safetensors", None), drawn("wide.safetensors", "some.safetensors")
+    torch.testing.assert_close(drawn("dev.gguf", None), plain, rtol=1e-4, atol=1e-4)
+    # In half precision wide weights are rounded before the LoRA is added, and after it.
+    for again in (drawn("dev.gguf", "some.safetensors"), drawn("saved.safetensors", None)):
+        assert float((again - changed).norm()) < 0.1 * float((changed - plain).norm()), "the LoRA is in it"
