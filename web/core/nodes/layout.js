@@ -37,7 +37,7 @@ export function layoutNode(node, def, media = false) {
   const unused = Boolean(node.flags?.unused_hidden);
   const plain = (node.inputs ?? [])
     .map((input, slot) => ({ input, slot }))
-    .filter(({ input }) => !ownedByWidget(input, all) && !(unused && input.link == null));
+    .filter(({ input }) => !ownedByWidget(input, all) && !(unused && input.link == null && !input.muted_link));
   const outputs = (node.outputs ?? [])
     .map((output, slot) => ({ output, slot }))
     .filter(({ output }) => !(unused && !output.links?.length));
