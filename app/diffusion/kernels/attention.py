@@ -10,15 +10,19 @@ B batch, N heads, P queries, T keys, D width of a head
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from app.diffusion.kernels.exponential import REACH, STEPS, powers_of_two
 from app.diffusion.kernels.lanes import side_by_side
 
-SLICE = 512
+# Queries of a head at a time: with 4096 keys their scores take the 2 MiB that the nearer caches hold.
+SLICE = 256
 # Products of an image's scores below which one call of the fused kernel takes less time than several of others.
 FEW_PRODUCTS = 1 << 21
 # Scores of all heads of an image that the shared cache still holds: 8 MiB.
@@ -68,31 +72,42 @@ def _attend_image_by_slices(
 ) -> None:  # (N, P, D), (N, T, D) twice, (N, P, D)
     """Write to out. The exponentials are divided by their sum only after the second product, which sums them as well.
 
-    Their largest is subtracted, as is usual, only in the heads whose sums say that they overflowed or vanished.
+    They are taken by their bits in heads whose scores cannot be far from zero. In others their largest is subtracted,
+    as is usual, only where the sums say that they overflowed or vanished.
     """
     heads, keys, width = k.shape
     values = v.new_empty(heads, keys, -(-(width + 1) // ALIGNMENT) * ALIGNMENT)
     values[:, :, :width] = v
     values[:, :, width:] = 0
     values[:, :, width] = 1
-    columns = k.transpose(1, 2).contiguous() * (width**-0.5 / math.log(2))
+    scale = width**-0.5 / math.log(2)
+    columns = k.transpose(1, 2).contiguous() * scale
     weighted = q.new_empty(heads, q.shape[1], values.shape[2])
-    for head in zip(q, columns, values, weighted, strict=True):
-        _attend_with_head(*head)
+    near = (_longest(q) * _longest(k) * scale <= REACH).tolist()
+    for head, is_near in enumerate(near):
+        if is_near:
+            columns[head] *= STEPS
+        powers = powers_of_two if is_near else Tensor.exp2_
+        _attend_with_head(q[head], columns[head], values[head], weighted[head], powers)
     sums = weighted[:, :, width : width + 1]
     if not are_exact(sums):
-        for head in zip(q, columns, values, weighted, strict=True):
-            if not are_exact(head[3][:, width]):
-                _attend_with_head(*head, safely=True)
+        for head in range(heads):
+            if not are_exact(sums[head]):
+                _attend_with_head(q[head], columns[head], values[head], weighted[head], _powers_below_one)
     torch.div(weighted[:, :, :width], sums, out=out)
 
 
+def _longest(x: Tensor) -> Tensor:  # (N, T, D) → (N,)
+    return cast("Tensor", torch.linalg.vector_norm(x, dim=2)).amax(dim=1).float()
+
+
+def _powers_below_one(scores: Tensor) -> Tensor:
+    return scores.sub_(scores.amax(dim=1, keepdim=True)).exp2_()
+
+
 def _attend_with_head(
-    q: Tensor, columns: Tensor, values: Tensor, weighted: Tensor, *, safely: bool = False
+    q: Tensor, columns: Tensor, values: Tensor, weighted: Tensor, powers: Callable[[Tensor], Tensor]
 ) -> None:  # (P, D), (D, T), (T, D + 1 …), (P, D + 1 …)
-    buffer = q.new_empty(min(SLICE, len(q)), columns.shape[1])
+    scores = q.new_empty(min(SLICE, len(q)), columns.shape[1])
     for queries, result in zip(torch.split(q, SLICE), torch.split(weighted, SLICE), strict=True):
-        scores = torch.mm(queries, columns, out=buffer[: len(queries)])
-        if safely:
-            scores -= scores.amax(dim=1, keepdim=True)
-        torch.mm(scores.exp2_(), values, out=result)
+        torch.mm(powers(torch.mm(queries, columns, out=scores[: len(queries)])), values, out=result)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from app.diffusion.kernels import doubling, packed, winograd
+from app.diffusion.kernels import doubling, packed, winograd, winograd_four
 from app.diffusion.kernels.matrices import Matrices
 from app.diffusion.models.linear import packed_bytes, reads_packed
 from app.diffusion.models.second_form import SecondForm
 
 # Narrower layers spend more time in the transforms than they save in products (measured on AVX-512, 128: 1.0 ×).
 NARROWEST = 256
+# Pixels of a map, and weights in float32, from which on and up to which larger tiles are worth their bytes.
+PIXELS_WORTH_FOUR = 1024
+MOST_WEIGHTS_IN_FOUR = 12 << 20
 # Channels-last normalisation of a few narrow maps costs ten times what it does in PyTorch's own order (measured).
 NARROWEST_CHANNELS_LAST = 128
 # Channels a group and pixels up to which PyTorch normalises channels-last maps one number at a time.
@@ -28,9 +33,9 @@ def ordered(x: Tensor, width: int) -> Tensor:
 class Conv3x3(SecondForm, nn.Conv2d):
     """(B, C, H, W) → (B, O, H/stride, W/stride), padded by one pixel of zeros.
 
-    The second form of its kernels is transformed for wide layers (0.6 of the time, 16/9 of the bytes; see
-    `kernels.winograd`, and `kernels.doubling` after an enlargement) and packed for the others (0.5 of the time for
-    small maps, the same bytes; `kernels.packed`).
+    The second form of its kernels is transformed for wide layers (0.6 of the time and 16/9 of the bytes, for large maps
+    in float32 0.4 and 4 times; see `kernels.winograd` and `winograd_four`, and `kernels.doubling` after an enlargement)
+    and packed for the others (0.5 of the time for small maps, the same bytes; `kernels.packed`).
     """
 
     def __init__(self, width: int, out: int, stride: int = 1) -> None:
@@ -42,16 +47,18 @@ class Conv3x3(SecondForm, nn.Conv2d):
         if self.weight.device.type not in ("cpu", "meta"):
             return 0
         if self._is_wide():
-            return self.weight.nbytes * 16 // 9
+            return self.weight.nbytes * (36 if self._is_exact_in_four() else 16) // 9
         return self.weight.nbytes if packed.is_available() else 0
 
     def forward(self, input: Tensor) -> Tensor:
         if not self._is_quick(input):
             return super().forward(input)
-        if self._is_wide():
-            even = input.shape[2] % 2 == 0 and input.shape[3] % 2 == 0
-            return winograd.convolve(input, self._transformed(), self.bias) if even else super().forward(input)
-        return packed.convolve(input, self._packed(input.shape), self.bias, self.stride[0])
+        if not self._is_wide():
+            return packed.convolve(input, self._packed(input.shape), self.bias, self.stride[0])
+        for kernel, side in ((winograd_four, 4), (winograd, 2)):
+            if self._suits(input, side):
+                return kernel.convolve(input, self._transformed(kernel.transform_weight, side), self.bias)
+        return super().forward(input)
 
     def doubled(self, x: Tensor) -> Tensor:
         """What `forward` makes of the map with its pixels doubled: (B, C, H, W) → (B, O, 2·H, 2·W)."""
@@ -68,8 +75,16 @@ class Conv3x3(SecondForm, nn.Conv2d):
     def _is_wide(self) -> bool:
         return self.stride == (1, 1) and min(self.in_channels, self.out_channels) >= NARROWEST
 
-    def _transformed(self) -> Matrices:
-        return self.second_form("transformed", (self.weight,), lambda: winograd.transform_weight(self.weight))
+    def _suits(self, x: Tensor, side: int) -> bool:
+        """Whether the map is made of tiles of that side, and there are enough of them."""
+        whole = x.shape[2] % side == 0 and x.shape[3] % side == 0
+        return whole and (side < 4 or (self._is_exact_in_four() and x.shape[2:].numel() >= PIXELS_WORTH_FOUR))
+
+    def _is_exact_in_four(self) -> bool:
+        return self.weight.dtype == torch.float32 and self.weight.numel() <= MOST_WEIGHTS_IN_FOUR
+
+    def _transformed(self, transform: Callable[[Tensor], Matrices], side: int) -> Matrices:
+        return self.second_form("transformed", (self.weight,), lambda: transform(self.weight), of=side)
 
     def _packed(self, size: torch.Size) -> Tensor:
         return self.second_form("packed", (self.weight,), lambda: packed.pack(self.weight, self.stride[0], size))

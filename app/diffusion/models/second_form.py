@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 Made = TypeVar("Made")
-Version = tuple[tuple[int, int, torch.dtype], ...]
+Version = tuple[int, tuple[tuple[int, int, torch.dtype], ...]]
 
 
 class SecondForm(nn.Module):
@@ -35,9 +35,9 @@ class SecondForm(nn.Module):
         """Whether the second form may be used for x."""
         return self.quick and x.device.type == "cpu" and not torch.is_grad_enabled()
 
-    def second_form(self, name: str, weights: Sequence[Tensor], make: Callable[[], Made]) -> Made:
-        """What `make` makes of the weights, kept under the name."""
-        version = tuple(version_of(weight) for weight in weights)
+    def second_form(self, name: str, weights: Sequence[Tensor], make: Callable[[], Made], *, of: int = 0) -> Made:
+        """What `make` makes of the weights, kept under the name; one `of` several kinds at a time."""
+        version = of, tuple(version_of(weight) for weight in weights)
         kept = self._kept.get(name)
         if kept is None or kept[0] != version:
             kept = (version, make())

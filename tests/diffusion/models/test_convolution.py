@@ -43,6 +43,14 @@ def test_quick_or_not_the_values_are_the_same(
     assert set(layer.state_dict()) == {"weight", "bias"}
 
 
+def test_large_and_small_maps_in_turn() -> None:
+    layer = quick_layer()
+    for side in (32, 8, 34, 32):  # tiles of 4, of 2, and of 2 as 4 does not divide 34
+        x = torch.randn(1, NARROWEST, side, side).contiguous(memory_format=torch.channels_last)
+        with torch.inference_mode():
+            torch.testing.assert_close(layer(x), direct(layer, x), atol=1e-4, rtol=1e-4)
+
+
 @LAYERS
 def test_gradients_go_the_direct_way(widths: tuple[int, int], stride: int) -> None:
     layer, x = quick_layer(widths, stride), torch.randn(1, widths[0], 4, 4)
@@ -65,7 +73,9 @@ def test_changed_weights_are_seen(widths: tuple[int, int], stride: int) -> None:
 
 def test_the_room_that_second_forms_take() -> None:
     assert packed.is_available()
-    assert quick_layer().second_form_bytes == NARROWEST * NARROWEST * 16 * 4
+    assert quick_layer().second_form_bytes == NARROWEST * NARROWEST * 36 * 4
+    assert quick_layer().bfloat16().second_form_bytes == NARROWEST * NARROWEST * 16 * 2
+    assert Conv3x3(1280, 1280).second_form_bytes == 1280 * 1280 * 16 * 4  # too many for large tiles
     assert quick_layer(NARROW).second_form_bytes == 24 * 40 * 9 * 4
 
 
