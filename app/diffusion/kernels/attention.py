@@ -98,7 +98,8 @@ def _attend_image_by_slices(
 
 
 def _longest(x: Tensor) -> Tensor:  # (N, T, D) → (N,)
-    return cast("Tensor", torch.linalg.vector_norm(x, dim=2)).amax(dim=1).float()
+    norm = cast("Callable[..., Tensor]", torch.linalg.vector_norm)  # pyright: ignore[reportUnknownMemberType]
+    return norm(x, dim=2).amax(dim=1).float()
 
 
 def _powers_below_one(scores: Tensor) -> Tensor:
