@@ -70,7 +70,7 @@ def fill(
         return value
 
     sources = Sources.of(tensors[key] for key in expected)
-    with uncollected():
+    with uncollected(), torch.inference_mode(False), torch.no_grad():  # weights stay usable for training
         filled = dict(zip(expected, spread(read, list(expected)), strict=True))
         sources.check()
         _put(module, filled)

@@ -47,6 +47,19 @@ def test_whoever_asks_has_it_converted() -> None:
     assert module.weight.dtype == torch.float32 and module.weight.tolist() == SAFE["weight"].tolist()
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])  # the weight's own, and one to bring it into
+def test_weights_that_are_loaded_while_prompts_run_can_be_trained_and_used_anywhere(
+    dtype: torch.dtype, tmp_path: Path
+) -> None:
+    save_file(SAFE, tmp_path / "x.safetensors")
+    module = linear()
+    with torch.inference_mode():  # as nodes run
+        fill(module, open_safetensors(tmp_path / "x.safetensors").tensors, "x", dtype=dtype, later=True)
+        module(torch.ones(1, 3, dtype=dtype))
+    assert not any(weight.is_inference() for weight in module.parameters())
+    module(torch.ones(1, 3, dtype=dtype, requires_grad=True)).sum().backward()
+
+
 def test_weights_that_were_exchanged_meanwhile_are_left_alone() -> None:
     module = linear()
     fill(module, held(SAFE), "x", dtype=torch.bfloat16, later=True)
