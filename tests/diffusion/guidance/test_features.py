@@ -51,6 +51,7 @@ def test_attention_is_scaled_by_name():
     q = torch.ones(1, 2, 2)
     for name, expected in (("attn2", 2 + 3 + 5), ("attn1", 3)):
         at = hooks.at("input", 1).looking(name, 0, 1)
+        assert at is not None
         assert at.attend(lambda q, k, v: q + k + v)(q, q, q).unique().item() == expected
         assert at.attended(q).unique().item() == (7 if name == "attn2" else 1)
 
