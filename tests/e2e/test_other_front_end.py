@@ -128,7 +128,7 @@ def test_its_gallery_and_its_log_are_served(browser: Browser, program: Program) 
     page.get_by_label("Toggle Bottom Panel", exact=True).first.click()
     expect(page.get_by_text("joined with").first).to_be_visible()  # the worker's coming, in the log
     page.get_by_label("Templates", exact=True).first.click()
-    picture = page.get_by_role("img", name="Default")
+    picture = page.get_by_role("img", name="First picture")
     expect(picture).to_be_visible()
     assert picture.evaluate("async (image) => { await image.decode(); return image.naturalWidth; }") == 256
     assert failures == []

@@ -142,7 +142,7 @@ EQUAL: list[tuple[str, Json]] = [
     ("/workflow_templates", {"acme": ["start"]}),
     ("/i18n", {"de": {"a": "b"}}),
     ("/users", {"storage": "server", "migrated": True}),
-    ("/templates", ["default"]),
+    ("/templates", ["default", "draw_over", "part_of_a_picture", "compare_guidance"]),
 ]  # fmt: skip
 CONTENT: list[tuple[str, str, str]] = [
     ("/view?filename=out.png", "image/png", "RGBA"),
