@@ -1,4 +1,4 @@
-"""2ˢ of bfloat16 numbers by their bits, at a quarter of what computing it costs.
+"""2ˢ of bfloat16 numbers by their bits, at a third of what computing it costs.
 
 Such a number keeps its exponent in the bits from the eighth on: the bits of 2ˢ are 2⁷·(s + 127) where s is whole, and
 a straight line through these is up to 6 % above 2ˢ in between (Schraudolph 1999, Neural Computation 11:853). Where what
@@ -13,7 +13,8 @@ from torch import Tensor
 
 STEPS = 1 << 7  # the numbers from one power of two to the next
 ONE = 127 * STEPS  # the bits of 1
-# Exponents up to which, and down to the negative of which, sums of very many powers are finite and lose nothing.
+# Exponents up to which, and down to the negative of which, sums of very many powers are finite and lose nothing: they
+# stay within the bounds of `attention.are_exact`.
 REACH = 80.0
 
 

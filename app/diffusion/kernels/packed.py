@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 PADDING = DILATION = (1, 1)
-# What oneDNN multiplies at its full rate on every processor with AVX-512.
+# What the functions here take; bfloat16 comes where a processor multiplies in it (see `weights.precision`).
 DTYPES = (torch.float32, torch.bfloat16)
 # Elements of a float32 matrix below which PyTorch's own product takes less time: its calls cost less.
 MANY_WEIGHTS = 1 << 16

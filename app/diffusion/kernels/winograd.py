@@ -9,14 +9,13 @@ B batch, C channels in, O channels out, H × W pixels, h × w tiles of 2 × 2 pi
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
-from app.diffusion.kernels.border import bordered
 from app.diffusion.kernels.matrices import Matrices
-
-# Elements of transformed input in one strip: 4 MiB in bfloat16, which second-level and shared caches still hold.
-STRIP_ELEMENTS = 1 << 21
+from app.diffusion.kernels.strips import by_strips
 
 
 def transform_weight(weight: Tensor) -> Matrices:
@@ -32,18 +31,10 @@ def transform_weight(weight: Tensor) -> Matrices:
 
 def convolve(x: Tensor, weight: Matrices, bias: Tensor | None) -> Tensor:
     """(B, C, H, W) → (B, O, H, W) in channels-last order, padded by one pixel of zeros; H and W are even."""
-    batch, channels, height, width = x.shape
-    padded = bordered(x)
-    out = x.new_empty(batch, height // 2, 2, width // 2, 2, weight.width)
-    strips = max(1, 4 * batch * height * width * channels // STRIP_ELEMENTS)
-    rows = -(-height // 2 // strips)
-    for top in range(0, height // 2, rows):
-        bottom = min(top + rows, height // 2)
-        _convolve_strip(padded[:, 2 * top : 2 * bottom + 2], weight, bias, out[:, top:bottom])
-    return out.view(batch, height, width, -1).permute(0, 3, 1, 2)
+    return by_strips(x, 2, weight.width, partial(_convolve_strip, weight=weight, bias=bias))
 
 
-def _convolve_strip(padded: Tensor, weight: Matrices, bias: Tensor | None, out: Tensor) -> None:
+def _convolve_strip(padded: Tensor, out: Tensor, weight: Matrices, bias: Tensor | None) -> None:
     """Write the tiles of one strip of the padded input (B, 2h + 2, 2w + 2, C) to out (B, h, 2, w, 2, O)."""
     batch, rows, _, columns, _, width_out = out.shape
     by_row = _input_sums([padded[:, i : i + 2 * rows : 2] for i in range(4)])  # 4 × (B, h, 2w + 2, C)

@@ -11,17 +11,16 @@ B batch, C channels in, O channels out, H × W pixels, h × w tiles of 4 × 4 pi
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from app.diffusion.kernels.border import bordered
 from app.diffusion.kernels.matrices import Matrices
+from app.diffusion.kernels.strips import by_strips
 
 INNER, OUTER = 5 / 8, 3 / 2
 POINTS = (0.0, INNER, -INNER, OUTER, -OUTER)
-# Elements of transformed input in one strip: 4 MiB in bfloat16, which second-level and shared caches still hold.
-STRIP_ELEMENTS = 1 << 21
 
 
 def transform_weight(weight: Tensor) -> Matrices:
@@ -35,18 +34,10 @@ def transform_weight(weight: Tensor) -> Matrices:
 
 def convolve(x: Tensor, weight: Matrices, bias: Tensor | None) -> Tensor:
     """(B, C, H, W) → (B, O, H, W) in channels-last order, padded by one pixel of zeros; 4 divides H and W."""
-    batch, channels, height, width = x.shape
-    padded = bordered(x)
-    out = x.new_empty(batch, height // 4, 4, width // 4, 4, weight.width)
-    strips = max(1, round(36 * batch * height * width * channels / (16 * STRIP_ELEMENTS)))
-    rows = -(-height // 4 // strips)
-    for top in range(0, height // 4, rows):
-        bottom = min(top + rows, height // 4)
-        _convolve_strip(padded[:, 4 * top : 4 * bottom + 2], weight, bias, out[:, top:bottom])
-    return out.view(batch, height, width, -1).permute(0, 3, 1, 2)
+    return by_strips(x, 4, weight.width, partial(_convolve_strip, weight=weight, bias=bias))
 
 
-def _convolve_strip(padded: Tensor, weight: Matrices, bias: Tensor | None, out: Tensor) -> None:
+def _convolve_strip(padded: Tensor, out: Tensor, weight: Matrices, bias: Tensor | None) -> None:
     """Write the tiles of one strip of the padded input (B, 4h + 2, 4w + 2, C) to out (B, h, 4, w, 4, O)."""
     batch, rows, _, columns, _, width_out = out.shape
     by_row = _input_sums([padded[:, i : i + 4 * rows - 3 : 4] for i in range(6)])  # (6, B, h, 4w + 2, C)

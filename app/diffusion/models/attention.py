@@ -81,7 +81,8 @@ class CrossAttention(SecondForm):
 
     def _is_folded(self, x: Tensor, context: Tensor) -> bool:
         plain = all(
-            type(layer) is Linear and reads_packed(layer, x, layer.weight) for layer in (self.to_q, self._out())
+            type(layer) is Linear and reads_packed(layer, x, layer.weight) and not is_watched(vars(layer))
+            for layer in (self.to_q, self._out())
         )
         return plain and packed.is_available() and is_worth_folding(self.heads * context.shape[1], x.shape[2])
 
@@ -120,10 +121,11 @@ class GEGLU(nn.Module):
         self.proj: nn.Linear = Linear(width, inner * 2)  # one that is kept in 8 bits may come in its place
 
     def forward(self, x: Tensor) -> Tensor:
-        if isinstance(self.proj, Linear) and reads_packed(self.proj, x, self.proj.weight):
-            gate = packed.multiply(x, *_half(self.proj, 1), gelu=True)
-            return packed.multiply_and_gate(x, *_half(self.proj, 0), gate)
-        x, gate = self.proj(x).chunk(2, dim=-1)
+        proj = self.proj
+        if isinstance(proj, Linear) and reads_packed(proj, x, proj.weight) and not is_watched(vars(proj)):
+            gate = packed.multiply(x, *_half(proj, 1), gelu=True)
+            return packed.multiply_and_gate(x, *_half(proj, 0), gate)
+        x, gate = proj(x).chunk(2, dim=-1)
         return x * F.gelu(gate)
 
 

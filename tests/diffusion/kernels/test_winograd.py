@@ -6,7 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from app.diffusion.kernels.winograd import STRIP_ELEMENTS, convolve, transform_weight
+from app.diffusion.kernels.strips import STRIP_ELEMENTS
+from app.diffusion.kernels.winograd import convolve, transform_weight
 
 
 def relative_error(dtype: torch.dtype, batch: int, channels: int, out: int, size: tuple[int, int]) -> float:

@@ -203,3 +203,20 @@ def test_a_network_and_its_twin_keep_forms_of_their_own() -> None:
             assert torch.allclose(twin(x) + layer.bias, expected, atol=2e-2)
             assert torch.allclose(doubled(x) - expected, expected - layer.bias, atol=5e-2)
             assert torch.equal(network(x), expected)
+
+
+def test_those_who_watch_a_layer_inside_attention_or_a_gate_are_called() -> None:
+    looking, gated = attention(context_width=12), GEGLU(32, 40).to(torch.bfloat16).requires_grad_(False)
+    x, text = torch.randn(2, 9, 32).bfloat16(), torch.randn(2, 5, 12).bfloat16()
+    called: list[nn.Module] = []
+
+    def watch(layer: nn.Module, _given: object, _made: Tensor) -> None:
+        called.append(layer)
+
+    for whole, layer in ((looking, looking.to_q), (looking, looking.to_out[0]), (gated, gated.proj)):
+        prepare(whole, 1 << 20)
+        handle = layer.register_forward_hook(watch)
+        with torch.inference_mode():
+            whole(x, text) if whole is looking else whole(x)
+        assert called.pop() is layer
+        handle.remove()
