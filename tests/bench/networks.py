@@ -133,6 +133,11 @@ def meta(build: Callable[[], nn.Module]) -> nn.Module:
 
 def report(contenders: Contenders, repeat: int, work: Callable[[], Any]) -> None:
     """Race the contenders and print seconds, ratios, peak memory, error and the share of the floor."""
+    with torch.inference_mode():
+        _report(contenders, repeat, work)
+
+
+def _report(contenders: Contenders, repeat: int, work: Callable[[], Any]) -> None:
     linear, convolution = flops(work)
     best = race(contenders, repeat)
     reference_name, reference = next(iter(contenders.items()))
@@ -164,18 +169,18 @@ def main() -> None:
     for dtype in (torch.float32, torch.bfloat16):
         product, convolution = rates(dtype)
         say(f"{dtype}: products {product / 1e9:.0f}, convolutions {convolution / 1e9:.0f} GFLOP/s, {threads} threads")
-    with torch.inference_mode():
-        if options.only in (None, "step"):
-            say(f"One guided step of Stable Diffusion 1.5 at {options.size} × {options.size}")
-            step(UNetConfig(), options.size // 8, options.repeat)
-        if options.only in (None, "decoding"):
-            say(f"One decoding to {options.size} × {options.size}")
-            decoding(AutoencoderConfig(), options.size // 8, options.repeat)
-        if options.only in (None, "small"):
-            say("One guided step of a network of the shipped checkpoint's shape at 8 × 8 latent pixels")
-            step(SHIPPED, 8, max(options.repeat, 100))
-            say("One guided step of a network of twice its size, with a third level")
-            step(SMALL, 8, max(options.repeat, 100))
+    torch.set_grad_enabled(False)  # weights are those of a checkpoint that was read: they count their changes
+    if options.only in (None, "step"):
+        say(f"One guided step of Stable Diffusion 1.5 at {options.size} × {options.size}")
+        step(UNetConfig(), options.size // 8, options.repeat)
+    if options.only in (None, "decoding"):
+        say(f"One decoding to {options.size} × {options.size}")
+        decoding(AutoencoderConfig(), options.size // 8, options.repeat)
+    if options.only in (None, "small"):
+        say("One guided step of a network of the shipped checkpoint's shape at 8 × 8 latent pixels")
+        step(SHIPPED, 8, max(options.repeat, 100))
+        say("One guided step of a network of twice its size, with a third level")
+        step(SMALL, 8, max(options.repeat, 100))
 
 
 if __name__ == "__main__":

@@ -47,10 +47,16 @@ def _native() -> Any:
     return library._nn
 
 
-def convolve(x: Tensor, packed: Tensor, bias: Tensor | None, stride: int) -> Tensor:
-    """(B, C, H, W) → (B, O, H/stride, W/stride) in channels-last order, padded by one pixel of zeros."""
-    convolution = cast("Callable[..., Tensor]", torch.ops.mkldnn._convolution_pointwise)
-    return convolution(x, packed, bias, PADDING, (stride, stride), DILATION, 1, "none", [], "")
+def convolve(x: Tensor, packed: Tensor, bias: Tensor | None, stride: int, *, to: Tensor | None = None) -> Tensor:
+    """(B, C, H, W) → (B, O, H/stride, W/stride) in channels-last order, padded by one pixel of zeros.
+
+    What comes of it is added to what there is, if that is given.
+    """
+    operation: Any = torch.ops.mkldnn._convolution_pointwise
+    sides = PADDING, (stride, stride), DILATION, 1
+    if to is not None:
+        return operation.binary(x, to, packed, bias, *sides, "add", None, None, [], None)
+    return operation(x, packed, bias, *sides, "none", [], "")
 
 
 def pack_rows(weight: Tensor) -> Tensor:

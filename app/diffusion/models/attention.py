@@ -5,6 +5,7 @@ B batch, P pixels or query tokens, T context tokens, C channels, N heads
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 import torch
@@ -139,7 +140,7 @@ def _half(layer: Linear, half: int) -> tuple[Tensor, Tensor]:
 TOKENS_AT_ONCE = 512
 
 
-class FeedForward(nn.Module):
+class FeedForward(SecondForm):
     """GEGLU to four times the width, and back."""
 
     def __init__(self, width: int, factor: int = 4) -> None:
@@ -147,15 +148,29 @@ class FeedForward(nn.Module):
         self.net = nn.Sequential(GEGLU(width, width * factor), nn.Identity(), Linear(width * factor, width))
 
     def forward(self, x: Tensor) -> Tensor:  # (B, P, C)
-        if x.device.type != "cpu" or torch.is_grad_enabled():
-            return self.net(x)
-        tokens = x.flatten(0, 1)
-        if len(tokens) <= TOKENS_AT_ONCE:
-            return self.net(x)
-        out = torch.empty_like(tokens)
-        for piece, result in zip(torch.split(tokens, TOKENS_AT_ONCE), torch.split(out, TOKENS_AT_ONCE), strict=True):
-            result.copy_(self.net(piece))
-        return out.view(x.shape)
+        return _piece_by_piece(self.net, x)
+
+    def added(self, input: Tensor, to: Tensor) -> Tensor:
+        """What the layer makes of the input, added to what there is: (B, P, C), (B, P, C) → (B, P, C)."""
+        if is_watched(vars(self.net)):
+            return super().added(input, to)
+        gate, between, last = self.net
+
+        def work(x: Tensor, to: Tensor) -> Tensor:
+            return added(last, between(gate(x)), to)
+
+        return _piece_by_piece(work, input, to)
+
+
+def _piece_by_piece(work: Callable[..., Tensor], *given: Tensor) -> Tensor:  # (B, P, C) each → (B, P, C)
+    """work(*given), which does the same to every token, on a CPU so many of them at a time."""
+    if given[0].device.type != "cpu" or torch.is_grad_enabled() or given[0].shape[:-1].numel() <= TOKENS_AT_ONCE:
+        return work(*given)
+    tokens = [x.flatten(0, 1) for x in given]
+    out = torch.empty_like(tokens[0])
+    for *pieces, result in zip(*(torch.split(x, TOKENS_AT_ONCE) for x in (*tokens, out)), strict=True):
+        result.copy_(work(*pieces))
+    return out.view(given[0].shape)
 
 
 def repeated(x: Tensor, context: Tensor | None) -> Tensor:
@@ -201,7 +216,7 @@ class BasicTransformerBlock(nn.Module):
         if second is not None:
             x = second.between(x)
         x = self.attn2.added(self.norm2(x), x, context, second)
-        return x + self.ff(self.norm3(x))
+        return added(self.ff, self.norm3(x), x)
 
 
 def _looking(hooks: BlockHooks | None, which: str, index: int, heads: int) -> AttentionHooks | None:

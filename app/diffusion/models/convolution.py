@@ -51,14 +51,25 @@ class Conv3x3(SecondForm, nn.Conv2d):
         return self.weight.nbytes if packed.is_available() else 0
 
     def forward(self, input: Tensor) -> Tensor:
+        return self.shifted(input)
+
+    def shifted(self, input: Tensor, by: Tensor | None = None) -> Tensor:
+        """What `forward` makes of the input, every pixel shifted `by` (O,) as it is by the bias."""
+        bias = self.bias if by is None or self.bias is None else self.bias + by
         if not self._is_quick(input):
-            return super().forward(input)
+            return self._conv_forward(input, self.weight, bias)
         if not self._is_wide():
-            return packed.convolve(input, self._packed(input.shape), self.bias, self.stride[0])
+            return packed.convolve(input, self._packed(input.shape), bias, self.stride[0])
         for kernel, side in ((winograd_four, 4), (winograd, 2)):
             if self._suits(input, side):
-                return kernel.convolve(input, self._transformed(kernel.transform_weight, side), self.bias)
-        return super().forward(input)
+                return kernel.convolve(input, self._transformed(kernel.transform_weight, side), bias)
+        return self._conv_forward(input, self.weight, bias)
+
+    def added(self, input: Tensor, to: Tensor) -> Tensor:
+        """What the layer makes of the input, added to what there is: (B, C, H, W), (B, O, H, W) → (B, O, H, W)."""
+        if self._is_wide() or not self._is_quick(input):
+            return super().added(input, to)
+        return packed.convolve(input, self._packed(input.shape), self.bias, self.stride[0], to=to)
 
     def doubled(self, x: Tensor) -> Tensor:
         """What `forward` makes of the map with its pixels doubled: (B, C, H, W) → (B, O, 2·H, 2·W)."""

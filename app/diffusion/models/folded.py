@@ -13,6 +13,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from app.diffusion.kernels import packed
@@ -20,6 +21,9 @@ from app.diffusion.kernels.attention import are_exact
 
 # Scores of an image up to which products of all images in one call take less time than packed ones of each.
 FEW_SCORES = 1 << 17
+# Softmax takes half the time for so many tokens at a time; a score of which nothing remains.
+TOKENS_ALIKE = 32
+NOTHING = -1e9
 # Scores of a pixel per channel, and weights in all, up to which folding saves time, and memory that is worth it.
 MOST_SCORES = 2.5
 MOST_WEIGHTS = 1 << 19
@@ -35,18 +39,19 @@ class FoldedText:
     """The texts of a batch as one layer sees them.
 
     `pairs` has, packed for each, what makes (P, N·T) scores, in powers of two, of pixels and what makes the answer of
-    probabilities. Where scores are few `whole` has the same, in powers of e, for all texts: (B, C, N·T), (B, N·T, C).
+    probabilities. Where scores are few `whole` has the same, in powers of e, for all texts: what to begin with
+    (1, 1, N·T), (B, C, N·T) and (B, N·T, C), with a text that is as long as softmax likes it.
     """
 
     heads: int
     pairs: tuple[tuple[Tensor, Tensor], ...] = ()
-    whole: tuple[Tensor, Tensor] | None = None
+    whole: tuple[Tensor, Tensor, Tensor] | None = None
 
     def seen_from(self, x: Tensor, bias: Tensor | None, to: Tensor | None = None) -> Tensor:
         """(B, P, C) → (B, P, C): the attention with its output layer, whose bias is given; added to what there is."""
         if self.whole is not None:
-            to_scores, to_answer = self.whole
-            scores = self._by_head(torch.bmm(x, to_scores))
+            begin, to_scores, to_answer = self.whole
+            scores = self._by_head(torch.baddbmm(begin, x, to_scores))
             probabilities = torch.softmax(scores, dim=-1).flatten(2)
             answer = torch.bmm(probabilities, to_answer) if to is None else torch.baddbmm(to, probabilities, to_answer)
             return answer if bias is None else answer + bias
@@ -77,6 +82,15 @@ def folded(to_q: Tensor, to_out: Tensor, k: Tensor, v: Tensor, *, pixels: int) -
     answers = torch.einsum("cnd,bntd->bcnt", torch.unflatten(to_out.float(), 1, (heads, width)), v.float())
     answers = answers.flatten(2).to(to_q.dtype)
     if few:
-        return FoldedText(heads, whole=(scores.transpose(1, 2).contiguous(), answers.transpose(1, 2).contiguous()))
+        return FoldedText(heads, whole=_whole(heads, scores, answers))
     pairs = zip(map(packed.pack_rows, scores), map(packed.pack_rows, answers), strict=True)
     return FoldedText(heads, pairs=tuple(pairs))
+
+
+def _whole(heads: int, scores: Tensor, answers: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # (B, N·T, C), (B, C, N·T)
+    """See `FoldedText.whole`. Tokens that are not there score so little that their probability is 0."""
+    scores, answers = (torch.unflatten(x, 1, (heads, -1)) for x in (scores, answers.transpose(1, 2)))  # (B, N, T, C)
+    missing = -scores.shape[2] % TOKENS_ALIKE
+    begin = F.pad(scores.new_zeros(heads, scores.shape[2]), (0, missing), value=NOTHING).flatten()
+    scores, answers = (F.pad(x, (0, 0, 0, missing)).flatten(1, 2) for x in (scores, answers))
+    return begin[None, None], scores.transpose(1, 2).contiguous(), answers

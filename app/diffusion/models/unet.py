@@ -23,7 +23,7 @@ from app.diffusion.models.hooks import BlockHooks, Halves, NetworkHooks
 from app.diffusion.models.linear import Linear, joined
 from app.diffusion.models.memo import made_of
 from app.diffusion.models.recording import Repeated, can_repeat
-from app.diffusion.models.second_form import added
+from app.diffusion.models.second_form import added, is_watched
 
 # Latent pixels from which on two halves of a batch run side by side. With fewer the time goes into reading weights,
 # which each half reads for itself.
@@ -111,18 +111,31 @@ class ResBlock(nn.Module):
         self.skip_connection = Conv1x1(width, out) if width != out else nn.Identity()
 
     def forward(self, x: Tensor, emb: Tensor, size: torch.Size | None = None) -> Tensor:  # (B, C, H, W), (B, E)
-        if self.resample:
-            h = self.in_layers[2](self._resampled(self.in_layers[:2](x), size))
-            x = self._resampled(x, size)
-        else:
-            h = self.in_layers(x)
         time = self.told(emb[: x.shape[0]])[:, :, None, None]
         if self.scale_shift:
             scale, shift = time.chunk(2, dim=1)
-            h = self.out_layers[1:](self.out_layers[0](h) * (1 + scale) + shift)
-        else:
-            h = self.out_layers(h + time)
-        return added(self.skip_connection, x, h)
+            h = self.out_layers[0](self._entered(x, size)) * (1 + scale) + shift
+            return added(self.skip_connection, self._resampled(x, size), self.out_layers[1:](h))
+        h = self._entered(x, size, time)
+        x = self._resampled(x, size)
+        skip, last = self.skip_connection, self.out_layers
+        if not isinstance(skip, nn.Identity) or is_watched(vars(skip)) or is_watched(vars(last)):
+            return added(skip, x, last(h))
+        norm, activation, dropout, convolution = last
+        return added(convolution, dropout(activation(norm(h))), x)
+
+    def _entered(self, x: Tensor, size: torch.Size | None, shift: Tensor | None = None) -> Tensor:
+        """What the first layers make of the input, shifted (B, O, 1, 1): one for all images is part of a bias."""
+        if is_watched(vars(self.in_layers)) and not self.resample:
+            h = self.in_layers(x)
+            return h if shift is None else h + shift
+        norm, activation, convolution = self.in_layers
+        h = self._resampled(activation(norm(x)), size)
+        if shift is None:
+            return convolution(h)
+        if len(shift) == 1 and type(convolution) is Conv3x3 and not is_watched(vars(convolution)):
+            return convolution.shifted(h, shift.flatten())
+        return convolution(h) + shift
 
     def told(self, emb: Tensor) -> Tensor:
         """What the time tells this block: (B, E), or (B, S) of what it tells all blocks, → (B, O)."""
@@ -132,6 +145,8 @@ class ResBlock(nn.Module):
         return emb[:, self.told_from : self.told_from + layer.out_features]
 
     def _resampled(self, x: Tensor, size: torch.Size | None) -> Tensor:
+        if not self.resample:
+            return x
         if self.resample == "down":
             return F.avg_pool2d(x, 2, ceil_mode=True)  # an odd last row counts, as it does for strided convolutions
         return F.interpolate(x, size=size, mode="nearest")
@@ -363,20 +378,20 @@ class UNet(nn.Module):
         return made_of(self, weights[0], weights[1:], lambda: joined(layers))(F.silu(emb))
 
     def _predict(self, x: Tensor, emb: Tensor, context: Tensor | None, hooks: NetworkHooks | None) -> Tensor:
-        start = Start(ordered(x, self.config.model_channels))
+        start, emb = Start(ordered(x, self.config.model_channels)), _of_all(emb)
         halves = (hooks or NetworkHooks()).halves(len(x)) if _in_halves(x) else None
         if halves is None:
-            return self._finish(start, emb, context, hooks)
+            return self._finish(start, len(x), emb, context, hooks)
         large = torch.get_num_threads() > 1 and x.shape[2] * x.shape[3] >= PIXELS_WORTH_LANES
         by_halves = large and (context is None or context.shape[0] == x.shape[0])
         # Hooks that differ by halves have been told of the beginning by halves: so they must be of the rest.
         shares = context is not None and (by_halves or halves.are_equal)
-        if shares and _halves_agree(x) and _halves_agree(emb):
-            half = x.shape[0] // 2
+        half = len(x) // 2
+        if shares and _halves_agree(x) and (len(emb) == 1 or _halves_agree(emb)):
             start = self._begin(start.x[:half], emb[:half], halves)  # guidance: the same latent, until the first text
         if by_halves:
-            return self._finish_halves(start, emb, context, halves)
-        return self._finish(start, emb, context, hooks)
+            return self._finish_halves(start, half, emb, context, halves)
+        return self._finish(start, len(x), emb, context, hooks)
 
     def _begin(self, x: Tensor, emb: Tensor, halves: Halves) -> Start:
         """What neither text nor hooks make different in the two halves of a batch; x and emb are the first."""
@@ -395,15 +410,17 @@ class UNet(nn.Module):
             skips.append(x := left)
         return Start(x, tuple(skips), len(skips))
 
-    def _finish_halves(self, start: Start, emb: Tensor, context: Tensor | None, halves: Halves) -> Tensor:
+    def _finish_halves(self, start: Start, half: int, emb: Tensor, context: Tensor | None, halves: Halves) -> Tensor:
         """Both halves of a batch, of which `start` may hold the first only, as the second repeats it."""
-        half = emb.shape[0] // 2
         starts = [start] * 2 if start.x.shape[0] == half else [Start(part) for part in start.x.chunk(2)]
+        times = [emb] * 2 if len(emb) == 1 else emb.chunk(2)
         contexts = (None, None) if context is None else made_of(self, context, (), lambda: _halves(context))
-        works = zip(starts, emb.chunk(2), contexts, (hooks or None for hooks in halves), strict=True)
+        works = zip(starts, (half, half), times, contexts, (hooks or None for hooks in halves), strict=True)
         return torch.cat(side_by_side([partial(self._finish, *parts) for parts in works]))
 
-    def _finish(self, start: Start, emb: Tensor, context: Tensor | None, hooks: NetworkHooks | None = None) -> Tensor:
+    def _finish(
+        self, start: Start, images: int, emb: Tensor, context: Tensor | None, hooks: NetworkHooks | None = None
+    ) -> Tensor:
         x, tokens, skips = start.x, start.tokens, list(start.skips)
         for index, stage in enumerate(_stages(self.input_blocks)):
             if index < start.index:
@@ -422,7 +439,7 @@ class UNet(nn.Module):
             x, skip = _entered(at, x, repeated(skips.pop(), x))
             x = x if skip is None else torch.cat([x, skip], dim=1)
             x = _left(at, stage.run(x, emb, context, skips[-1].shape[2:] if skips else None, at))
-        return self.out(repeated(x, emb))
+        return self.out(x if len(x) == images else torch.cat([x, x]))
 
     def _placed(self, x: Tensor, index: int) -> Tensor:
         """The features that leave an input stage; to the first ones their places are added, if the model knows them."""
@@ -446,6 +463,12 @@ def _left(hooks: BlockHooks | None, x: Tensor) -> Tensor:
 def _in_halves(x: Tensor) -> bool:
     """Whether the halves of a batch are worth a look: where it costs more than it can save they are not."""
     return x.device.type == "cpu" and not torch.is_grad_enabled() and x.shape[0] % 2 == 0
+
+
+def _of_all(emb: Tensor) -> Tensor:
+    """One row where all images of a batch are told the same time, as they are in a guided step; on a CPU."""
+    same = emb.device.type == "cpu" and not torch.is_grad_enabled() and torch.equal(emb[1:], emb[:-1])
+    return emb[:1] if same else emb
 
 
 def _halves(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -43,6 +43,21 @@ def test_quick_or_not_the_values_are_the_same(
     assert set(layer.state_dict()) == {"weight", "bias"}
 
 
+@LAYERS
+@pytest.mark.parametrize("quick", [True, False])
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
+def test_it_shifts_and_adds(widths: tuple[int, int], stride: int, quick: bool, order: torch.memory_format) -> None:
+    layer, x = quick_layer(widths, stride), torch.randn(2, widths[0], 6, 6)
+    layer.quick = quick
+    with torch.inference_mode():
+        plain, by = direct(layer, x), torch.randn(widths[1])
+        x, there = x.contiguous(memory_format=order), torch.randn_like(plain).contiguous(memory_format=order)
+        kept = there.clone()
+        torch.testing.assert_close(layer.shifted(x, by), plain + by[:, None, None], atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(layer.added(x, there), plain + there, atol=1e-4, rtol=1e-4)
+        assert torch.equal(there, kept)
+
+
 def test_large_and_small_maps_in_turn() -> None:
     layer = quick_layer()
     for side in (32, 8, 34, 32):  # tiles of 4, of 2, and of 2 as 4 does not divide 34

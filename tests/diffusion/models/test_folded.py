@@ -8,7 +8,7 @@ from torch import Tensor
 
 from app.diffusion.layout import prepare
 from app.diffusion.models.attention import CrossAttention
-from app.diffusion.models.folded import FEW_SCORES, folded, is_worth_folding
+from app.diffusion.models.folded import FEW_SCORES, TOKENS_ALIKE, folded, is_worth_folding
 
 
 def layer_of(width: int, heads: int, scale: float = 1.0) -> CrossAttention:
@@ -53,6 +53,18 @@ def test_few_and_many_pixels_see_the_same() -> None:
     assert few.whole is not None and len(many.pairs) == 3
     bias = torch.randn(32).bfloat16()
     torch.testing.assert_close(few.seen_from(x, bias), many.seen_from(x, bias), atol=0.03, rtol=0.03)
+
+
+@pytest.mark.parametrize("tokens", [1, TOKENS_ALIKE - 1, TOKENS_ALIKE, TOKENS_ALIKE + 1])
+@pytest.mark.parametrize("scale", [1.0, 60.0])
+def test_tokens_that_are_not_there_are_not_seen(tokens: int, scale: float) -> None:
+    layer = layer_of(256, 2, scale)
+    x, text = torch.randn(2, 4, 256), torch.randn(2, tokens, 48)
+    with torch.inference_mode():
+        k, v = layer._keys_and_values(text)
+        seen = folded(layer.to_q.weight, layer.get_parameter("to_out.0.weight"), k, v, pixels=4)
+        assert seen.whole is not None
+        assert relative_error(seen.seen_from(x, layer.get_parameter("to_out.0.bias")), exact(layer, x, text)) < 1e-5
 
 
 def test_changed_weights_are_folded_anew() -> None:

@@ -14,6 +14,7 @@ from app.diffusion.layout import prepare
 from app.diffusion.models.memo import made_of
 from app.diffusion.models.recording import Recording, Repeated, can_repeat
 from app.diffusion.models.unet import UNet, UNetConfig
+from app.extend.facade.comfy.model_base import swapped
 
 SMALL = UNetConfig(
     4, 4, 32, (1, 2), 1, (0, 1), heads=None, head_width=16, context_width=24, linear_projection=True, groups=8
@@ -123,6 +124,29 @@ def test_a_layer_that_somebody_looks_into_or_changes_is_run() -> None:
     made.out[0].__dict__["forward"] = lambda x: x * 0
     for step in range(4):
         assert torch.equal(made(*call(text, step)), alone(made, *call(text, step)))
+
+
+def test_weights_that_are_worn_for_a_while_are_seen() -> None:
+    made, text = network(), text_of()
+    for step in range(3):
+        made(*call(text, step))
+    given, name = call(text, 3), "out.2.weight"
+    before = made(*given)
+    with swapped(made, {name: made.get_parameter(name) * 2}):
+        for _ in range(3):
+            assert torch.equal(made(*given), alone(made, *given))
+        assert made_of(made, text, (), Repeated).is_recorded and not torch.equal(made(*given), before)
+    assert torch.equal(made(*given), before)
+
+
+def test_a_hook_on_another_network_changes_nothing() -> None:
+    made, text = network(), text_of()
+    for step in range(3):
+        made(*call(text, step))
+    record = made_of(made, text, (), Repeated)._program
+    nn.Linear(1, 1).register_forward_hook(lambda *given: None)
+    made(*call(text, 3))
+    assert made_of(made, text, (), Repeated)._program is record is not None
 
 
 def test_the_record_ends_with_the_text_and_holds_no_result() -> None:

@@ -14,6 +14,7 @@ from app.diffusion.adapters.twin import settle
 from app.diffusion.model import DiffusionModel
 from app.diffusion.models.hooks import NetworkHooks
 from app.diffusion.models.narrow import narrow_layer
+from app.diffusion.models.recording import WORN
 from app.diffusion.parameterization import V
 from app.diffusion.process import FLOW as FLOW_PROCESS
 from app.extend.facade.comfy import patcher_extension as extension
@@ -195,6 +196,8 @@ def _kind_of(native: DiffusionModel) -> type[BaseModel]:
 def swapped(network: nn.Module, weights: Mapping[str, Tensor]) -> Generator[None]:
     """Inside, the network has these tensors in place of its own of those names."""
     with contextlib.ExitStack() as undo:
+        undo.callback(network.__dict__.__setitem__, WORN, network.__dict__.get(WORN))
+        network.__dict__[WORN] = weights or None
         for name, tensor in weights.items():
             layer = narrow_layer(network, name)
             if layer is not None:
