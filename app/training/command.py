@@ -17,7 +17,6 @@ from app.training.scenes.examination import examine
 from app.training.scenes.painter import Painter
 from app.training.scenes.recipe import ScenesRecipe, train_scenes
 from app.training.scenes.sheet import contact_sheet
-from app.weights.checkpoint import load_checkpoint
 
 CHECKPOINT = "models/checkpoints/loom-scenes-64.safetensors"
 
@@ -60,7 +59,7 @@ def main(arguments: Sequence[str]) -> int:
         torch.set_num_threads(given.threads)
     log = Log(sys.stderr)
     if given.command == "examine":
-        _examine(given.checkpoint, given.sheet, log)
+        _examine(given, log)
     else:
         given.output.parent.mkdir(parents=True, exist_ok=True)
         train_scenes(_recipe(given), given.work, given.output, log)
@@ -81,8 +80,16 @@ def _parser() -> argparse.ArgumentParser:
     scenes.add_argument("--stock", type=int, default=120_000, help="scenes that are encoded ahead")
     examine = commands.add_parser("examine", parents=[shared], help="judge a scenes checkpoint on held-out prompts")
     examine.add_argument("checkpoint", type=Path, nargs="?", default=Path(CHECKPOINT))
+    examine.add_argument("--prompts", type=_count, default=256, help="how many: fewer are quicker, and say less")
     examine.add_argument("--sheet", type=Path, help="also save pictures with their prompts here")
     return parser
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return count
 
 
 def _recipe(given: argparse.Namespace) -> ScenesRecipe:
@@ -95,11 +102,13 @@ def _recipe(given: argparse.Namespace) -> ScenesRecipe:
     )
 
 
-def _examine(file: Path, sheet: Path | None, log: Log) -> None:
-    checkpoint = load_checkpoint(file)
-    result = examine(Painter(checkpoint.model, checkpoint.clip, checkpoint.vae))
+def _examine(given: argparse.Namespace, log: Log) -> None:
+    result = examine(Painter.of(given.checkpoint), given.prompts)
     log("examination", None, result.scores.as_dict())
-    if sheet:
+    if given.sheet:
         # The exam begins with single objects, then come pairs and groups; the sheet shows some of each.
-        chosen = [*range(18), *range(128, 140), *range(216, 222)]
-        contact_sheet(result.images[chosen], [result.prompts[index] for index in chosen]).save(sheet)
+        singles = given.prompts // 2
+        pairs = singles + given.prompts * 3 // 10
+        starts = (0, 18, singles), (singles, 12, pairs), (pairs, 6, given.prompts)
+        chosen = [index for start, count, end in starts for index in range(start, min(start + count, end))]
+        contact_sheet(result.images[chosen], [result.prompts[index] for index in chosen]).save(given.sheet)

@@ -13,31 +13,25 @@ import pytest
 import torch
 from PIL import Image
 
-from app.training.scenes.judge import Scores, exam, score
+from app.training.scenes.examination import examine
+from app.training.scenes.judge import Scores
 from app.training.scenes.painter import Painter
 from app.training.scenes.reader import read
 from app.training.scenes.vocabulary import BACKGROUND_NAMES, COLOUR_NAMES
-from app.weights.checkpoint import PROVENANCE_KEY, Checkpoint, load_checkpoint
+from app.weights.checkpoint import PROVENANCE_KEY, load_checkpoint
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "models" / "checkpoints" / "loom-scenes-64.safetensors"
 
 
 @pytest.fixture(scope="module")
-def checkpoint() -> Checkpoint:
-    return load_checkpoint(FILE)
+def scores() -> Scores:
+    return examine(Painter.of(FILE)).scores
 
 
-@pytest.fixture(scope="module")
-def scores(checkpoint: Checkpoint) -> Scores:
-    asked = exam(256)
-    painter = Painter(checkpoint.model, checkpoint.clip, checkpoint.vae)
-    return score([scene for scene, _ in asked], painter.paint([prompt for _, prompt in asked]))
-
-
-def test_it_is_small_and_says_where_it_comes_from(checkpoint: Checkpoint) -> None:
+def test_it_is_small_and_says_where_it_comes_from() -> None:
     assert FILE.stat().st_size <= 30_000_000
-    provenance = json.loads(checkpoint.metadata[PROVENANCE_KEY])
+    provenance = json.loads(load_checkpoint(FILE).metadata[PROVENANCE_KEY])
     assert provenance["licence"]
     assert provenance["scores"]
 

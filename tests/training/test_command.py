@@ -15,10 +15,16 @@ ROOT = Path(__file__).parents[2]
 
 def test_it_examines_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shipped = ROOT / "models" / "checkpoints" / "loom-scenes-64.safetensors"
-    assert main(["examine", str(shipped), "--sheet", str(tmp_path / "sheet.png")]) == 0
+    assert main(["examine", str(shipped), "--prompts", "24", "--sheet", str(tmp_path / "sheet.png")]) == 0
     assert "examination: background" in capsys.readouterr().err
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.size[0] > 800
+
+
+def test_an_exam_without_prompts_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["examine", "--prompts", "0"])
+    assert "--prompts: at least 1" in capsys.readouterr().err
 
 
 def test_unknown_recipes_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
