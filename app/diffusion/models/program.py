@@ -59,7 +59,8 @@ class Program:
         varying = set(range(inputs))
         needed = [operation for operation in written if _varies(operation, values, varying, _changed(written))]
         made = made & varying
-        self._constants = [None if place in made else value for place, value in enumerate(values)][inputs:]
+        kept = {answer, *chain.from_iterable(operation.taken for operation in needed)} - made
+        self._constants = [value if place in kept else None for place, value in enumerate(values)][inputs:]
         self._answer = answer
         ends = _ends(needed, made - {answer})
         self._operations = [

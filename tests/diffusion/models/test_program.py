@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -121,6 +122,21 @@ def test_what_is_large_random_or_changed_is_computed_every_time() -> None:
     program = recorded(counted, torch.zeros(3))
     for _ in range(3):
         assert program([torch.zeros(3)]).tolist() == [1, 2, 2]
+
+
+def test_nothing_that_was_computed_on_the_way_is_kept() -> None:
+    seen: list[weakref.ref[Tensor]] = []
+
+    def work(x: Tensor) -> Tensor:
+        for y in (x * 2, x.t().contiguous(), x.view(-1)[3:].clone().view(3, 7)):
+            seen.extend(map(weakref.ref, (y, y.t(), y.view(-1)[1:])))
+            x = x + y.view(-1)[0]
+        return x
+
+    program = recorded(work, torch.randn(4, 6))
+    assert not any(tensor() is not None for tensor in seen)
+    program([torch.randn(4, 6)])
+    assert not any(isinstance(value, Tensor) for value in program._constants)
 
 
 def test_another_answer_to_python_is_a_departure() -> None:
