@@ -133,9 +133,9 @@ class ResBlock(nn.Module):
         h = self._resampled(activation(norm(x)), size)
         if shift is None:
             return convolution(h)
-        if len(shift) == 1 and type(convolution) is Conv3x3 and not is_watched(vars(convolution)):
-            return convolution.shifted(h, shift.flatten())
-        return convolution(h) + shift
+        if len(shift) > 1 or torch.is_grad_enabled() or type(convolution) is not Conv3x3:
+            return convolution(h) + shift
+        return convolution(h) + shift if is_watched(vars(convolution)) else convolution.shifted(h, shift.flatten())
 
     def told(self, emb: Tensor) -> Tensor:
         """What the time tells this block: (B, E), or (B, S) of what it tells all blocks, → (B, O)."""

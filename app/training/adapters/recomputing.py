@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, cast
 
-from torch import nn
+from torch import Tensor, nn
 from torch.utils import checkpoint
 
 from app.diffusion.models.attention import CrossAttention, FeedForward
@@ -27,6 +27,10 @@ class Recomputing(nn.Module):
         """As the block's own, computed once more when gradients pass."""
         block = partial(super().forward, **named)
         return cast("Any", checkpoint).checkpoint(block, *given, use_reentrant=False, preserve_rng_state=False)
+
+    def added(self, input: Tensor, to: Tensor, *given: Any, **named: Any) -> Any:
+        """What `forward` makes of the input, added to what there is; shortcuts would go round it."""
+        return to + self(input, *given, **named)
 
 
 def _recomputing(kind: type[nn.Module]) -> type[nn.Module]:

@@ -49,7 +49,7 @@ def test_a_u_net_has_the_same_gradients_and_keeps_less(tiny: Checkpoint) -> None
     assert recompute_blocks(again) > 5
     first, second = gradient(plain, *given), gradient(again, *given)
     torch.testing.assert_close(second[0], first[0])
-    assert second[1] < first[1] / 2
+    assert second[1] < first[1] / 3
     assert recompute_blocks(again) == 0
 
 
