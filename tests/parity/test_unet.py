@@ -13,7 +13,7 @@ from tests.parity.diffusers_networks import TOLERANCE, pixel_unets, relative_err
 
 
 def shallow(name: str, mult: tuple[int, ...], depth: tuple[int, ...], middle: int) -> UNetConfig:
-    """A published U-Net's width, heads, projections and inputs, with fewer levels and blocks."""
+    """A published U-Net's width, heads, projections and inputs, with fewer blocks and, where kinds repeat, levels."""
     cross = (False, True)[: len(mult)] if U_NETS[name].cross_only else ()
     return replace(
         U_NETS[name],
@@ -30,22 +30,22 @@ CASES = {
     "sd1": shallow("sd1", (1, 2), (1, 0), 1),
     "sd1-inpaint": shallow("sd1-inpaint", (1, 2), (1, 0), 1),
     "sd1-instruct-pix2pix": shallow("sd1-instruct-pix2pix", (1,), (1,), 1),
-    "sd2": shallow("sd2", (1, 2), (1, 1), 1),
+    "sd2": shallow("sd2", (1, 2, 4, 4), (1, 1, 1, 0), 1),
     "sd2-depth": shallow("sd2-depth", (1,), (1,), 1),
     "sd2-inpaint": shallow("sd2-inpaint", (1,), (1,), 1),
     "sd2-unclip-l": shallow("sd2-unclip-l", (1,), (1,), 1),
     "sd2-unclip-h": shallow("sd2-unclip-h", (1,), (1,), 1),
     "sd2-x4-upscaler": shallow("sd2-x4-upscaler", (1, 2), (0, 1), 1),
-    "sdxl": shallow("sdxl", (1, 2), (0, 2), 2),
+    "sdxl": shallow("sdxl", (1, 2, 4), (0, 1, 2), 2),
     "sdxl-inpaint": shallow("sdxl-inpaint", (1,), (1,), 1),
     "sdxl-instruct-pix2pix": shallow("sdxl-instruct-pix2pix", (1,), (1,), 1),
-    "sdxl-refiner": shallow("sdxl-refiner", (1, 2), (0, 1), 1),
+    "sdxl-refiner": shallow("sdxl-refiner", (1, 2, 4, 4), (0, 1, 1, 0), 1),
     "segmind-vega": shallow("segmind-vega", (1, 2), (0, 1), -1),
     "koala-700m": shallow("koala-700m", (1, 2), (0, 2), -2),
     "koala-1b": shallow("koala-1b", (1, 2), (0, 2), 2),
     "ldm-text2img-large": shallow("ldm-text2img-large", (1, 2), (1, 0), 1),
-    "ldm-text2img256": shallow("ldm-text2img256", (1, 2), (0, 1), 1),
-    "ldm-cin256-v2": shallow("ldm-cin256-v2", (1, 2), (0, 1), 1),
+    "ldm-text2img256": shallow("ldm-text2img256", (1, 2, 3, 5), (0, 1, 1, 1), 1),
+    "ldm-cin256-v2": shallow("ldm-cin256-v2", (1, 2, 3, 5), (0, 1, 1, 1), 1),
     "ldm-cin256": shallow("ldm-cin256", (1, 2), (1, 1), 1),
     "ldm-rdm768": shallow("ldm-rdm768", (1,), (1,), 1),
     "ldm-layout2img": shallow("ldm-layout2img", (1, 2), (0, 3), 3),

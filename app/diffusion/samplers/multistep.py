@@ -22,6 +22,9 @@ ADAMS_BASHFORTH = (
     (55 / 24, -59 / 24, 37 / 24, -9 / 24),
 )
 
+# Steps up to which a slope of third degree says less than one of second (measured on a mixture of Gaussians).
+FEW_STEPS = 12
+
 
 def _adams(denoise: Denoiser, x: Tensor, sigmas: Tensor, order: int, rule: WeightRule) -> Iterator[Step]:
     slopes: list[Tensor] = []
@@ -75,9 +78,16 @@ def deis(denoise: Denoiser, x: Tensor, sigmas: Tensor, *, max_order: int = 3) ->
 
 
 def ipndm_v(denoise: Denoiser, x: Tensor, sigmas: Tensor, *, max_order: int = 4) -> Iterator[Step]:
-    """iPNDM with weights for the actual grid.
+    """iPNDM with weights for the actual grid: the slope is a polynomial in log sigma.
 
-    The published variable-step weights agree with Adams-Bashforth on even grids only, where their order breaks down
-    elsewhere; these are exact, and so the same as those of `lms`.
+    The published variable-step weights agree with Adams-Bashforth on even grids only, and lose their order elsewhere.
+    Exact weights of a polynomial in sigma keep it (`lms`), but take two to three times the error of the published ones
+    up to 32 steps; slopes of denoisers are smoother over log sigma.
     """
-    return lms(denoise, x, sigmas, order=min(max_order, 4))
+    order = min(max_order, 4 if len(sigmas) - 1 > FEW_STEPS else 3)
+
+    def logarithmic(levels: list[float], end: float) -> tuple[float, ...]:
+        places = [math.log(level) for level in levels]
+        return adams_weights(places, places[0], math.log(end), math.exp)
+
+    return _adams(denoise, x, sigmas, order, logarithmic)
