@@ -17,12 +17,12 @@ from app.diffusion.adapters.change import like
 def cayley(blocks: Tensor, limit: float = 0.0) -> Tensor:
     """Rotations (…, n, n) of any square blocks: (I + Q)(I − Q)⁻¹ with Q = B − Bᵀ, cut to the norm `limit` if positive.
 
-    The norm is that of all blocks of a layer together.
+    The norm is that of all blocks together, butterflies' layers included.
     """
     skew = blocks - blocks.mT
     if limit > 0:
-        norm = skew.square().sum((-3, -2, -1), keepdim=True).sqrt()
-        skew = skew * (limit / norm.clamp_min(limit))
+        norm = skew.square().sum().clamp_min(limit**2).sqrt()  # clamped first: the root has no gradient at 0
+        skew = skew * (limit / norm)
     one = torch.eye(blocks.shape[-1], dtype=blocks.dtype, device=blocks.device)
     return (one + skew) @ torch.inverse(one - skew)  # I − Q can always be inverted: Q has imaginary eigenvalues
 
@@ -31,7 +31,8 @@ def cayley(blocks: Tensor, limit: float = 0.0) -> Tensor:
 class BlockRotation:
     """OFT: each block of outputs turned by Rᵀ, then scaled by `rescale` (O, 1 …). `blocks` (b, n, n).
 
-    The strength mixes R with no rotation.
+    The strength mixes R with no rotation. `limit` is that of `cayley` for each output, as trainers count it: they cut
+    at limit · O.
     """
 
     blocks: Tensor
@@ -44,7 +45,7 @@ class BlockRotation:
 
     def applied(self, weight: Tensor, strength: float) -> Tensor:
         """See `Change`."""
-        rotation = _mixed(cayley(like(self.blocks, weight), self.limit), strength)
+        rotation = _mixed(cayley(like(self.blocks, weight), self.limit * weight.shape[0]), strength)
         rows = weight.reshape(*self.blocks.shape[:2], -1)  # (b, n, I)
         return _rescaled((rotation.mT @ rows).reshape(weight.shape), self.rescale, strength)
 
@@ -67,7 +68,7 @@ class Butterfly:
 
     def applied(self, weight: Tensor, strength: float) -> Tensor:
         """See `Change`."""
-        rotations = _mixed(cayley(like(self.blocks, weight), self.limit), strength)
+        rotations = _mixed(cayley(like(self.blocks, weight), self.limit * weight.shape[0]), strength)
         size = self.blocks.shape[2]
         rows = weight.flatten(1)
         for layer, rotation in enumerate(rotations):

@@ -22,6 +22,7 @@ _SAID = {
 }
 _HEADERS = ("modelspec.architecture", "ss_base_model_version")
 _CONTEXT = {768: "SD 1", 1024: "SD 2", 2048: "SDXL", 1280: "SDXL's refiner"}
+_INNER = re.compile(r"(down\.weight|lora_A(\.[^.]+)?\.weight|hada_w1_b)$")  # factors as wide as what a layer takes in
 _LOOKS = re.compile(r"attn2[._](processor[._])?to_[kv]")
 # (what the name of a layer holds, the family)
 _NAMES = (
@@ -51,7 +52,6 @@ def origin_of_adapter(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
             if word in said:
                 return family
     for name, tensor in tensors.items():
-        is_inner = name.endswith(("down.weight", "lora_A.weight", "lora_A.default.weight", "hada_w1_b"))
-        if is_inner and _LOOKS.search(name) and tensor.ndim >= 2 and tensor.shape[1] in _CONTEXT:
+        if _INNER.search(name) and _LOOKS.search(name) and tensor.ndim >= 2 and tensor.shape[1] in _CONTEXT:
             return _CONTEXT[tensor.shape[1]]
     return next((family for pattern, family in _NAMES if any(pattern.search(name) for name in tensors)), "")

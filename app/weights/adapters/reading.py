@@ -44,7 +44,7 @@ _ENDINGS: Mapping[str, Sequence[str]] = {
 }
 _BY_LENGTH = sorted(((end, part) for part, ends in _ENDINGS.items() for end in ends), key=lambda each: -len(each[0]))
 # PEFT writes the adapter's own name, mostly "default", before the last word.
-_NAMED = re.compile(r"\.(lora_A|lora_B|lora_magnitude_vector)\.(?!(?:weight|bias)$)\w+(\.weight)?$")
+_NAMED = re.compile(r"\.(lora_A|lora_B|lora_magnitude_vector)\.(?!(?:weight|bias)$)[^.]+(\.weight)?$")
 # Control LoRAs of Flux bring normalisations of heads as they are to be.
 _SCALE = re.compile(r"(.+_norm)\.scale")
 Parts = Mapping[str, Tensor]
@@ -157,7 +157,7 @@ def _generalised(parts: Parts, alpha: float | None) -> Iterator[Change]:
 
 
 def _rotated(parts: Parts, alpha: float | None) -> Iterator[Change]:
-    """Here α is the largest norm of what the rotations are made of; 0 or none for any."""
+    """Here α, times the number of outputs, is the largest norm of what rotations are made of; 0 or none for any."""
     blocks = parts.get("oft")
     if blocks is not None and blocks.ndim in (3, 4):
         kind = BlockRotation if blocks.ndim == 3 else Butterfly

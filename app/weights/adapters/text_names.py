@@ -20,6 +20,8 @@ def text_names(tower: str, towers: Sequence[str], layer: str) -> Iterator[str]:
     for number in _numbers(tower, towers):
         yield f"lora_te{number}_{underscored}"
         encoder = "text_encoder" if number in ("", "1") else f"text_encoder_{number}"
+        if number not in ("", "1"):
+            yield f"text_encoder.{number}.{layer}"
         yield from (f"{encoder}.{layer}", f"{encoder}.base_model.model.{layer}", f"lora_{encoder}_{underscored}")
     if tower == "g":
         yield f"lora_prior_te_{underscored}"

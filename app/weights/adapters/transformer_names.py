@@ -23,6 +23,8 @@ def transformer_places(kind: str, layer: str, parameter: Place, shape: Sequence[
         f"diffusion_model.{layer}",
         f"model.diffusion_model.{layer}",
         f"transformer.{layer}",
+        f"base_model.model.{layer}",
+        f"base_model.model.diffusion_model.{layer}",
         f"lora_unet_{underscored}",
         f"lycoris_{underscored}",
     ):

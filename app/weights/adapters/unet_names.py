@@ -35,12 +35,14 @@ def unet_names(network: UNet, layer: str) -> Iterator[str]:
     yield layer
     yield f"diffusion_model.{layer}"
     yield f"model.diffusion_model.{layer}"
+    yield f"base_model.model.{layer}"
+    yield f"base_model.model.diffusion_model.{layer}"
     yield f"lora_unet_{underscored}"
     yield f"lycoris_{underscored}"
     for theirs in diffusers_layer(layer, network.config.num_res_blocks):
         underscored = theirs.replace(".", "_")
         yield from (theirs, f"unet.{theirs}", f"base_model.model.{theirs}", f"unet.base_model.model.{theirs}")
-        yield from (f"lora_unet_{underscored}", f"lycoris_{underscored}")
+        yield from (f"lora_unet_{underscored}", f"lycoris_{underscored}", f"lora_transformer_{underscored}")
         if re.search(r"\.attn[12]\.", theirs):  # the oldest files name the attention's processor, the output without 0
             old = re.sub(r"\.(attn[12])\.(to_\w+)(\.0)?$", r".\1.processor.\2", theirs)
             yield from (old, f"unet.{old}")

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.nn.functional import conv2d
 
 from app.diffusion.adapters.change import Change
 from app.diffusion.adapters.decomposed import Decomposed
@@ -143,6 +144,18 @@ def test_glora_in_both_orders_of_its_files() -> None:
         close(change.applied(weight, 0.5), expected)
 
 
+@pytest.mark.parametrize("rank", [2, 9])
+def test_glora_of_a_convolution_mixes_its_input_channels(rank: int) -> None:
+    """As files have it: A is two convolutions of 1 × 1 before the layer, B two beside it; the rank may be large."""
+    weight, image = drawn(*CONVOLUTION), drawn(1, 8, 5, 5)
+    a1, a2, b1, b2 = drawn(8, rank, 1, 1), drawn(rank, 8, 1, 1), drawn(6, rank, 1, 1), drawn(rank, 8, 3, 3)
+    change = Generalised.of(a1, a2, b1, b2, alpha=None)
+    assert change.fits(CONVOLUTION)
+    assert not any(change.fits(shape) for shape in ((6, 8, 1, 1), (6, 8), (6, 9, 3, 3), (6,)))
+    beside = conv2d(conv2d(conv2d(image, a2), a1), weight) + conv2d(conv2d(image, b2), b1)
+    close(conv2d(image, change.applied(weight, 0.5)), conv2d(image, weight) + 0.5 * beside)
+
+
 @pytest.mark.parametrize("shape", [LINEAR, CONVOLUTION])
 def test_oft_turns_blocks_of_outputs(shape: tuple[int, ...]) -> None:
     weight, blocks = drawn(*shape), drawn(2, 3, 3)
@@ -163,6 +176,30 @@ def test_a_limit_cuts_what_rotations_are_made_of() -> None:
     skew = blocks - blocks.mT
     close(cayley(blocks, limit=1e6), cayley(blocks))
     close(cayley(blocks, limit=float(skew.norm()) / 2), cayley(blocks / 2))
+
+
+def test_the_limit_of_files_counts_for_each_output() -> None:
+    weight, blocks = drawn(6, 5), drawn(2, 3, 3)
+    norm = float((blocks - blocks.mT).norm())
+    halved = BlockRotation(blocks / 2).applied(weight, 1.0)
+    close(BlockRotation(blocks, limit=norm / 2 / 6).applied(weight, 1.0), halved)
+    close(BlockRotation(blocks, limit=norm / 5).applied(weight, 1.0), BlockRotation(blocks).applied(weight, 1.0))
+
+
+def test_the_limit_of_butterflies_is_that_of_all_layers_together() -> None:
+    weight, blocks = drawn(8, 5), drawn(3, 4, 2, 2) * torch.tensor([1.0, 2.0, 0.1])[:, None, None, None]
+    norm = float((blocks - blocks.mT).norm())
+    halved = Butterfly(blocks / 2).applied(weight, 1.0)
+    close(Butterfly(blocks, limit=norm / 2 / 8).applied(weight, 1.0), halved)
+
+
+def test_a_limit_does_not_spoil_the_gradient_where_there_is_no_rotation_yet() -> None:
+    blocks = torch.zeros(2, 3, 3, requires_grad=True)
+    turned = BlockRotation(blocks, limit=0.1).applied(torch.arange(30.0).view(6, 5), 1.0)
+    turned[0].sum().backward()
+    assert blocks.grad is not None
+    assert torch.isfinite(blocks.grad).all()
+    assert blocks.grad.any()
 
 
 def test_boft_is_a_product_of_block_rotations_and_permutations() -> None:

@@ -35,6 +35,7 @@ KINDS: dict[type, list[dict[str, Tensor]]] = {
         tensors("_lora.up.weight", "_lora.down.weight"),
         tensors(".lora_B.weight", ".lora_A.weight"),
         tensors(".lora_B.any_name.weight", ".lora_A.any_name.weight"),
+        tensors(".lora_B.my-name 2.weight", ".lora_A.my-name 2.weight"),
         tensors(".lora_B", ".lora_A"),
         tensors(".lora_up.weight", ".lora_down.weight", ".lora_mid.weight"),
     ],
@@ -57,6 +58,7 @@ KINDS: dict[type, list[dict[str, Tensor]]] = {
         tensors(".lora_up.weight", ".lora_down.weight", ".dora_scale"),
         tensors(".lora_A.weight", ".lora_B.weight", ".lora_magnitude_vector"),
         tensors(".lora_A.weight", ".lora_B.weight", ".lora_magnitude_vector.default.weight"),
+        tensors(".lora_A.a-b.weight", ".lora_B.a-b.weight", ".lora_magnitude_vector.a-b.weight"),
         tensors(".hada_w1_a", ".hada_w1_b", ".hada_w2_a", ".hada_w2_b", ".dora_scale"),
         tensors(".lokr_w1", ".lokr_w2", ".dora_scale"),
     ],
@@ -83,6 +85,20 @@ def test_the_factors_are_not_exchanged() -> None:
     kronecker = only(tensors(".lokr_w1", ".lokr_w2_a", ".lokr_w2_b"))
     assert isinstance(kronecker.first, Tensor)
     assert isinstance(kronecker.second, Product)
+
+
+def test_glora_of_a_convolution_fits() -> None:
+    shapes = {"a1": (12, 4, 1, 1), "a2": (4, 12, 1, 1), "b1": (16, 4, 1, 1), "b2": (4, 12, 3, 3)}
+    change = only({f"layer.{part}.weight": torch.ones(shape) for part, shape in shapes.items()})
+    assert change.rank == 4
+    assert change.fits((16, 12, 3, 3))
+    assert not change.fits((16, 12, 1, 1))
+
+
+def test_alpha_of_a_rotation_is_its_limit() -> None:
+    blocks = tensors(".oft_blocks", shape=(2, 3, 3))
+    assert only({**blocks, "layer.alpha": torch.tensor(0.25)}).limit == 0.25
+    assert only(blocks).limit == 0.0
 
 
 def test_a_bias_alone() -> None:

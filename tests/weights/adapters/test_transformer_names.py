@@ -52,11 +52,13 @@ def width(kind: str) -> int:
 
 
 QKV = {"flux": "double_blocks.1.img_attn.qkv", "sd3": "joint_blocks.0.x_block.attn.qkv"}
+PEFT = "base_model.model."
+STARTS = ["lora_unet_", "diffusion_model.", "transformer.", PEFT, f"{PEFT}diffusion_model."]
 PART = {"flux": "transformer_blocks.1.attn.to_k", "sd3": "transformer_blocks.0.attn.to_k"}
 
 
 @pytest.mark.parametrize("kind", QKV)
-@pytest.mark.parametrize("start", ["transformer.", "", "base_model.model.", "lora_transformer_", "lora_unet_"])
+@pytest.mark.parametrize("start", ["transformer.", "", PEFT, "lora_transformer_", "lora_unet_"])
 def test_keys_are_the_second_third_of_the_rows(tmp_path: Path, kind: str, start: str) -> None:
     size = width(kind)
     layer = start + (PART[kind].replace(".", "_") if start.endswith("_") else PART[kind])
@@ -70,7 +72,7 @@ def test_keys_are_the_second_third_of_the_rows(tmp_path: Path, kind: str, start:
 
 
 @pytest.mark.parametrize("kind", QKV)
-@pytest.mark.parametrize("start", ["lora_unet_", "diffusion_model.", "transformer."])
+@pytest.mark.parametrize("start", STARTS)
 def test_the_whole_under_its_published_name(tmp_path: Path, kind: str, start: str) -> None:
     size = width(kind)
     layer = start + (QKV[kind].replace(".", "_") if start.endswith("_") else QKV[kind])

@@ -36,6 +36,20 @@ def test_the_names_lead_back(family: str) -> None:
             assert places[name][0].name == ours
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "base_model.model.middle_block.1.proj_in",
+        "base_model.model.diffusion_model.middle_block.1.proj_in",
+        "lora_transformer_mid_block_attentions_0_proj_in",
+    ],
+)
+def test_names_of_peft_and_onetrainer(name: str) -> None:
+    with torch.device("meta"):
+        network = UNet(U_NETS["sd1"])
+    assert network_places(network)[name][0].name == "middle_block.1.proj_in.weight"
+
+
 def test_processors_have_names_of_their_own() -> None:
     with torch.device("meta"):
         network = UNet(U_NETS["sd1"])
