@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from app.diffusion.conditioning.text_encoder import PromptEncoder, TextEncoder
 from app.diffusion.conditioning.tokenizer import Tokenizer
-from app.diffusion.families import Family, family_from_json, family_to_json
+from app.diffusion.families import Family, family_to_json
 from app.diffusion.first_stage import FirstStage, autoencoder_of
 from app.diffusion.model import DiffusionModel
 from app.diffusion.models.autoencoder_kl import AutoencoderKL
@@ -30,7 +30,9 @@ from app.diffusion.models.unet import UNet
 from app.diffusion.preview import DecodedPreview
 from app.errors import UnusableFile
 from app.weights.absent import Absent
+from app.weights.architectures import unknown_first_stage
 from app.weights.blank import blank
+from app.weights.described import FAMILY_KEY, described
 from app.weights.fill import fill
 from app.weights.identify import identify
 from app.weights.language import bert_config
@@ -41,13 +43,14 @@ from app.weights.precision import Precision
 from app.weights.shapes import autoencoder_of_shapes
 from app.weights.stored import WeightsFile, below, shapes_of
 from app.weights.tensor_file import save_tensors
-from app.weights.towers import BERT_PREFIX, text_encoder_in
+from app.weights.tiny import is_tiny, tiny_of
+from app.weights.towers import BERT_PREFIX, missing_towers, text_encoder_in
 
 UNET, FIRST_STAGE, TEXT = "model.diffusion_model.", "first_stage_model.", "cond_stage_model.transformer."
 CONDITION = "cond_stage_model."
 TOKENS = f"{BERT_PREFIX}token_emb.weight"
 CLASSES, SEGMENTS = f"{CONDITION}embedding.weight", f"{CONDITION}channel_mapper.weight"
-FAMILY_KEY, MERGES_KEY, PROVENANCE_KEY = "loom.family", "loom.merges", "loom.provenance"
+MERGES_KEY, PROVENANCE_KEY = "loom.merges", "loom.provenance"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,28 +119,19 @@ def checkpoint_of(
     )
 
 
-def described(metadata: Mapping[str, str], name: str) -> Family | None:
-    """The family that a header of ours describes, None without such a description.
+def _first_stage(family: Family, parts: Parts, name: str, dtype: torch.dtype, *, ours: bool) -> FirstStage | None:
+    """The first stage in its own shape, which for a published family may differ from the row's; None without any.
 
     Raises:
-        UnusableFile: a description that cannot be understood.
+        UnusableFile: one that is incomplete, damaged or of no kind that is known.
     """
-    if FAMILY_KEY not in metadata:
+    if not parts.first_stage:
         return None
-    try:
-        return family_from_json(json.loads(metadata[FAMILY_KEY]))
-    except (ValueError, RecursionError) as error:
-        raise UnusableFile(
-            f"The file {name!r} describes a model that cannot be built: {error}.",
-            remedy="It may come from a newer version; update, or choose another file.",
-        ) from error
-
-
-def _first_stage(family: Family, parts: Parts, name: str, dtype: torch.dtype, *, ours: bool) -> FirstStage | None:
-    """The first stage in its own shape, which for a published family may differ from the row's."""
+    if is_tiny(parts.first_stage):
+        return tiny_of(parts.first_stage, name, dtype)
     config = family.first_stage if ours else autoencoder_of_shapes(shapes_of(parts.first_stage))
-    if config is None or not parts.first_stage:
-        return None
+    if config is None:
+        raise unknown_first_stage(parts.first_stage, name, parts.first_stage_prefix)
     with blank():
         vae = autoencoder_of(config)
     fill(vae, parts.first_stage, name, dtype=dtype, told=parts.first_stage_prefix, later=True)
@@ -155,9 +149,11 @@ def _text_encoder(
         return TextEncoder(text, Tokenizer(merges))
     if condition := _condition(family, parts, file.name, dtype):
         return cast("PromptEncoder", condition)
-    encoder = text_encoder_in(family.text, parts.rest, file.name, dtype, vocabularies)
-    absent = Absent("text encoder", file.name, "Load one with Load CLIP and link that.")
-    return encoder or cast("PromptEncoder", absent)
+    if encoder := text_encoder_in(family.text, parts.rest, file.name, dtype, vocabularies):
+        return encoder
+    lacking = missing_towers(family.text, parts.rest)
+    what = f"whole text encoder: {lacking}" if lacking else "text encoder"
+    return cast("PromptEncoder", Absent(what, file.name, "Load one with Load CLIP and link that."))
 
 
 def _condition(family: Family, parts: Parts, name: str, dtype: torch.dtype) -> nn.Module | None:

@@ -26,6 +26,16 @@ class Kind:
     remedy: str
 
 
+IN_DIFFUSERS_NAMES = Kind(
+    "a network in diffusers' names",
+    _begins("down_blocks.", "unet.down_blocks."),
+    "Put it into models/diffusion_models and load it with Load Diffusion Model.",
+)
+DIFFUSION = Kind(
+    "a diffusion model without its first stage and text encoder",
+    _begins("input_blocks.", "joint_blocks.", "double_blocks."),
+    "Put it into models/diffusion_models and load it with Load Diffusion Model.",
+)
 # In this order: a ControlNet holds parts of a U-Net, a checkpoint a first stage.
 KINDS = (
     Kind(
@@ -33,7 +43,8 @@ KINDS = (
         _ends(
             *(".lora_up.weight", ".lora_down.weight", ".lora_A.weight", ".lora_B.weight", "_lora.up.weight"),
             *(".hada_w1_a", ".lokr_w1", ".lokr_w1_a", ".oft_blocks", ".oft_diag", ".diff", ".dora_scale"),
-            *(".lora_linear_layer.up.weight", ".lora.up.weight", ".lora_A.default.weight"),
+            *(".lora_linear_layer.up.weight", ".lora.up.weight", ".lora_A.default.weight", ".lora_A", ".lora_B"),
+            *(".a1.weight", ".a2.weight", ".b1.weight", ".b2.weight"),
         ),
         "Put it into models/loras and load it with Load LoRA.",
     ),
@@ -52,19 +63,11 @@ KINDS = (
         _begins("string_to_param", "emb_params", "bundle_emb"),
         "Put it into models/embeddings and write embedding:name in the prompt.",
     ),
-    Kind(
-        "a network in diffusers' names",
-        _begins("down_blocks.", "unet.down_blocks."),
-        "Put it into models/diffusion_models and load it with Load Diffusion Model.",
-    ),
-    Kind(
-        "a diffusion model without its first stage and text encoder",
-        _begins("input_blocks.", "joint_blocks.", "double_blocks."),
-        "Put it into models/diffusion_models and load it with Load Diffusion Model.",
-    ),
+    IN_DIFFUSERS_NAMES,
+    DIFFUSION,
     Kind(
         "a vision encoder",
-        _begins("vision_model.", "visual."),
+        lambda name: name.startswith("visual.") or "vision_model." in name,
         "Put it into models/clip_vision and load it with Load CLIP Vision.",
     ),
     Kind(
@@ -91,10 +94,13 @@ def kind_of(tensors: Tensors) -> Kind | None:
 
 
 def refused(tensors: Tensors, name: str, wanted: str, looked_for: str) -> UnknownFamily:
-    """The error for a file that is not what its slot is for: `wanted`, told by the tensors `looked_for`."""
+    """The error for a file that is not what its slot is for: `wanted`, told by the tensors `looked_for`.
+
+    One that is of the slot's kind, but none that is known, is not sent to where it lies already.
+    """
     kind = kind_of(tensors)
     first = ", ".join(sorted(tensors)[:3]) or "none"
-    if kind is None:
+    if kind is None or kind.what in wanted:
         return UnknownFamily(
             f"The file {name!r} is not {wanted}: {looked_for} were looked for; its first tensors are {first}.",
             remedy="Choose another file, or convert this one to its original format.",

@@ -9,8 +9,10 @@ import torch
 
 from app.diffusion.first_stage import FirstStage, autoencoder_of
 from app.diffusion.model import DiffusionModel
+from app.weights.architectures import unknown_first_stage
 from app.weights.blank import blank
-from app.weights.checkpoint import Checkpoint, checkpoint_of, described
+from app.weights.checkpoint import Checkpoint, checkpoint_of
+from app.weights.described import described
 from app.weights.diffusers_names import first_stage_names, is_first_stage, is_unet, unet_names
 from app.weights.diffusers_transformers import transformer_kind, transformer_names
 from app.weights.fill import fill
@@ -41,7 +43,7 @@ def load_network(path: Path, dtype: torch.dtype = torch.float32, eight_bits: Eig
     kind = transformer_kind(tensors)
     tensors = transformer_names(kind, tensors) if kind else unet_names(tensors) if is_unet(tensors) else tensors
     parts = parts_of(tensors)
-    family = described(file.metadata, file.name) or identify(parts, tensors, file.metadata, file.name)
+    family = described(file.metadata, file.name) or identify(parts, tensors, file.metadata, file.name, alone=True)
     return model_of(family, parts, file.name, dtype, eight_bits)
 
 
@@ -62,6 +64,8 @@ def load_first_stage(path: Path, dtype: torch.dtype = torch.float32) -> FirstSta
         return pixel_space()
     tensors = first_stage_names(tensors) if is_first_stage(tensors) else tensors
     config = autoencoder_of_shapes(shapes_of(tensors))
+    if config is None and any(key.startswith(("encoder.", "decoder.")) for key in tensors):
+        raise unknown_first_stage(tensors, file.name, "")
     if config is None:
         raise refused(file.tensors, file.name, "a VAE that is known", LOOKED_FOR)
     with blank():

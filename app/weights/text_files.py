@@ -26,10 +26,9 @@ from app.weights.kinds import refused
 from app.weights.language import BERT_MARK, T5_MARK, bert_tower, t5_tower
 from app.weights.opening import open_weights
 from app.weights.stored import Tensors, WeightsFile, below
-from app.weights.towers import clip_tower
+from app.weights.towers import NAMES, clip_tower
 from app.weights.vocabularies import find_words
 
-NAMES = {"l": "CLIP L", "h": "CLIP H", "g": "CLIP G (bigG)", "t5xxl": "T5", "bert": "BERT"}
 # A tensor that tells the tower, the deepest one first: G has 32 layers, H 24, L 12.
 _LAYERS = (("g", 30), ("h", 22), ("l", 0))
 MARKS: tuple[tuple[str, str], ...] = (
@@ -39,6 +38,8 @@ MARKS: tuple[tuple[str, str], ...] = (
     *((tower, f"transformer.resblocks.{layer}.mlp.c_fc.weight") for tower, layer in _LAYERS),
     ("l", "encoder.layers.0.mlp.fc1.weight"),
 )
+# What stands before the layers of vision towers, whose names are the same.
+VISION = ("vision_model.", "visual.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +56,8 @@ def tower_in(file: WeightsFile) -> TowerFile:
     """The text tower that a file holds. Raises UnknownFamily for one that holds none, and says what it is."""
     for tower, mark in MARKS:
         for key in file.tensors:
-            if key.endswith(mark):
-                prefix = key.removesuffix(mark)
+            prefix = key.removesuffix(mark)
+            if key.endswith(mark) and not prefix.endswith(VISION):
                 return TowerFile(file.name, tower, below(prefix, file.tensors), prefix)
     raise refused(file.tensors, file.name, "a text encoder", "the layers of CLIP, T5 or BERT")
 

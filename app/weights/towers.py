@@ -25,6 +25,7 @@ from app.diffusion.models.clip_text import ClipText, ClipTextConfig
 from app.diffusion.models.open_clip_text import from_open_clip
 from app.diffusion.models.t5 import T5Encoder
 from app.weights.blank import blank
+from app.weights.cut_tower import CutClipText
 from app.weights.fill import fill
 from app.weights.language import BERT_MARK, T5_MARK, bert_tower, t5_tower
 from app.weights.stored import Tensors, below, held
@@ -46,6 +47,8 @@ TOWERS: Mapping[str, tuple[ClipTextConfig, tuple[str, ...]]] = {
         ("conditioner.embedders.1.model.", "conditioner.embedders.0.model.", "text_encoders.clip_g.transformer."),
     ),
 }
+NAMES = {"l": "CLIP L", "h": "CLIP H", "g": "CLIP G (bigG)", "t5xxl": "T5", "bert": "BERT"}
+CUT = ("h",)  # what is published without its last layer too
 T5_PREFIX = "text_encoders.t5xxl.transformer."
 BERT_PREFIX = "cond_stage_model.transformer."
 FEWEST_WORDS = 30_000  # one with fewer reads places and classes, not text
@@ -58,6 +61,7 @@ def text_encoder_in(
     """What encodes prompts for a family of that kind, from a checkpoint's tensors; None if towers are missing.
 
     `vocabularies` are the folders where those of T5 and BERT lie; without one, the encoder says so when it is used.
+    What is missing where some towers are there, `missing_towers` says.
 
     Raises:
         UnusableFile: a tower that is incomplete or damaged.
@@ -71,6 +75,22 @@ def text_encoder_in(
         return None
     towers = {tower: clip_tower(tower, tensors, name, dtype) for tower, tensors in found.items()}
     return encoder_of(kind, towers)
+
+
+def missing_towers(kind: str, rest: Tensors) -> str:
+    """What a checkpoint with some of the towers of that kind lacks, in words; empty if none is there, or all are."""
+    places = {tower: TOWERS[tower][1] for tower in (("l",) if kind == "flux" else NEEDED.get(kind, ()))}
+    if kind == "flux":
+        places["t5xxl"] = (T5_PREFIX,)
+    found = [tower for tower, prefixes in places.items() if any(key.startswith(prefixes) for key in rest)]
+    missing = [tower for tower in places if tower not in found]
+    if not found or not missing:
+        return ""
+    looked_for = ", ".join(f"{prefix!r}" for tower in missing for prefix in places[tower])
+    return (
+        f"{' and '.join(NAMES[tower] for tower in found)} is there, but {' and '.join(NAMES[each] for each in missing)}"
+        f" is not (no tensor's name begins with {looked_for})"
+    )
 
 
 def encoder_of(kind: str, towers: Mapping[str, ClipText]) -> PromptEncoder:
@@ -104,7 +124,10 @@ def _with_t5(
 
 
 def clip_tower(tower: str, tensors: Tensors, name: str, dtype: torch.dtype, told: str = "") -> ClipText:
-    """A CLIP tower from tensors in transformers' or OpenCLIP's names, without a prefix. Raises UnusableFile."""
+    """A CLIP tower from tensors in transformers' or OpenCLIP's names, without a prefix. Raises UnusableFile.
+
+    H may lack its last layer; see `CutClipText`.
+    """
     config = TOWERS[tower][0]
     if "transformer.resblocks.0.ln_1.weight" in tensors:
         tensors = held(from_open_clip({key: stored.read() for key, stored in tensors.items()}))
@@ -112,8 +135,11 @@ def clip_tower(tower: str, tensors: Tensors, name: str, dtype: torch.dtype, told
         tensors = {f"text_model.{key}": stored for key, stored in tensors.items()}
     if config.projection and "text_projection.weight" not in tensors:
         config = replace(config, projection=None)
+    build = ClipText
+    if tower in CUT and not any(key.startswith(f"text_model.encoder.layers.{config.layers - 1}.") for key in tensors):
+        build, config = CutClipText, replace(config, layers=config.layers - 1)
     with blank():
-        module = ClipText(config)
+        module = build(config)
     fill(module, tensors, name, dtype=dtype, told=told, later=True)
     return module
 

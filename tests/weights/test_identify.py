@@ -15,10 +15,10 @@ from app.diffusion.parameterization import EPS, V
 from app.diffusion.published import PUBLISHED
 from app.errors import InvalidRequest, UnknownFamily, UnusableFile
 from app.weights.checkpoint import checkpoint_of
-from app.weights.identify import V_BIAS, identify
-from app.weights.parts import parts_of
+from app.weights.identify import V_BIAS, identify, refined
+from app.weights.parts import Parts, parts_of
 from app.weights.stored import Stored, WeightsFile, held
-from tests.weights.paper import checkpoint, listed, network, paper
+from tests.weights.paper import checkpoint, first_stage, listed, network, paper
 
 
 def identified(file: WeightsFile) -> Family:
@@ -160,14 +160,83 @@ def test_a_file_of_nothing_that_is_known(tmp_path: Path) -> None:
         checkpoint_of(WeightsFile("x", {}, {}))
 
 
+def averages(family: str) -> dict[str, Stored]:
+    """What training has left beside that family's network: averages of 2 everywhere, and its own numbers."""
+    names = {f"model_ema.diffusion_model{key.replace('.', '')}": stored for key, stored in network(family, "").items()}
+    own = {"model_ema.decay": paper((), 0.9999), "model_ema.num_updates": paper(())}
+    return {name: paper(stored.shape, 2.0) for name, stored in names.items()} | own
+
+
 def test_averaged_weights_are_taken_when_they_are_asked_for() -> None:
-    average = {
-        "model_ema.diffusion_modeltime_embed0bias": paper((1280,), 2.0),
-        "model_ema.decay": paper((), 0.9999),
-    }
-    file = checkpoint("sd1", average)
+    file = checkpoint("sd1", averages("sd1"))
     live = parts_of(file.tensors).network["time_embed.0.bias"].read()
     averaged = parts_of(file.tensors, ema=True).network["time_embed.0.bias"].read()
     assert (float(live[0]), float(averaged[0])) == (0.0, 2.0)
     with pytest.raises(InvalidRequest, match="averaged"):
         parts_of(checkpoint("sd1").tensors, ema=True, name="x")
+
+
+def test_without_a_single_average_there_are_none() -> None:
+    file = checkpoint("ldm-bsr-sr", {"model_ema.decay": paper((), 0.9999), "model_ema.num_updates": paper(())})
+    with pytest.raises(InvalidRequest, match="'x' holds no averaged"):
+        parts_of(file.tensors, ema=True, name="x")
+
+
+def test_missing_averages_are_named_and_counted() -> None:
+    averaged = averages("ldm-bsr-sr")
+    del averaged["model_ema.diffusion_modeltime_embed0bias"], averaged["model_ema.diffusion_modelout2bias"]
+    file = checkpoint("ldm-bsr-sr", averaged)
+    told = r"'x' lacks .*'model_ema\.diffusion_modeltime_embed0bias' .*'model\.diffusion_model\.time_embed\.0\.bias'"
+    with pytest.raises(UnusableFile, match=rf"{told} and 1 more") as caught:
+        parts_of(file.tensors, ema=True, name="x")
+    assert "without asking" in caught.value.remedy
+
+
+def test_what_is_no_weight_needs_no_average() -> None:
+    table = {"model.diffusion_model.pos_embed": paper((1, 4, 2), 3.0)}
+    file = checkpoint("ldm-bsr-sr", averages("ldm-bsr-sr") | table)
+    found = parts_of(file.tensors, ema=True, name="x").network
+    assert (float(found["pos_embed"].read().max()), float(found["out.2.bias"].read()[0])) == (3.0, 2.0)
+
+
+IMPOSSIBLE = {
+    "scale_factor 0": (marked(scale_factor=[0.0]), "scale_factor"),
+    "scale_factor nan": (marked(scale_factor=[float("nan")]), "scale_factor"),
+    "scale_factor empty": (marked(scale_factor=[]), "scale_factor"),
+    "deviation 0": (marked(edm_mean=[0.0] * 4, edm_std=[0.0] * 4), "edm_std"),
+    "deviations of three": (marked(edm_mean=[0.0] * 4, edm_std=[1.0] * 3), "edm_std"),
+    "mean inf": (marked(edm_mean=[float("inf")] * 4, edm_std=[1.0] * 4), "edm_mean"),
+    "most noise 0": (marked(edm_vpred__sigma_max=[0.0]), "edm_vpred.sigma_max"),
+    "most noise nan": (marked(edm_vpred__sigma_max=[float("nan")]), "edm_vpred.sigma_max"),
+    "least noise 0": (marked(edm_vpred__sigma_max=[9.0], edm_vpred__sigma_min=[0.0]), "edm_vpred.sigma_min"),
+    "less noise than the least": (marked(edm_vpred__sigma_max=[1.0], edm_vpred__sigma_min=[5.0]), "sigma_max"),
+}
+
+
+@pytest.mark.parametrize("case", IMPOSSIBLE)
+def test_impossible_numbers_beside_a_network_are_named(case: str) -> None:
+    markers, entry = IMPOSSIBLE[case]
+    with pytest.raises(UnusableFile, match=rf"In 'x' the entry '.*{entry}' is .* where it must be") as caught:
+        refined(PUBLISHED["sdxl"], Parts({}, "", {}, "", markers), {}, "x")
+    assert "another copy" in caught.value.remedy
+
+
+def test_a_first_stage_without_what_tells_its_shape_is_named_at_loading() -> None:
+    tensors = network("koala-700m") | first_stage("sdxl")
+    del tensors["first_stage_model.encoder.conv_in.weight"]
+    with pytest.raises(UnusableFile, match=r"'cut' lacks the tensor 'first_stage_model\.encoder\.conv_in\.weight'\."):
+        checkpoint_of(WeightsFile("cut", tensors, {}), torch.float16)
+
+
+def test_a_foreign_first_stage_is_named_at_loading() -> None:
+    tensors = network("koala-700m") | {"first_stage_model.decoder.middle.0.gamma": paper((4,))}
+    with pytest.raises(UnknownFamily, match=r"in 'x' is not a VAE that is known here.*decoder\.middle\.0\.gamma"):
+        checkpoint_of(WeightsFile("x", tensors, {}), torch.float16)
+
+
+def test_the_missing_one_of_two_towers_is_named() -> None:
+    tensors = network("koala-700m") | listed("clip_l_text_hf", "conditioner.embedders.0.transformer.")
+    built = checkpoint_of(WeightsFile("cut", tensors, {}), torch.float16)
+    told = r"'cut' holds no whole text encoder: CLIP L is there, but CLIP G \(bigG\) is not .*conditioner\.embedders\.1"
+    with pytest.raises(InvalidRequest, match=told):
+        built.clip.encode("a cat")

@@ -10,12 +10,12 @@ import torch
 from app.diffusion.models.class_embedder import ClassEmbedder
 from app.diffusion.models.layout_embedder import LayoutEmbedder
 from app.diffusion.models.spatial_rescaler import SpatialRescaler
-from app.errors import Missing, UnknownFamily
+from app.errors import Missing, UnknownFamily, UnusableFile
 from app.weights import separate
 from app.weights.checkpoint import checkpoint_of
 from app.weights.kinds import KINDS, kind_of
 from app.weights.parts import network_prefix, parts_of
-from app.weights.separate import load_folder, load_network
+from app.weights.separate import load_first_stage, load_folder, load_network
 from app.weights.stored import Stored, WeightsFile
 from app.weights.towers import BERT_PREFIX
 from tests.weights.paper import checkpoint, first_stage, listed, network, paper
@@ -73,6 +73,20 @@ def test_a_prefix_needs_more_than_an_accident() -> None:
 def test_every_kind_has_a_place(kind: object) -> None:
     assert getattr(kind, "what", "").startswith(("a ", "an "))
     assert "models/" in getattr(kind, "remedy", "")
+
+
+@pytest.mark.parametrize("ending", ["a1.weight", "a2.weight", "b1.weight", "b2.weight", "lora_A", "lora_B"])
+def test_adapters_are_told_by_every_part(ending: str) -> None:
+    kind = kind_of({f"lora_unet_x.{ending}": paper((4, 4))})
+    assert kind is not None
+    assert "models/loras" in kind.remedy
+
+
+def test_a_first_stage_alone_without_what_tells_its_shape(monkeypatch: pytest.MonkeyPatch) -> None:
+    tensors = first_stage("sd1", "")
+    del tensors["decoder.conv_in.weight"]
+    with pytest.raises(UnusableFile, match=r"lacks the tensor 'decoder\.conv_in\.weight'\."):
+        load_first_stage(opened(monkeypatch, tensors))
 
 
 def test_a_checkpoint_is_of_no_lesser_kind() -> None:

@@ -15,7 +15,7 @@ from app.diffusion.models.t5 import T5Config, T5Encoder
 from app.errors import InvalidRequest, Missing, UnknownFamily
 from app.weights.stored import WeightsFile, held
 from app.weights.text_files import MAKERS, encoder_of_files, load_text_encoder, tower_in
-from tests.weights.paper import listed
+from tests.weights.paper import listed, paper
 from tests.weights.test_vocabularies import BERT as VOCABULARY
 from tests.weights.test_vocabularies import sentencepiece
 
@@ -59,6 +59,24 @@ def test_a_file_of_another_kind_is_named() -> None:
     with pytest.raises(UnknownFamily, match="a VAE") as told:
         tower_in(vae)
     assert "models/vae" in told.value.remedy
+
+
+@pytest.mark.parametrize(
+    "layer", ["vision_model.encoder.layers.{}.mlp.fc1.weight", "visual.transformer.resblocks.{}.mlp.c_fc.weight"]
+)
+def test_a_vision_tower_is_no_text_tower(layer: str) -> None:
+    vision = {layer.format(index): paper((4, 4)) for index in range(32)}
+    with pytest.raises(UnknownFamily, match="it is a vision encoder") as told:
+        tower_in(WeightsFile("vision.safetensors", vision, {}))
+    assert "models/clip_vision" in told.value.remedy
+    both = WeightsFile("both.safetensors", listed("openclip_h_text", "") | vision, {})
+    assert (tower_in(both).tower, tower_in(both).prefix) == ("h", "")
+
+
+def test_a_text_encoder_that_is_not_known_is_not_sent_where_it_lies() -> None:
+    with pytest.raises(UnknownFamily, match="the layers of CLIP, T5 or BERT were looked for") as told:
+        tower_in(WeightsFile("odd.safetensors", {"text_model.other.weight": paper((4,))}, {}))
+    assert "models/" not in told.value.remedy
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,11 @@ from torch import Tensor
 from app.diffusion.models.autoencoder_tiny import PixelSpace, TinyAutoencoder, TinyConfig
 from app.errors import UnknownFamily, UnusableFile
 from app.store.folders import TINY_VAES
+from app.weights.checkpoint import checkpoint_of
 from app.weights.separate import load_first_stage
+from app.weights.stored import WeightsFile, held
 from app.weights.tiny import TINY, load_tiny
+from tests.weights.paper import network
 
 LATENT = torch.full((1, 4, 2, 2), 0.3)
 
@@ -82,3 +85,9 @@ def test_files_that_are_something_else_are_named(tmp_path: Path, tiny: TinyAutoe
         load_tiny("taesd", tmp_path / "encoder.safetensors", tmp_path / "other.safetensors")
     with pytest.raises(UnusableFile, match=r"lacks the tensor 'taesd_encoder\.0\.weight'|has the shape"):
         load_tiny("taesd", tmp_path / "other.safetensors", tmp_path / "decoder.safetensors")
+
+
+def test_a_whole_checkpoint_may_hold_a_small_one(tiny: TinyAutoencoder) -> None:
+    stage = held({f"first_stage_model.{key}": value for key, value in tiny.state_dict().items()})
+    built = checkpoint_of(WeightsFile("x", network("koala-700m") | stage, {}), torch.float32)
+    assert torch.equal(built.vae.decode(LATENT), expected(tiny))

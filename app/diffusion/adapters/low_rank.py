@@ -26,12 +26,14 @@ class LowRank:
 
     @property
     def rank(self) -> int:
-        """r."""
-        return self.down.shape[0]
+        """r; 0 where there is none."""
+        return self.down.shape[0] if self.down.ndim else 0
 
     def fits(self, shape: Sequence[int]) -> bool:
         """See `Change`."""
         rank = self.rank
+        if not rank or min(self.up.ndim, self.down.ndim) < 2:
+            return False
         if self.mid is not None:
             inner = [rank, rank, *shape[2:]]
             return [*self.mid.shape] == inner and [self.up.shape[0], self.down.numel() // rank] == [*shape[:2]]

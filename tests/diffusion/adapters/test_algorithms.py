@@ -45,6 +45,11 @@ def test_lora(shape: tuple[int, ...], alpha: float | None) -> None:
     close(LowRank(wide, down, alpha).applied(weight, 0.7), expected)
 
 
+@pytest.mark.parametrize(("up", "down"), [((), (3, 8)), ((6, 3), ()), ((), ()), ((6, 0), (0, 8)), ((6,), (1, 8))])
+def test_lora_of_tensors_that_are_no_matrices_fits_nothing(up: tuple[int, ...], down: tuple[int, ...]) -> None:
+    assert not LowRank(torch.zeros(up), torch.zeros(down)).fits(LINEAR)
+
+
 def test_lora_of_a_convolution_with_its_kernel_in_the_middle() -> None:
     weight, up, mid, down = drawn(*CONVOLUTION), drawn(6, 3, 1, 1), drawn(3, 3, 3, 3), drawn(3, 8, 1, 1)
     expected = torch.zeros_like(weight)

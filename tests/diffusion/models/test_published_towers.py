@@ -10,13 +10,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from app.diffusion.conditioning.encoders import CLIP_G, CLIP_H
+from app.diffusion.conditioning.encoders import CLIP_G, CLIP_H, CLIP_L
 from app.diffusion.models.bert import Bert, BertConfig
 from app.diffusion.models.clip_text import ClipText
 from app.diffusion.models.open_clip_text import from_open_clip, to_open_clip
 
 MANIFESTS = Path(__file__).parents[2] / "data" / "manifests"
 TOWERS: dict[str, Callable[[], Mapping[str, Tensor]]] = {
+    "clip_l_text_hf": lambda: ClipText(CLIP_L).state_dict(),
     "openclip_h_text": lambda: to_open_clip(ClipText(CLIP_H).state_dict()),
     "openclip_bigG_text": lambda: to_open_clip(ClipText(CLIP_G).state_dict()),
     "bert_txt2img-1p4B": lambda: Bert(BertConfig()).state_dict(),

@@ -217,3 +217,11 @@ def test_every_layer_of_a_network_at_once(tmp_path: Path) -> None:
             tensors |= lora("lora_unet_" + name.removesuffix(".weight").replace(".", "_"), tuple(value.shape), rank=1)
     made = saved(tmp_path, tensors).applied(model, None)[0]
     assert len(changed(model.network, made.network)) == len(tensors) // 2
+
+
+@pytest.mark.parametrize("part", [".lora_up.weight", ".lora_down.weight"])
+def test_a_factor_without_sides_is_told_with_its_layer(tmp_path: Path, part: str) -> None:
+    layer = DIALECTS["kohya"][0]
+    adapter = saved(tmp_path, lora(layer, SHAPE) | {layer + part: torch.tensor(1.0)})
+    with pytest.raises(InvalidRequest, match=layer):
+        adapter.applied(small_model("sd1"), None)
