@@ -57,8 +57,9 @@ class InvalidPrompt(InvalidRequest):
         extra_info: dict[str, object] | None = None,
         node_errors: dict[str, dict[str, object]] | None = None,
         remedy: str = "",
+        input_name: str | None = None,
     ):
-        super().__init__(message, remedy=remedy)
+        super().__init__(message, remedy=remedy, input_name=input_name)
         self.kind = kind
         self.details = details
         self.extra_info = extra_info or {}
@@ -124,3 +125,19 @@ class Cancelled(AppError):
 
     status = 409
     kind = "cancelled"
+
+
+# Where a library has no error type of its own for it: PyTorch in main memory, C++ underneath, accelerators' drivers.
+_NO_MEMORY = ("DefaultCPUAllocator", "not enough memory: you tried to allocate", "std::bad_alloc", "out of memory")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory did not suffice, in main memory or on a device, whoever raised it."""
+    return isinstance(error, MemoryError | RuntimeError | OutOfMemory) and tells_of_memory(
+        type(error).__name__, str(error)
+    )
+
+
+def tells_of_memory(kind: str, message: str) -> bool:
+    """Whether an error of that type with that message says that memory did not suffice."""
+    return kind == "MemoryError" or "OutOfMemory" in kind or any(words in message for words in _NO_MEMORY)

@@ -62,8 +62,9 @@ class RunReport:
 
 
 def failure_text(event: RunFailed) -> str:
-    """A failed run in words: the node, what is wrong, the way out, and what the node was called with."""
-    where = f"Node {event.node_id} ({event.class_type}): " if event.node_id else ""
+    """A failed run in words: the node and the input to blame, what is wrong, the way out, what the node was given."""
+    which = f", input {event.input_name}" if event.input_name else ""
+    where = f"Node {event.node_id} ({event.class_type}){which}: " if event.node_id else ""
     told = [f"{where}{event.message}", *([event.remedy] if event.remedy else [])]
     given = {name: values[0] for name, values in event.current_inputs.items() if len(values) == 1}
     if given:

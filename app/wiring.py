@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.errors import InvalidPrompt, InvalidRequest
+from app.errors import InvalidPrompt, InvalidRequest, tells_of_memory
 from app.extend.packs import disabled_packs, find_packs, pack_name, run_prestart_scripts
 from app.graph.json_values import is_object
 from app.settings import CacheMode, EngineSettings, Settings
@@ -293,7 +293,7 @@ class Workshop:
 
         with torch.inference_mode():
             for event in run_prompt(prompt, outputs, self.nodes, self.cache, context_for, interrupted, extra):
-                if isinstance(event, RunFailed) and "OutOfMemory" in event.exception_type:
+                if isinstance(event, RunFailed) and tells_of_memory(event.exception_type, event.message):
                     self.models.clear()  # results stay, so that a smaller run goes on where this one ended
                 emit(event)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 
@@ -65,6 +66,7 @@ def test_quiet_tells_failures_only() -> None:
 
 def test_a_failure_names_node_value_and_way_out() -> None:
     assert failure_text(FAILED) == "Node 3 (KSampler): It broke.\nMend it.\nIt was given seed=7."
+    assert failure_text(replace(FAILED, input_name="seed")).startswith("Node 3 (KSampler), input seed: It broke.")
     assert failure_text(RunFailed("", "", "No.", "X", ())) == "No."
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from app.diffusion.first_stage import FirstStage
-from app.errors import OutOfMemory
+from app.errors import OutOfMemory, is_out_of_memory
 
 Work = Callable[[Tensor], Tensor]
 
@@ -71,16 +71,18 @@ def decode_within_memory(vae: FirstStage, latent: Tensor) -> Tensor:
     """
     try:
         return vae.decode(latent)
-    except (torch.OutOfMemoryError, OutOfMemory):
-        pass
+    except (RuntimeError, MemoryError, OutOfMemory) as error:
+        if not is_out_of_memory(error):
+            raise
     if len(latent) > 1:
         half = len(latent) // 2
         return torch.cat([decode_within_memory(vae, part) for part in (latent[:half], latent[half:])])
     for attempt in (*(partial(vae.decode, latent, side) for side in SIDES), partial(_decode_tiled, vae, latent)):
         try:
             return attempt()
-        except (torch.OutOfMemoryError, OutOfMemory):
-            continue
+        except (RuntimeError, MemoryError, OutOfMemory) as error:
+            if not is_out_of_memory(error):
+                raise
     raise OutOfMemory(
         f"There is not enough memory to decode a latent of {latent.shape[-1]} × {latent.shape[-2]}, even in tiles.",
         remedy="Close other programs, draw a smaller picture, or start with --device cpu.",

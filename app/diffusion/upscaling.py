@@ -14,7 +14,7 @@ from torch import Tensor
 
 from app.diffusion.models.upscaler import Compact, Esrgan
 from app.diffusion.tiles import starts, tiled
-from app.errors import OutOfMemory
+from app.errors import OutOfMemory, is_out_of_memory
 
 TILE, OVERLAP = 512, 32  # pixels along a tile's side, and how many of them neighbours share
 SMALLEST = 64
@@ -53,9 +53,9 @@ def upscaled(upscaler: Upscaler, images: Tensor, told: Callable[[int, int], None
     while True:
         try:
             return _in_tiles(upscaler, images[..., :3], side, told)
-        except (torch.OutOfMemoryError, OutOfMemory):
+        except (RuntimeError, MemoryError, OutOfMemory) as error:
             side //= 2
-            if side < SMALLEST:
+            if side < SMALLEST or not is_out_of_memory(error):
                 raise
 
 

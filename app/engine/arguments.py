@@ -68,7 +68,7 @@ class Arguments:
                     unread = name in lazy and value.node not in self._values
                     inputs[name] = [None] if unread else self._values.read(*value)
                     if name in real:
-                        inputs[name] = [float(each) if type(each) is int else each for each in inputs[name]]
+                        inputs[name] = [_real(each) for each in inputs[name]]
             else:
                 inputs[name] = [value]
         for name, kind in spec.hidden.items():
@@ -97,12 +97,14 @@ class Arguments:
             raise InvalidPrompt(
                 f"Node {node_id} ({node.spec.id}) needs its input {absent}, which is not set.",
                 remedy=f"Link {absent}, or change what makes the node ask for it.",
+                input_name=absent,
             )
         null = next((name for name in wanted if name not in links and inputs[name] == [None]), None)
         if null is not None:
             raise InvalidPrompt(
                 f"Node {node_id} ({node.spec.id}) waits for its input {null}, which is the constant null.",
                 remedy=f"Link {null} to a node that gives it, set a value, or leave it out.",
+                input_name=null,
             )
         return list(dict.fromkeys(open_links[name].node for name in wanted if name in open_links))
 
@@ -141,6 +143,7 @@ class Arguments:
                     raise InvalidPrompt(
                         f"Input {name} of node {node_id} links to node {link.node}, which does not exist.",
                         remedy="Link it to a node of the graph.",
+                        input_name=name,
                     )
         return known
 
@@ -164,6 +167,16 @@ def constants(node: PromptNode, spec: NodeSpec) -> dict[str, Any]:
     hidden: dict[str, Any] = {"PROMPT": {}, "UNIQUE_ID": node.id}
     known.update((name, hidden.get(kind)) for name, kind in spec.hidden.items())
     return {name: [value] for name, value in known.items()} if spec.input_is_list else known
+
+
+def _real(value: Any) -> Any:
+    """Whole numbers as real ones; those that are too large for it stay as they are, for the node to refuse."""
+    if type(value) is not int:
+        return value
+    try:
+        return float(value)
+    except OverflowError:
+        return value
 
 
 def _unique(names: Iterable[str]) -> Sequence[str]:

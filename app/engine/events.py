@@ -94,7 +94,10 @@ class RunSucceeded(Event):
 
 @dataclass(frozen=True, slots=True)
 class RunFailed(Event):
-    """A node failed and the run stopped. `remedy` is the way out, "" when none is known."""
+    """A node failed and the run stopped.
+
+    `remedy` is the way out, "" when none is known; `input_name` the input that is to blame, None when none is.
+    """
 
     name = "run_failed"
     node_id: str
@@ -105,6 +108,7 @@ class RunFailed(Event):
     current_inputs: Mapping[str, list[Any]] = field(default_factory=dict[str, list[Any]])
     executed: tuple[str, ...] = ()
     remedy: str = ""
+    input_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

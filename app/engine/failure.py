@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from app.engine.events import RunFailed
-from app.errors import AppError
+from app.errors import AppError, is_out_of_memory
 from app.graph.json_values import is_object, is_sequence
 
 MAX_TEXT = 200
@@ -36,6 +36,7 @@ def run_failed(
         current_inputs={key: [summary(value) for value in values[:MAX_ITEMS]] for key, values in inputs.items()},
         executed=tuple(executed),
         remedy=_remedy(error),
+        input_name=error.input_name if isinstance(error, AppError) else None,
     )
 
 
@@ -60,6 +61,6 @@ def summary(value: object) -> Any:
 def _remedy(error: BaseException) -> str:
     if isinstance(error, AppError):
         return error.remedy
-    if isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__:
+    if is_out_of_memory(error):
         return "There was not enough memory: use a smaller picture or batch, or free memory and run again."
     return ""

@@ -26,6 +26,7 @@ from app.engine.events import (
 from app.engine.failure import run_failed
 from app.engine.held import Values
 from app.engine.keys import RunKeys, cycle
+from app.engine.limits import Limits
 from app.engine.lists import blocker_in, calls, expansion_links, merged_ui, slots
 from app.engine.loop import CallLoop
 from app.engine.node import Blocker, LoopState, Node, Returned, Specs
@@ -106,6 +107,7 @@ class _Run:
         self.loop = CallLoop()
         self.rounds = Rounds(self.graph)
         self.arguments = Arguments(self.graph, self.values, extra)
+        self.limits = Limits(self.graph)
         self.keys = RunKeys(self.graph, self._class_of, self._parents)
         self.submitted: Mapping[str, NodeKey] = {}
         self.reasons = Reasons({}, {}, self.graph.node)
@@ -192,7 +194,8 @@ class _Run:
         complaints = custom_complaints(self.graph.prompt, order, self.nodes)
         for self.current, (first, *_) in complaints.items():
             message = f"{first.message}: {first.details}"
-            raise InvalidPrompt(message, kind=first.type, remedy=str(first.extra_info["remedy"]))
+            name: Any = first.extra_info.get("input_name")
+            raise InvalidPrompt(message, kind=first.type, remedy=str(first.extra_info["remedy"]), input_name=name)
 
     def _enlist(self, roots: Iterable[str]) -> None:
         """Schedules these nodes and all they need that has no value yet."""
@@ -317,6 +320,7 @@ class _Run:
             known = self.graph.known_id(node_id)
             yield NodeStarted(known, node.spec.id, self.graph.get_display_node_id(node_id))
         self.work[node_id] = work
+        self.limits.hold(node_id, node.spec, [each for each, by in zip(arguments, blockers, strict=True) if by is None])
         self._call(node_id, node, list(zip(arguments, blockers, strict=True)))
         if not self.loop.holds(node_id):
             yield from self._collect(node_id, work)
@@ -470,7 +474,9 @@ class _Run:
             f" It was round {number + 1} of the loop that ends at node {self.graph.known_id(end)}."
             for end, number in self.rounds.rounds_of(self.current)
         )
-        return replace(failed, remedy=f"{failed.remedy}{where}".strip()) if where else failed
+        # Inside an expansion the input is one that nobody sees: the node that is blamed has others.
+        name = failed.input_name if self.graph.get_parent_node_id(self.current) is None else None
+        return replace(failed, remedy=f"{failed.remedy}{where}".strip(), input_name=name)
 
 
 def _roots(loop: LoopRun, inputs: Mapping[str, list[Any]]) -> list[str]:

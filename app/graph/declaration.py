@@ -176,6 +176,7 @@ def node(
             is_async=inspect.iscoroutinefunction(body),
             deprecated=deprecated,
             experimental=experimental,
+            checks_links=True,
             loop=loop,
         )
         return FunctionNode(body, spec, ports)

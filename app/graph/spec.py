@@ -67,6 +67,7 @@ class NodeSpec:
     has_fingerprint: bool = False  # the class says itself when it changed; asked in the worker
     validator_inputs: tuple[str, ...] = ()  # inputs that its validator answers for; "*" all, "input_types" link types
     accepts_any_input: bool = False  # inputs that it does not declare are passed too
+    checks_links: bool = False  # values that come over links are held against the limits, as literals are
     loop: Literal["", "begin", "end"] = ""  # what stands between the two runs once in each round
 
     def input(self, name: str) -> InputSpec | None:
@@ -156,6 +157,7 @@ _PLAIN_FIELDS = (
     "has_validator",
     "has_fingerprint",
     "accepts_any_input",
+    "checks_links",
     "loop",
 )
 

@@ -13,7 +13,7 @@ from app.graph.order import Sorted, ancestors, parents_of
 from app.graph.prompt import Link, NoLink, Prompt, PromptNode
 from app.graph.spec import InputSpec, NodeSpec
 from app.graph.types import ANYTHING, COMBO, feeds, type_text
-from app.graph.values import Complaint, bounded, chosen, complaint, converted, out_of_range, shown, unchecked
+from app.graph.values import Complaint, bounded, complaint, converted, literal, out_of_range, shown
 
 SHOWN_NODES = 20
 
@@ -192,7 +192,7 @@ class _Check:
             if isinstance(value, Link | NoLink):
                 found.extend(self.link(spec, port, value))
             else:
-                taken, problem = self.literal(spec, port, value)
+                taken, problem = literal(spec, port, value, self.files)
                 if taken is not value:
                     inputs = {**inputs, port.name: taken}
                 found.extend([problem] if problem else [])
@@ -202,14 +202,6 @@ class _Check:
                 if name not in known:
                     found.extend(self.link(spec, InputSpec(name, ANYTHING, "optional"), link))
         return _Checked(node if inputs is node.inputs else replace(node, inputs=inputs), found)
-
-    def literal(self, spec: NodeSpec, port: InputSpec, value: object) -> tuple[Any, Complaint | None]:
-        """The value as declared, or what is wrong with it."""
-        value, problem = converted(port, value)
-        if problem or unchecked(spec, port.name):
-            return value, problem
-        problem = out_of_range(port, value)
-        return (value, problem) if problem else chosen(port, value, self.files)
 
     def link(self, spec: NodeSpec, port: InputSpec, value: Link | NoLink) -> Iterator[Complaint]:
         """What is wrong with a link."""

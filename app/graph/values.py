@@ -1,4 +1,4 @@
-"""Literal input values: converted to the declared type and checked against its limits.
+"""Input values: converted to the declared type and checked against its limits, literals and what links carry.
 
 A `Complaint` has the types and message texts that ComfyUI's clients know, and a way out in `extra_info["remedy"]`.
 """
@@ -52,15 +52,7 @@ def converted(port: InputSpec, value: object) -> tuple[Any, Complaint | None]:
     try:
         return _CONVERSIONS[port.type](value), None
     except (ValueError, TypeError, OverflowError) as error:
-        return value, complaint(
-            "invalid_input_type",
-            f"Failed to convert an input value to a {port.type} value",
-            f"{port.name}, {shown(value)}, {error}",
-            port=port,
-            remedy=f"Set {port.name} to {_EXAMPLES[port.type]}.",
-            received_value=bounded(value),
-            exception_message=str(error)[:SHOWN_CHARACTERS],
-        )
+        return value, _not_converted(port, value, str(error))
 
 
 def out_of_range(port: InputSpec, value: object) -> Complaint | None:
@@ -95,6 +87,42 @@ def chosen(port: InputSpec, value: object, files: Mapping[str, Sequence[Any]]) -
         if port.folder == "input" and _outside_listing(value):
             return value, None
     return value, _not_in_list(port, value, options)
+
+
+def literal(
+    spec: NodeSpec, port: InputSpec, value: object, files: Mapping[str, Sequence[Any]]
+) -> tuple[Any, Complaint | None]:
+    """The value as declared, or what is wrong with it."""
+    value, problem = converted(port, value)
+    if problem or unchecked(spec, port.name):
+        return value, problem
+    problem = out_of_range(port, value)
+    return (value, problem) if problem else chosen(port, value, files)
+
+
+def is_combo(port: InputSpec) -> bool:
+    """Whether the input is a choice among options."""
+    return not isinstance(port.type, str) or port.type == COMBO
+
+
+def limits_links(port: InputSpec) -> bool:
+    """Whether values that come over links to this input can be held against what it declares.
+
+    Names of files are not: whoever opens the file finds out whether it is there.
+    """
+    return not port.folder and (port.type in _CONVERSIONS or is_combo(port))
+
+
+def linked(spec: NodeSpec, port: InputSpec, value: object) -> tuple[Any, Complaint | None]:
+    """A value that came over a link, as `literal` takes it; `limits_links` is true of the input."""
+    if value is None and port.section == "optional":
+        return value, None
+    if _is_plain(port, value):
+        return literal(spec, port, value, {})
+    kind = type(value).__name__
+    if is_combo(port):
+        return value, _not_in_list(port, f"a value of type {kind}", _options(port, {}) or ())
+    return value, _not_converted(port, f"a value of type {kind}", f"it is not {_EXAMPLES[str(port.type)]}")
 
 
 def unchecked(spec: NodeSpec, name: str) -> bool:
@@ -141,6 +169,28 @@ def _to_truth(value: Any) -> bool:
 
 _CONVERSIONS = {"INT": _to_int, "FLOAT": _to_float, "STRING": _to_text, "BOOLEAN": _to_truth}
 _EXAMPLES = {"INT": "a whole number", "FLOAT": "a number", "STRING": "a text", "BOOLEAN": "true or false"}
+
+
+def _not_converted(port: InputSpec, value: object, reason: str) -> Complaint:
+    kind = str(port.type)
+    return complaint(
+        "invalid_input_type",
+        f"Failed to convert an input value to a {kind} value",
+        f"{port.name}, {shown(value)}, {reason}",
+        port=port,
+        remedy=f"Set {port.name} to {_EXAMPLES[kind]}.",
+        received_value=bounded(value),
+        exception_message=reason[:SHOWN_CHARACTERS],
+    )
+
+
+def _is_plain(port: InputSpec, value: object) -> bool:
+    """Whether a prompt could hold such a value for the input; scalars of other libraries count as numbers."""
+    if isinstance(value, int | float | str):
+        return True
+    if is_combo(port):
+        return is_list(value) and all(isinstance(item, int | float | str) for item in value)
+    return port.type != "STRING" and getattr(value, "shape", None) == ()
 
 
 def _options(port: InputSpec, files: Mapping[str, Sequence[Any]]) -> Sequence[Any] | None:

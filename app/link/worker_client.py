@@ -389,4 +389,5 @@ def _failure(error: Exception) -> RunFailed:
         exception_type=name,
         traceback=tuple(traceback.format_exception(error)),
         remedy=error.remedy if told else "",
+        input_name=error.input_name if told else None,
     )

@@ -108,7 +108,10 @@ class ExecutionInterrupted(TypedDict):
 
 
 class ExecutionError(TypedDict):
-    """A node failed, or was not run because its input is blocked (then `exception_type` is ExecutionBlocked)."""
+    """A node failed, or was not run because its input is blocked (then `exception_type` is ExecutionBlocked).
+
+    `input_name` is the input that is to blame, null where none is known.
+    """
 
     prompt_id: str
     timestamp: NotRequired[int]
@@ -121,6 +124,7 @@ class ExecutionError(TypedDict):
     current_inputs: dict[str, list[Any]] | list[Any]
     current_outputs: list[str]
     remedy: NotRequired[str]
+    input_name: NotRequired[str | None]
 
 
 class JobRequeued(TypedDict):

@@ -201,6 +201,7 @@ class RunTranslator:
             "current_inputs": dict(event.current_inputs),
             "current_outputs": list(self.node_ids()),
             "remedy": event.remedy,
+            "input_name": event.input_name,
         }
 
     def _interruption(self, event: RunInterrupted) -> dict[str, Any]:

@@ -43,15 +43,16 @@ class Small:
 
     factor = 2
 
-    def __init__(self, room: int):
+    def __init__(self, room: int, error: Exception | None = None):
         self.room = room
+        self.error = error or torch.OutOfMemoryError("full")
         self.calls: list[tuple[int | None, ...]] = []
 
     def decode(self, latent: Tensor, side: int | None = None) -> Tensor:
         self.calls.append((*latent.shape, side))
         seen = [min(length, side or length) for length in latent.shape[2:]]
         if latent.shape[0] * seen[0] * seen[1] > self.room:
-            raise torch.OutOfMemoryError("full")
+            raise self.error
         return latent.movedim(1, -1).repeat_interleave(2, 1).repeat_interleave(2, 2)
 
 
@@ -78,6 +79,18 @@ def test_pieces_shrink_until_they_fit_and_tiles_come_last(room: int, sides: list
     assert torch.allclose(decoded(vae, latent), decoded(Small(10**6), latent), atol=1e-5)
     assert [call[-1] for call in vae.calls if call[-1]] == sides
     assert ((1, 1, 32, 32, None) in vae.calls) == (room == 32**2)
+
+
+def test_main_memory_that_does_not_suffice_means_pieces_and_other_errors_are_raised() -> None:
+    latent = torch.randn(1, 1, 600, 520)
+    vae = Small(512**2, RuntimeError("DefaultCPUAllocator: can't allocate memory"))
+    assert torch.allclose(decoded(vae, latent), decoded(Small(10**6), latent), atol=1e-5)
+    assert [call[-1] for call in vae.calls] == [None, 512]
+    for room in (512**2, 1):
+        vae = Small(room, RuntimeError("shapes do not fit"))
+        with pytest.raises(RuntimeError, match="shapes"):
+            decoded(vae, latent)
+        assert len(vae.calls) == 1
 
 
 def test_what_never_fits_is_told() -> None:

@@ -30,6 +30,7 @@ class FakeServer:
         self.catalogue: dict[str, Any] = json.loads((ROOT / "tests/web/core/catalogue.json").read_text())
         self.refusal: dict[str, Any] | None = None
         self.failure = ""
+        self.blamed: str | None = None  # the input that a failure is about
         self.step_seconds = 0.02
         self.port = 0
         self.submitted: list[dict[str, Any]] = []
@@ -147,7 +148,8 @@ class FakeServer:
             await self._send("executing", {"prompt_id": job, "node": node, "display_node": node})
             if self.failure and entry["class_type"] == "KSampler":
                 told = {"node_id": node, "node_type": "KSampler", "exception_message": self.failure}
-                ending = ("execution_error", {**told, "exception_type": "ValueError"})
+                told |= {"exception_type": "ValueError", "input_name": self.blamed}
+                ending = ("execution_error", told)
                 break
             if entry["class_type"] == "KSampler":
                 await self._steps(job, node, entry["inputs"]["steps"])

@@ -264,6 +264,13 @@ def test_runs_show_inside_and_outside(scripted_page: Page, server: FakeServer) -
     sampler = page.get_by_role("group", name="KSampler, node 3")
     expect(sampler).to_be_focused()
     expect(sampler.locator(".callout")).to_contain_text("no such thing")
+    expect(sampler.locator("[aria-invalid]")).to_have_count(0)
+    server.blamed = "steps"
+    page.keyboard.press("Control+Enter")
+    expect(sampler.locator(".callout")).to_contain_text("steps: no such thing")
+    expect(sampler.locator(".field.bad[data-input='steps']")).to_be_visible()
+    expect(sampler.locator(".field.bad, .field [aria-invalid]")).to_have_count(2)
+    expect(page.locator(".problem-bar")).to_contain_text("KSampler failed at steps: no such thing")
     assert editor.record()["nodes"][-1]["id"] == 10
 
 

@@ -62,10 +62,10 @@ def test_whole_numbers_become_real_ones_where_those_are_declared() -> None:
     spec = NodeSpec("A", (InputSpec("x", "FLOAT"), InputSpec("y", "*"), InputSpec("z", "FLOAT")))
     arguments = made({"x": ["p", 0], "y": ["p", 0], "z": 3}, held=())
     arguments._values.expect(["p"])
-    arguments._values.hold("p", Entry(([1, True, None, 2.5],)))
+    arguments._values.hold("p", Entry(([1, True, None, 2.5, 10**400],)))
     found = arguments.gather("n", spec)
-    assert [type(each) for each in found["x"]] == [float, bool, type(None), float]
-    assert found["y"] == [1, True, None, 2.5] and type(found["y"][0]) is int
+    assert [type(each) for each in found["x"]] == [float, bool, type(None), float, int]
+    assert found["y"] == [1, True, None, 2.5, 10**400] and type(found["y"][0]) is int
     assert type(found["z"][0]) is int, "literals are converted when a prompt is checked"
 
 

@@ -26,7 +26,8 @@ EVENTS = [
     NodeFinished("1", "A", "1", False, {"images": [{"filename": "a.png"}]}, 0.5, 1024, "seed changed"),
     NodeBlocked("1", "A", "no"),
     RunSucceeded(),
-    RunFailed("1", "A", "broke", "ValueError", ("line",), {"x": [1]}, ("0",), "mend it"),
+    RunFailed("1", "A", "broke", "ValueError", ("line",), {"x": [1]}, ("0",), "mend it", "x"),
+    RunFailed("1", "A", "broke", "ValueError", ()),
     RunInterrupted("1", "A", ("0",)),
 ]
 

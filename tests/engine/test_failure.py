@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from app.engine.failure import run_failed, summary
+from app.errors import InvalidRequest
 
 
 class Tensor:
@@ -65,6 +66,26 @@ def test_exception_types_carry_their_module() -> None:
 def test_memory_has_a_remedy() -> None:
     assert "smaller picture" in failed(OutOfMemoryError("x")).remedy
     assert failed(ValueError("x")).remedy == ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate 4398046511104 b. Error code 12",
+        "[enforce fail at alloc_cpu.cpp:80] data. DefaultCPUAllocator: not enough memory: you tried to allocate 9 b",
+        "std::bad_alloc",
+        "MPS backend out of memory (MPS allocated: 9 GB)",
+    ],
+)
+def test_memory_has_a_remedy_where_libraries_have_no_error_type_for_it(words: str) -> None:
+    assert failed(RuntimeError(words)).remedy == failed(MemoryError()).remedy
+    assert failed(ValueError(words)).remedy == ""
+
+
+def test_the_input_to_blame_is_told() -> None:
+    assert failed(InvalidRequest("too wide", input_name="width")).input_name == "width"
+    assert failed(InvalidRequest("too wide")).input_name is None
+    assert failed(ValueError("x")).input_name is None
 
 
 def test_an_exception_without_text_is_told_by_its_name() -> None:

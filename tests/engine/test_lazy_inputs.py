@@ -61,4 +61,5 @@ def test_a_lazy_input_that_cannot_come_is_refused(bench: Any, inputs: dict[str, 
     )
     failed = bench.events[-1]
     assert isinstance(failed, RunFailed)
+    assert failed.input_name == "a"
     assert (failed.node_id, why in failed.message, "Link a" in failed.remedy) == ("p", True, True)

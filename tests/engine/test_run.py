@@ -337,7 +337,7 @@ def test_a_validator_of_the_class_is_asked_before_anything_runs(bench: Any) -> N
     assert isinstance(failed, RunFailed)
     assert failed.node_id == "b"
     assert failed.message == "Custom validation failed for node: b - too much"
-    assert failed.remedy
+    assert (failed.input_name, bool(failed.remedy)) == ("b", True)
 
 
 # Interrupts

@@ -36,6 +36,7 @@ def test_the_spec_says_what_was_declared() -> None:
     assert (spec.id, spec.display_name, spec.category) == ("ImageScaleBy", "Scale image", "image")
     assert spec.help == "Makes a picture larger or smaller."
     assert spec.search_aliases == ("resize", "zoom")
+    assert spec.checks_links
     assert [(port.name, port.type, port.section) for port in spec.inputs] == [
         ("image", "IMAGE", "required"),
         ("factor", "FLOAT", "required"),

@@ -19,6 +19,7 @@ SPEC = NodeSpec(
     search_aliases=("open",),
     validator_inputs=("mode",),
     accepts_any_input=True,
+    checks_links=True,
 )
 
 
@@ -28,8 +29,9 @@ def test_a_spec_travels_as_json() -> None:
 
 def test_a_spec_from_an_older_peer_is_read() -> None:
     data = spec_to_json(SPEC)
-    del data["validator_inputs"], data["accepts_any_input"]
+    del data["validator_inputs"], data["accepts_any_input"], data["checks_links"]
     assert spec_from_json(data).validator_inputs == ()
+    assert not spec_from_json(data).checks_links
 
 
 def test_inputs_are_found_by_name() -> None:

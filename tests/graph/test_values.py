@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.graph.spec import InputSpec, NodeSpec
-from app.graph.values import bounded, chosen, converted, out_of_range, shown, unchecked
+from app.graph.values import bounded, chosen, converted, limits_links, linked, literal, out_of_range, shown, unchecked
 
 ANYTHING = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9) | st.lists(st.integers())
 
@@ -169,6 +169,33 @@ def test_any_value_is_converted_or_complained_about(kind: str, value: Any) -> No
         out_of_range(port, result)
     else:
         assert problem.to_json()["extra_info"]["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("port", "limits"),
+    [
+        (InputSpec("x", "INT"), True),
+        (InputSpec("x", "STRING"), True),
+        (InputSpec("x", ("a", "b")), True),
+        (InputSpec("x", "COMBO"), True),
+        (InputSpec("x", (), folder="checkpoints"), False),
+        (InputSpec("x", "MODEL"), False),
+        (InputSpec("x", "*"), False),
+    ],
+)
+def test_only_values_that_a_prompt_could_hold_are_limited_on_links(port: InputSpec, limits: bool) -> None:
+    assert limits_links(port) == limits
+
+
+@given(
+    st.sampled_from(["INT", "FLOAT", "STRING", "BOOLEAN", ("a", "b", 1)]),
+    st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+)
+def test_a_link_is_taken_as_the_same_literal_is(kind: Any, value: Any) -> None:
+    spec, port = NodeSpec("A"), InputSpec("x", kind, options={"min": -5, "max": 5})
+    taken, problem = linked(spec, port, value)
+    wanted, expected = literal(spec, port, value, {})
+    assert (repr(taken), problem) == (repr(wanted), expected)
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def test_round_trip(message: Message) -> None:
     [
         Progress("3", 1, 20),
         NodeFinished("9", "SaveImage", "9", False, {"images": [{"staged": "x"}]}, 1.5, 10, "seed"),
-        RunFailed("3", "K", "broke", "ValueError", ("a", "b"), {"x": [1]}, ("1", "2"), "try"),
+        RunFailed("3", "K", "broke", "ValueError", ("a", "b"), {"x": [1]}, ("1", "2"), "try", "x"),
     ],
     ids=lambda event: event.name,
 )

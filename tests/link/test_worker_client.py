@@ -135,7 +135,7 @@ async def test_a_job_from_begin_to_end() -> None:
 
 
 async def test_what_evaluate_raises_is_a_failure_with_a_way_out() -> None:
-    errors = iter([InvalidRequest("It is wrong.", remedy="Mend it.", node_id="7"), ValueError("odd")])
+    errors = iter([InvalidRequest("It is wrong.", remedy="Mend it.", node_id="7", input_name="x"), ValueError("odd")])
 
     def fail(*_: Any) -> None:
         raise next(errors)
@@ -145,6 +145,7 @@ async def test_what_evaluate_raises_is_a_failure_with_a_way_out() -> None:
         await talk.say(JOB)
         told = await talk.event("run_failed")
         assert (told["message"], told["remedy"], told["node_id"]) == ("It is wrong.", "Mend it.", "7")
+        assert told["input_name"] == "x"
         await talk.until(Ready)
         await talk.say(JOB)
         told = await talk.event("run_failed")

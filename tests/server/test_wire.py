@@ -127,7 +127,9 @@ def test_the_table_of_nodes_does_not_cost_the_square_of_the_graph() -> None:
 def test_a_failure_carries_all_that_clients_show() -> None:
     made = translator()
     made.translate(NodeStarted("1", "A", "1"))
-    event = RunFailed("1", "A", "too big", "torch.OutOfMemoryError", ("t",), {"x": [1]}, ("0",), "Make it smaller.")
+    event = RunFailed(
+        "1", "A", "too big", "torch.OutOfMemoryError", ("t",), {"x": [1]}, ("0",), "Make it smaller.", "x"
+    )
     (said,) = made.translate(event)
     assert isinstance(said, Said)
     assert {**said.data, "timestamp": 0} == {
@@ -141,6 +143,7 @@ def test_a_failure_carries_all_that_clients_show() -> None:
         "current_inputs": {"x": [1]},
         "current_outputs": ["1", "9"],
         "remedy": "Make it smaller.",
+        "input_name": "x",
         "timestamp": 0,
     }
     assert made.outcome is not None

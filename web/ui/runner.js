@@ -268,7 +268,7 @@ export class Runner {
       const node = data.node_id == null ? [] : shownNodes(data.node_id).slice(-1);
       this.listener.problem(
         session,
-        `${data.node_type ?? "The run"} failed: ${
+        `${data.node_type ?? "The run"} failed${data.input_name ? ` at ${data.input_name}` : ""}: ${
           String(data.exception_message ?? "")
             .trim()
             .split("\n")[0]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from app.diffusion.denoiser import Denoiser
-from app.errors import OutOfMemory
+from app.errors import OutOfMemory, is_out_of_memory
 
 # (x, sigma) → (what the condition says, what its absence says), each shaped as x.
 Pair = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -90,7 +90,9 @@ def batched(denoise: Callable[..., Tensor], positive: Mapping[str, Any], negativ
             return separate(x, sigma)
         try:
             return together(x, sigma)
-        except (torch.OutOfMemoryError, OutOfMemory):
+        except (RuntimeError, MemoryError, OutOfMemory) as error:
+            if not is_out_of_memory(error):
+                raise
             return separate(x, sigma)
 
     return pair

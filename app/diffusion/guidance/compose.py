@@ -15,7 +15,7 @@ from app.diffusion.guidance.classifier_free import blend, is_one, rows
 from app.diffusion.guidance.conditions import Condition, Entry, matched
 from app.diffusion.guidance.hooks import Answers, Around, Ask, Asked, GuidanceHooks, Side
 from app.diffusion.models.hooks import NetworkHooks
-from app.errors import InvalidRequest, OutOfMemory
+from app.errors import InvalidRequest, OutOfMemory, is_out_of_memory
 
 # denoise(x, sigma, **arguments)
 ConditionedDenoiser = Callable[..., Tensor]
@@ -267,8 +267,8 @@ def _answers(denoise: ConditionedDenoiser, jobs: Sequence[_Job], sigma: Tensor, 
 def _run(denoise: ConditionedDenoiser, jobs: Sequence[_Job], sigma: Tensor, prepared: Prepared) -> list[Tensor]:
     try:
         return _call(denoise, jobs, sigma, prepared)
-    except (torch.OutOfMemoryError, OutOfMemory):
-        if len(jobs) == 1:
+    except (RuntimeError, MemoryError, OutOfMemory) as error:
+        if len(jobs) == 1 or not is_out_of_memory(error):
             raise
     half = len(jobs) // 2
     return [*_run(denoise, jobs[:half], sigma, prepared), *_run(denoise, jobs[half:], sigma, prepared)]

@@ -18,13 +18,14 @@ SIGMA = torch.tensor(1.0)
 class Network:
     """Answers its context's mean; remembers the shapes of its calls."""
 
-    def __init__(self, most: int = 99):
+    def __init__(self, most: int = 99, error: Exception | None = None):
         self.calls, self.most = [], most
+        self.error = error or OutOfMemory("too many")
 
     def __call__(self, x, sigma, *, context, **extra):
         self.calls.append((tuple(x.shape), tuple(context.shape), extra))
         if len(x) > self.most:
-            raise OutOfMemory("too many")
+            raise self.error
         return torch.zeros_like(x) + context.mean(dim=(1, 2)).reshape(-1, 1, 1, 1)
 
 
@@ -113,6 +114,16 @@ def test_too_little_memory_splits_the_batch():
     assert [call[0][0] for call in network.calls] == [3, 1, 2, 1, 1]
     with pytest.raises(OutOfMemory):
         one(Network(most=0), [says(1.0)])
+
+
+def test_too_little_main_memory_splits_the_batch_and_other_errors_do_not():
+    network = Network(1, RuntimeError("DefaultCPUAllocator: can't allocate memory"))
+    result = weighted_answers(network, [[says(1.0)], [says(2.0)]], X, SIGMA)
+    assert [r.mean().item() for r in result] == [1.0, 2.0]
+    network = Network(1, RuntimeError("shapes do not fit"))
+    with pytest.raises(RuntimeError, match="shapes"):
+        weighted_answers(network, [[says(1.0)], [says(2.0)]], X, SIGMA)
+    assert len(network.calls) == 1
 
 
 def test_an_adjustment_adds_arguments_for_those_who_share_it():

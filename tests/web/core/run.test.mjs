@@ -5,6 +5,7 @@ import { duration, Pace } from "../../../web/core/run/eta.js";
 import { Jobs, shownNode, shownNodes } from "../../../web/core/run/jobs.js";
 import { findNodes } from "../../../web/core/search/node_index.js";
 import { score, search } from "../../../web/core/search/fuzzy.js";
+import { factsOfEntry } from "../../../web/ui/panels/job_facts.js";
 import { definitions } from "./fixtures.mjs";
 
 test("a run from its messages", () => {
@@ -49,6 +50,7 @@ test("failures, blocks and cancellation", () => {
     exception_message: "bad\n",
   });
   assert.equal(jobs.all.get("p")?.state, "failed");
+  assert.equal(jobs.all.get("p")?.nodes.get("3")?.input, null);
   assert.equal(jobs.all.get("p")?.nodes.get("3")?.message, "bad");
   jobs.receive("execution_start", { prompt_id: "q" });
   jobs.receive("execution_interrupted", { prompt_id: "q" });
@@ -108,6 +110,23 @@ test("what runs in a subgraph shows inside and on it, and the subgraph runs on f
     ["no", "no"],
   );
   assert.deepEqual(shownNodes("5:7.0.0.1"), ["5", "5:7"]);
+  jobs.receive("execution_start", { prompt_id: "r" });
+  jobs.receive("execution_error", { prompt_id: "r", node_id: "5:7", exception_message: "no", input_name: "width" });
+  assert.deepEqual(
+    ["5", "5:7"].map((id) => jobs.all.get("r")?.nodes.get(id)?.input),
+    [null, "width"], // the subgraph around the node has other inputs
+  );
+});
+
+test("the history names the input of a failure", () => {
+  const failure = { node_type: "KSampler", exception_message: "no\nMend it." };
+  /** @param {string | null} input */
+  const told = (input) => {
+    const messages = [["execution_error", { ...failure, input_name: input }]];
+    return factsOfEntry("p", { prompt: [0, "p", {}, {}], status: { completed: false, messages } }).error;
+  };
+  assert.equal(told("steps"), "KSampler, steps: no");
+  assert.equal(told(null), "KSampler: no");
 });
 
 test("time to go", () => {

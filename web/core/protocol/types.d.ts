@@ -86,7 +86,7 @@ export interface ExecutionInterrupted {
   executed: string[];
 }
 
-/** A node failed, or was not run because its input is blocked (then `exception_type` is ExecutionBlocked). */
+/** A node failed, or was not run because its input is blocked (then `exception_type` is ExecutionBlocked). `input_name` is the input that is to blame, null where none is known. */
 export interface ExecutionError {
   prompt_id: string;
   timestamp?: number;
@@ -99,6 +99,7 @@ export interface ExecutionError {
   current_inputs: Record<string, any[]> | any[];
   current_outputs: string[];
   remedy?: string;
+  input_name?: string | null;
 }
 
 /** The worker was lost; the run starts again by itself. */

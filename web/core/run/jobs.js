@@ -5,8 +5,9 @@ import { Pace } from "./eta.js";
  * to the one in front.
  *
  * @typedef {{state: "waiting" | "running" | "done" | "cached" | "failed" | "blocked", value: number, maximum: number,
- *   started: number, seconds: number | null, pace: Pace, message: string, text: string, leaf: boolean}} NodeRun leaf:
- *   it runs itself; others are subgraphs with something in them that runs
+ *   started: number, seconds: number | null, pace: Pace, message: string, input: string | null, text: string,
+ *   leaf: boolean}} NodeRun input: the one that the message is about; leaf: it runs itself; others are subgraphs with
+ *   something in them that runs
  * @typedef {import("../protocol/types.d.ts").Messages} Messages
  * @typedef {"queued" | "running" | "succeeded" | "failed" | "cancelled"} JobState
  * @typedef {{filename: string, subfolder: string, type: string, [key: string]: unknown}} FileRef
@@ -122,6 +123,7 @@ function nodeRun(job, id) {
       seconds: null,
       pace: new Pace(),
       message: "",
+      input: null,
       text: "",
       leaf: false,
     };
@@ -238,7 +240,8 @@ const HANDLERS = {
     const { ids, runs } = runsOf(job, data.node_id);
     const message = String(data.exception_message ?? "").trim();
     const blocked = data.exception_type === "ExecutionBlocked";
-    for (const run of runs) Object.assign(run, { message, state: blocked ? "blocked" : "failed" });
+    for (const run of runs) Object.assign(run, { message, input: null, state: blocked ? "blocked" : "failed" });
+    runs[runs.length - 1].input = data.input_name ?? null;
     if (blocked) return ids;
     job.error = data;
     return [...end(job, "failed", now), ...ids];

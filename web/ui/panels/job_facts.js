@@ -47,8 +47,8 @@ export function factsOfEntry(id, entry) {
   const end = Object.values(messages).at(-1)?.timestamp ?? start ?? 0;
   const standing = entry.status?.completed ? "done" : messages.execution_interrupted ? "cancelled" : "failed";
   const failure = messages.execution_error;
-  const error =
-    standing === "failed" ? `${failure?.node_type ? `${failure.node_type}: ` : ""}${firstLine(failure)}` : "";
+  const where = [failure?.node_type, failure?.input_name].filter(Boolean).join(", ");
+  const error = standing === "failed" ? `${where ? `${where}: ` : ""}${firstLine(failure)}` : "";
   const facts = factsOfItem([0, id, entry.prompt?.[2], entry.prompt?.[3]], standing);
   const files = Object.values(entry.outputs ?? {})
     .flatMap((/** @type {any} */ output) => [...(output.images ?? []), ...(output.gifs ?? [])])

@@ -218,7 +218,7 @@ export class NodeElement {
   #complaints(node) {
     const run = this.session.job?.nodes.get(this.id);
     const problems = [...(this.session.problems.get(this.id) ?? [])];
-    if (run?.message) problems.push({ input: null, message: run.message, details: "" });
+    if (run?.message) problems.push({ input: run.input, message: run.message, details: "" });
     const words = this.shape + JSON.stringify(problems);
     if (words === this.shown.problems) return;
     this.shown.problems = words;
