@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import torch
 from torch import Tensor
 
-from app.api import Choice, InvalidRequest, Model, Optionally, Range, SamplerPort, Vae, node
+from app.api import Choice, InvalidRequest, Model, Optionally, Options, Range, SamplerPort, Vae, node
 from app.diffusion.drawing import SamplerChoice
 from app.diffusion.models.autoencoder_vq import AutoencoderVQ
 from app.diffusion.samplers.catalogue import SamplerSpec, sampler_named
@@ -18,6 +18,7 @@ from app.diffusion.samplers.er_sde import scaler_named
 from app.diffusion.samplers.few_steps import lcm_growing
 from app.diffusion.samplers.plms import plms, with_options
 from app.diffusion.samplers.sa_solver import stochastic_between
+from app.diffusion.schedules.edits import listed
 from app.images.resize import resize
 
 CATEGORY = "sampling/custom_sampling/samplers"
@@ -202,6 +203,7 @@ def sampler_ddim(
     temperature: Annotated[float, Range(0.0, 10.0, step=0.01)] = 1.0,
     noise_dropout: Annotated[float, Range(0.0, 0.99, step=0.01)] = 0.0,
     repeat_noise: bool = False,
+    temperatures: Annotated[str, Options(multiline=False)] = "",
     quantize_denoised: Annotated[Vae | None, Optionally()] = None,
 ) -> SamplerPort:
     """DDIM with all options of the first latent diffusion release.
@@ -211,11 +213,12 @@ def sampler_ddim(
         temperature: A factor on that noise.
         noise_dropout: Which share of it is left out.
         repeat_noise: Whether all pictures of a batch get the same.
+        temperatures: A factor for each step in place of the one for all, with commas between them.
         quantize_denoised: A VQ model's VAE, whose codebook each step's clean latent is put into.
     """
     treated = with_options(
         sampler_named("euler_ancestral").function,
-        temperature=temperature,
+        temperature=listed(temperatures) if temperatures.strip() else temperature,
         noise_dropout=noise_dropout,
         repeat_noise=repeat_noise,
         quantise=None if quantize_denoised is None else _codebook(quantize_denoised),

@@ -6,7 +6,7 @@ Initial noise is drawn on the CPU, so that a seed gives one picture on every dev
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from functools import partial
 from statistics import NormalDist
@@ -103,6 +103,15 @@ class GaussianNoise:
         """The same draws going on in another shape."""
         other = copy(self)
         other._like = like
+        return other
+
+    def of_images(self) -> list[GaussianNoise]:
+        """The draws of each image, shaped as it is alone; none where the batch has one seed."""
+        return [self._of_image(place) for place in range(len(self._generators))] if self._alone else []
+
+    def _of_image(self, place: int) -> GaussianNoise:
+        other = self.shaped(self._like[place : place + 1])
+        other._generators = self._generators[place : place + 1]
         return other
 
 
@@ -216,8 +225,10 @@ def repeated(noise: NoiseSource) -> NoiseSource:
     return lambda sigma, sigma_next: (drawn := noise(sigma, sigma_next))[:1].expand_as(drawn)
 
 
-def tempered(noise: NoiseSource, temperature: float) -> NoiseSource:
-    """Noise of standard deviation `temperature`; 0 follows the mean."""
+def tempered(noise: NoiseSource, temperature: float | Callable[[Tensor], float]) -> NoiseSource:
+    """Noise of standard deviation `temperature`, or of that at the level where its way begins; 0 follows the mean."""
+    if callable(temperature):
+        return lambda sigma, sigma_next: temperature(sigma) * noise(sigma, sigma_next)
     return lambda sigma, sigma_next: temperature * noise(sigma, sigma_next)
 
 

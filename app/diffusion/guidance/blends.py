@@ -5,8 +5,6 @@ Inner products and norms are over each sample alone, so that a picture does not 
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -17,11 +15,6 @@ from app.diffusion.guidance.features import low_frequencies_scaled
 
 def _inner(a: Tensor, b: Tensor) -> Tensor:
     return (a * b).sum(dim=tuple(range(1, a.ndim)), keepdim=True)
-
-
-def _right_vectors(matrices: Tensor) -> Tensor:
-    # Torch does not say what its linear algebra returns.
-    return cast("Tensor", torch.linalg.svd(matrices, full_matrices=False).Vh)  # pyright: ignore[reportUnknownMemberType]
 
 
 def along(value: Tensor, direction: Tensor) -> Tensor:
@@ -74,12 +67,23 @@ def tangential(scale: float) -> Blend:
     """TCFG (arXiv:2503.18137): of the negative noise, what lies outside the main direction of both is dropped."""
 
     def combine(yes: Tensor, no: Tensor, x: Tensor, sigma: Tensor) -> Tensor:
-        pair = torch.stack([(x - yes).flatten(1), (x - no).flatten(1)], dim=1).float()
-        main = _right_vectors(pair)[:, :1]
-        kept = (pair[:, 1:] @ main.transpose(1, 2)) @ main
-        return blend(yes, x - kept.reshape(x.shape).to(x.dtype), scale)
+        share_yes, share_no = _along_the_main(x - yes, x - no)
+        return blend(yes, x - (share_yes * (x - yes) + share_no * (x - no)), scale)
 
     return combine
+
+
+def _along_the_main(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    """second's part along the first right singular vector of [first, second], as shares of both, per sample.
+
+    The left vector is (cos a, sin a) with tan 2a = 2⟨f, s⟩ / (⟨f, f⟩ − ⟨s, s⟩); the shares are sin a·cos a and sin² a.
+    Rounded once from exact sums, because a half-precision network makes much of a last bit that the batch decides.
+    """
+    exact = torch.float32 if first.device.type == "mps" else torch.float64
+    f, s = first.to(exact), second.to(exact)
+    both, apart = 2 * _inner(f, s), _inner(f, f) - _inner(s, s)
+    length = (both.square() + apart.square()).sqrt().clamp(min=torch.finfo(exact).tiny)
+    return (both / length / 2).to(first), ((1 - apart / length) / 2).to(first)
 
 
 class AdaptiveProjected:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
-from app.diffusion.guidance.hooks import Asked
+from app.diffusion.guidance.hooks import Around, Asked, GuidanceHooks
 from app.diffusion.parameterization import ModelSampling
 
 log = logging.getLogger(__name__)
@@ -81,3 +82,45 @@ class _Run:
 
 def _size(value: Tensor) -> float:
     return float(value.abs().mean())
+
+
+def each_alone(hooks: GuidanceHooks) -> GuidanceHooks:
+    """The same for pictures that must not depend on their batch: what is left out is decided for each by itself."""
+    return replace(
+        hooks,
+        reuse=tuple(_for_each(around) for around in hooks.reuse),
+        reuse_guided=tuple(_for_each(around) for around in hooks.reuse_guided),
+    )
+
+
+def _for_each(around: Around) -> Around:
+    return lambda asked: _Each(around, asked)
+
+
+class _Each:
+    """One run, in which every image of the batch has a memory of its own.
+
+    Conditions and masks belong to places in the batch, so that the whole batch is asked as soon as one image needs it;
+    the others carry on with what they remember even then.
+    """
+
+    def __init__(self, around: Around, asked: Asked) -> None:
+        self._around, self._asked = around, asked
+        self._images: list[Asked] = []
+        self._found: list[Tensor] | None = None  # the batch's answers in the call at hand
+        self._batch = torch.empty(0)
+
+    def __call__(self, x: Tensor, sigma: Tensor, /) -> list[Tensor]:
+        self._batch, self._found = x, None
+        while len(self._images) < len(x):
+            self._images.append(self._around(self._of_image(len(self._images))))
+        apart = [image(x[place : place + 1], sigma) for place, image in zip(range(len(x)), self._images, strict=False)]
+        return [torch.cat(answers) for answers in zip(*apart, strict=True)]
+
+    def _of_image(self, place: int) -> Asked:
+        def asked(_: Tensor, sigma: Tensor) -> list[Tensor]:
+            if self._found is None:
+                self._found = self._asked(self._batch, sigma)
+            return [answer[place : place + 1] for answer in self._found]
+
+        return asked

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from app.diffusion.denoiser import Denoiser, NoiseSource, Step
+from app.diffusion.noise import GaussianNoise
 from app.diffusion.process import VE
 from app.errors import InvalidRequest
 
@@ -151,21 +152,55 @@ def dpm_adaptive(
     eta: float = 0.0,
     s_noise: float = 1.0,
 ) -> Iterator[Step]:
-    """DPM-Solver-12 or -23: the difference of two orders sets the step; yields the accepted steps."""
-    start, finish = _span(sigmas)
-    control = StepControl(h_init, order, pcoeff, icoeff, dcoeff, accept_safety)
-    t, before, index = start, x, 0
+    """DPM-Solver-12 or -23: the difference of two orders sets the step; yields the accepted steps.
+
+    Where the noise is each image's own, each takes the steps that it takes alone, one image after the other.
+    """
+
+    def walk(denoise: Denoiser, x: Tensor, noise: NoiseSource | None) -> Iterator[Step]:
+        control = StepControl(h_init, order, pcoeff, icoeff, dcoeff, accept_safety)
+        error = _Error(rtol, atol)
+        return _adaptive(denoise, x, _span(sigmas), control, error, noise=noise, eta=eta, s_noise=s_noise)
+
+    own = noise.of_images() if isinstance(noise, GaussianNoise) else []
+    yield from _one_by_one(walk, denoise, x, own) if len(own) > 1 else walk(denoise, x, noise)
+
+
+@dataclass(frozen=True, slots=True)
+class _Error:
+    """How far two orders are apart, in units of what a step may have."""
+
+    rtol: float
+    atol: float
+
+    def __call__(self, low: Tensor, high: Tensor, before: Tensor) -> float:
+        allowed = torch.maximum(torch.full_like(low, self.atol), self.rtol * torch.maximum(low.abs(), before.abs()))
+        return (((low - high) / allowed) ** 2).mean().sqrt().item()
+
+
+def _adaptive(
+    denoise: Denoiser,
+    x: Tensor,
+    span: tuple[Tensor, Tensor],
+    control: StepControl,
+    error: _Error,
+    *,
+    noise: NoiseSource | None,
+    eta: float,
+    s_noise: float,
+) -> Iterator[Step]:
+    t, finish = span
+    before, index = x, 0
     solver = _Solver(denoise, x, t)
     while t < finish - 1e-5:
         end = torch.minimum(finish, t + control.h)
         down, up = _split(t, end, finish, eta)
         fresh = solver.again()
-        if order == 2:
+        if control.order == 2:
             low, high = fresh.first(down), fresh.second(down)
         else:
             low, high = fresh.second(down, r=1 / 3), fresh.third(down)
-        scale = torch.maximum(torch.full_like(x, atol), rtol * torch.maximum(low.abs(), before.abs()))
-        if control.accepts((((low - high) / scale) ** 2).mean().sqrt().item()):
+        if control.accepts(error(low, high, before)):
             before, x, t = low, high, end
             if up > 0 and noise is not None:
                 x = x + up * s_noise * noise(solver.sigma, (-end).exp())
@@ -173,3 +208,26 @@ def dpm_adaptive(
             index += 1
             if t < finish - 1e-5:
                 solver = _Solver(denoise, x, t)
+
+
+# (denoiser, latent, its noise) → the steps of a run
+_Walk = Callable[[Denoiser, Tensor, NoiseSource], Iterator[Step]]
+
+
+def _one_by_one(walk: _Walk, denoise: Denoiser, x: Tensor, noises: Sequence[NoiseSource]) -> Iterator[Step]:
+    """The steps of one image of x (B, C, …) after the other, each shown in its place among the others."""
+    denoised, index = x, 0
+    for place, noise in enumerate(noises):
+        for step in walk(_of_image(denoise, place, len(x)), x[place : place + 1], noise):
+            x, denoised = _put(x, place, step.x), _put(denoised, place, step.denoised)
+            yield Step(index, step.sigma, x, denoised)
+            index += 1
+
+
+def _of_image(denoise: Denoiser, place: int, count: int) -> Denoiser:
+    """Masks and conditions belong to places in the batch, so that an image is asked about in its own."""
+    return lambda x, sigma: denoise(x.repeat(count, *(1 for _ in x.shape[1:])), sigma)[place : place + 1]
+
+
+def _put(batch: Tensor, place: int, image: Tensor) -> Tensor:
+    return torch.cat([batch[:place], image, batch[place + 1 :]])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+from itertools import pairwise
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from app.diffusion.guidance.compose import guided_denoiser, sided_denoiser
 from app.diffusion.guidance.hooks import GuidanceHooks
-from app.diffusion.guidance.reuse import Reuse
+from app.diffusion.guidance.reuse import Reuse, each_alone
 from app.diffusion.parameterization.model_sampling import discrete, flow
 from tests.diffusion.guidance.test_compose import Network, says
 
@@ -133,3 +134,47 @@ def test_both_kinds_agree_where_nothing_else_happens() -> None:
         asks = guided_denoiser(Network(), [says(1.0)], [says(0.5)], 3.0, hooks=hooks)
         found.append([asks(X * sigma, level(sigma)) for sigma in (1.0, 0.9, 0.8)][-1])
     assert torch.allclose(*found, atol=1e-5)
+
+
+class Bend(Model):
+    """v = slope · u², so that the images' answers change by different rates."""
+
+    def __call__(self, x: Tensor, sigma: Tensor) -> list[Tensor]:
+        self.calls += 1
+        return [x - sigma * slope * x.square() for slope in self.slopes]
+
+
+def walked(model: Model, hooks: GuidanceHooks, x: Tensor) -> Tensor:
+    """Euler's way over eight levels, along the first side."""
+    (around,) = hooks.reuse
+    ask = around(model)
+    levels = torch.linspace(1.0, 0.2, 9)
+    for sigma, sigma_next in pairwise(levels):
+        x = x + (sigma_next - sigma) * (x - ask(x, sigma)[0]) / sigma
+    return x
+
+
+def test_each_image_may_carry_on_as_it_does_alone() -> None:
+    hooks = GuidanceHooks().with_hook(reuse=Reuse(flow(), 0.3, 1.0, 0.0).around)
+    x = torch.randn(3, 4, 8, 8, generator=torch.Generator().manual_seed(2)) * torch.tensor([0.1, 0.5, 1.0]).view(
+        3, 1, 1, 1
+    )
+    together, models = Bend(0.5, 0.25), [Bend(0.5, 0.25) for _ in range(3)]
+    found = walked(together, each_alone(hooks), x)
+    wanted = [walked(model, hooks, x[place : place + 1]) for place, model in enumerate(models)]
+    assert torch.equal(found, torch.cat(wanted))
+    calls = [model.calls for model in models]
+    assert len(set(calls)) > 1, "each saves other steps"
+    assert max(calls) <= together.calls < 8, "the batch is asked once, and not at all where all carry on"
+    assert not torch.allclose(walked(Bend(0.5, 0.25), hooks, x), found, atol=1e-4), "or else by the batch's mean"
+
+
+@pytest.mark.parametrize("kind", ["reuse", "reuse_guided"])
+def test_both_kinds_of_hook_can_decide_for_each_image(kind: str) -> None:
+    network = Network()
+    hooks = each_alone(GuidanceHooks().with_hook(**{kind: Reuse(flow(), 100.0, 1.0, 0.0).around}))
+    asks = guided_denoiser(network, [says(1.0)], [says(0.5)], 3.0, hooks=hooks)
+    pair = torch.cat([X, 2 * X])
+    answers = [asks(pair * sigma, level(sigma)) for sigma in (1.0, 0.9, 0.8)]
+    assert len(network.calls) == 2
+    assert all(answer.shape == pair.shape for answer in answers)

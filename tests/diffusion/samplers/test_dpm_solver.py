@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from app.diffusion.noise import GaussianNoise
+from app.diffusion.noise import GaussianNoise, step_noise
 from app.diffusion.samplers.dpm_solver import StepControl, dpm_adaptive, dpm_fast
 from app.errors import InvalidRequest
 
@@ -62,3 +62,43 @@ def test_control_shrinks_after_errors_and_grows_after_success():
 def test_answers_that_are_no_numbers_end_the_search(final, karras):
     with pytest.raises(InvalidRequest, match="not numbers"):
         final(dpm_adaptive(lambda x, _: x * float("nan"), torch.ones(3, dtype=torch.float64), karras(5)))
+
+
+class InPlaces:
+    """A mixture that moves x by an offset of each place in the batch (a mask does that); refuses another batch."""
+
+    def __init__(self, mixture, count):
+        self.mixture, self.offsets = mixture, torch.linspace(0, 2, count, dtype=torch.float64)[:, None]
+
+    def __call__(self, x, sigma):
+        assert len(x) == len(self.offsets)
+        return self.mixture(x - self.offsets, sigma) + self.offsets
+
+    def alone(self, place):
+        offset = self.offsets[place]
+        return lambda x, sigma: self.mixture(x - offset, sigma) + offset
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.5])
+def test_images_with_noise_of_their_own_take_the_steps_that_they_take_alone(mixture, karras, final, eta):
+    x, sigmas = mixture.start(10.0, 3) * torch.tensor([[1.0], [0.1], [2.0]]), karras(5)
+    places = InPlaces(mixture, 3)
+    steps = list(dpm_adaptive(places, x, sigmas, noise=step_noise(x, [11, 12, 13]), eta=eta))
+    assert [step.index for step in steps] == list(range(len(steps)))
+    assert all(step.x.shape == step.denoised.shape == x.shape for step in steps)
+    counts = []
+    for place in range(3):
+        own = x[place : place + 1]
+        walk = list(dpm_adaptive(places.alone(place), own, sigmas, noise=step_noise(own, 11 + place), eta=eta))
+        assert torch.allclose(steps[-1].x[place], walk[-1].x[0], atol=1e-10)
+        assert torch.allclose(steps[-1].denoised[place], walk[-1].denoised[0], atol=1e-10)
+        counts.append(len(walk))
+    assert sum(counts) == len(steps)
+    assert len(set(counts)) > 1, "each needs other steps"
+
+
+def test_images_that_share_a_seed_share_their_steps(mixture, karras):
+    x, sigmas = mixture.start(10.0, 3), karras(5)
+    shared = list(dpm_adaptive(mixture, x, sigmas, noise=step_noise(x, 11)))
+    assert torch.equal(shared[-1].x, list(dpm_adaptive(mixture, x, sigmas))[-1].x)
+    assert len(shared) < len(list(dpm_adaptive(mixture, x, sigmas, noise=step_noise(x, [1, 2, 3]))))

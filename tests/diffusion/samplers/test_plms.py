@@ -7,6 +7,7 @@ import torch
 
 from app.diffusion.samplers.euler import euler, euler_ancestral
 from app.diffusion.samplers.plms import plms, with_options
+from app.errors import InvalidRequest
 
 LEVELS = torch.linspace(2.0, 0.0, 9)
 
@@ -35,19 +36,6 @@ def test_only_the_first_step_calls_twice():
     assert step.x.abs().item() < 1e-5, "with the noise x / sigma the way is straight"
 
 
-@pytest.mark.parametrize("sampler", [euler, plms])
-def test_the_answers_pass_the_codebook_after_the_corrector(sampler):
-    seen = []
-
-    def correct(x, sigma, noise):
-        seen.append((sigma.item(), noise.clone()))
-        return noise * 0
-
-    *_, step = with_options(sampler, quantise=torch.round, correct=correct)(lambda x, s: x / 3, torch.ones(2), LEVELS)
-    assert torch.equal(step.denoised, step.denoised.round())
-    assert torch.allclose(seen[0][1], torch.full((2,), (1 - 1 / 3) / 2.0))
-
-
 def test_the_last_latent_is_a_row_of_the_codebook():
     *_, step = with_options(euler, quantise=torch.round)(lambda x, s: x * 0 + 0.7, torch.ones(3), LEVELS)
     assert step.x.tolist() == pytest.approx([1.0, 1.0, 1.0])
@@ -70,6 +58,25 @@ def test_temperature_scales_the_noise_of_the_steps():
     assert result(1.0).tolist() == pytest.approx([full, -full])
     assert result(0.5).tolist() == pytest.approx([full / 2, -full / 2])
     assert result(0.0).tolist() == [0.0, 0.0]
+
+
+def test_each_step_may_have_a_temperature():
+    levels = torch.tensor([4.0, 2.0, 1.0])
+
+    def result(temperature):
+        *_, step = with_options(euler_ancestral, temperature=temperature)(
+            lambda x, s: x * 0, torch.zeros(2), levels, noise=units
+        )
+        return step.x
+
+    # With answers of zero, the second step leaves x · (its lower level / sigma) of the first one's noise.
+    first = math.sqrt(4 * (16 - 4) / 16) * (1 / 2) / 2
+    second = math.sqrt(1 * (4 - 1) / 4)
+    assert result((1.0, 0.0)).tolist() == pytest.approx([first, -first])
+    assert result((0.0, 0.5)).tolist() == pytest.approx([second / 2, -second / 2])
+    assert torch.equal(result((0.5, 0.5)), result(0.5))
+    with pytest.raises(InvalidRequest, match="3 temperatures for 2 steps"):
+        result((1.0, 1.0, 1.0))
 
 
 def test_one_noise_may_serve_the_batch():
