@@ -8,6 +8,7 @@ from app.api import Clip, Conditioning, Context, Mask, Range, Text, node
 from app.diffusion.conditioning.entries import averaged, concatenated, with_options, zeroed
 from app.diffusion.conditioning.hooked import said_by
 from app.diffusion.drawing import GRID
+from app.diffusion.given import naming
 
 Strength = Annotated[float, Range(0.0, 10.0, step=0.01)]
 Side = Annotated[int, Range(64, 16384, step=8)]
@@ -26,7 +27,7 @@ def clip_text_encode(
         text: The prompt.
         clip: The text encoder of the checkpoint.
     """
-    with context.models.on_device(clip.model):
+    with context.models.on_device(clip.model), naming("text"):
         return said_by(clip, lambda encoder: encoder.encode(text))
 
 

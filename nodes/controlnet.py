@@ -8,6 +8,7 @@ from torch import Tensor
 
 from app.api import Choice, Conditioning, Context, FileIn, Image, Mask, Model, Optionally, Port, Range, Vae, node
 from app.diffusion.control import TASKS, Steering, Steers
+from app.diffusion.given import checked_image, checked_mask, naming
 
 CATEGORY = "conditioning/controlnet"
 ControlNet = Annotated[Steering, Port("CONTROL_NET")]
@@ -164,6 +165,11 @@ def _applied(
     mask: Tensor | None = None,
 ) -> list[Any]:
     """Each side with one control more. What followed the same before, follows the same after."""
+    with naming("image"):
+        checked_image(image, least=1)  # some adapters follow grey pictures
+    if mask is not None:
+        with naming("mask"):
+            checked_mask(mask)
     made: dict[int, Steers] = {}
 
     def after(previous: Steers | None) -> Steers:

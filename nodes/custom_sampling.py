@@ -80,7 +80,7 @@ def sampler_dpmpp_2m_sde(
 @node("Basic Guider", category=f"{CATEGORY}/guiders", id="BasicGuider")
 def basic_guider(*, model: Model, conditioning: Conditioning) -> GuiderPort:
     """Follows one prompt, without guidance."""
-    return guider(model, conditioning)
+    return guider(model, conditioning, inputs=("conditioning", "negative"))
 
 
 @node("CFG Guider", category=f"{CATEGORY}/guiders", id="CFGGuider")
@@ -115,7 +115,7 @@ def dual_cfg_guider(
         nested = style == "nested"
         return dual(first, second, nothing, scale=cfg_conds, second_scale=cfg_cond2_negative, nested=nested)
 
-    return guider_of_sides(model, [cond1, cond2, negative], combine)
+    return guider_of_sides(model, {"cond1": cond1, "cond2": cond2, "negative": negative}, combine)
 
 
 @node("Perp-Neg Guider", category="_for_testing", id="PerpNegGuider")
@@ -135,10 +135,11 @@ def perp_neg_guider(
         neg_scale: How much of the negative prompt is taken away.
     """
 
-    def combine(said: Sequence[Tensor]) -> Tensor:
-        return perpendicular_negative(said[0], said[1], said[2], scale=cfg, negative_scale=neg_scale)
+    def combine(answers: Sequence[Tensor]) -> Tensor:
+        return perpendicular_negative(*answers, scale=cfg, negative_scale=neg_scale)
 
-    return guider_of_sides(model, [positive, negative, empty_conditioning], combine)
+    said = {"positive": positive, "negative": negative, "empty_conditioning": empty_conditioning}
+    return guider_of_sides(model, said, combine)
 
 
 @node("Add Noise", category="_for_testing/custom_sampling/noise", id="AddNoise")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from app.api import Context, Image, Latent, Mask, Range, Vae, node
+from app.diffusion.given import checked_image, checked_mask, naming
 from app.diffusion.tiles import decode_within_memory
 from app.images.inpaint import erased
 
@@ -21,7 +22,7 @@ def vae_decode(*, context: Context, samples: Latent, vae: Vae) -> Image:
         samples: The latents to decode.
         vae: The VAE of the checkpoint that sampled them.
     """
-    with context.models.on_device(vae.model):
+    with context.models.on_device(vae.model), naming("samples"):
         return decode_within_memory(vae, samples["samples"]).cpu()
 
 
@@ -33,7 +34,7 @@ def vae_encode(*, context: Context, pixels: Image, vae: Vae) -> Latent:
         pixels: The images to encode; sides that are no multiples of the VAE's factor are cropped evenly.
         vae: The VAE of the checkpoint that will sample them.
     """
-    with context.models.on_device(vae.model):
+    with context.models.on_device(vae.model), naming("pixels"):
         return {"samples": vae.encode(pixels).cpu()}
 
 
@@ -52,8 +53,12 @@ def vae_encode_for_inpaint(
         mask: 1 where the picture is to be drawn anew.
         grow_mask_by: By how many pixels the mask is enlarged, so that the border can change too.
     """
+    with naming("pixels"):
+        checked_image(pixels)
+    with naming("mask"):
+        checked_mask(mask)
     covered, noise_mask = erased(pixels, mask, vae.factor, grow_mask_by, vae.cover)
-    with context.models.on_device(vae.model):
+    with context.models.on_device(vae.model), naming("pixels"):
         return {"samples": vae.encode(covered).cpu(), "noise_mask": noise_mask}
 
 
@@ -76,7 +81,7 @@ def vae_decode_tiled(
         temporal_size: For videos only.
         temporal_overlap: For videos only.
     """
-    with context.models.on_device(vae.model):
+    with context.models.on_device(vae.model), naming("samples"):
         return vae.decode(samples["samples"], tile_size).cpu()
 
 
@@ -99,5 +104,5 @@ def vae_encode_tiled(
         temporal_size: For videos only.
         temporal_overlap: For videos only.
     """
-    with context.models.on_device(vae.model):
+    with context.models.on_device(vae.model), naming("pixels"):
         return {"samples": vae.encode(pixels, tile_size).cpu()}

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from app.api import Clip, Conditioning, Context, FileIn, InvalidRequest, Port, Range, Text, node
 from app.diffusion.drawing import GRID
+from app.diffusion.given import naming
 from app.diffusion.guidance.boxes import OPTION
 from app.diffusion.models.gligen import Gligen
 
@@ -46,7 +47,7 @@ def gligen_text_box_apply(
         x: How far the box is from the left.
         y: How far the box is from the top.
     """
-    with context.models.on_device(clip.model):
+    with context.models.on_device(clip.model), naming("text"):
         pooled = clip.encode(text).pooled.cpu()
     wanted = gligen_textbox_model.config.text_width
     if pooled.shape[-1] != wanted:

@@ -26,6 +26,7 @@ from app.diffusion.parameterization.model_sampling import consistency, flux_shif
 CATEGORY = "advanced/model"
 Shift = Annotated[float, Range(0.0, 100.0, step=0.01)]
 Level = Annotated[float, Range(0.0, 1000.0, step=0.001, round=False)]
+LARGEST_EXPONENT = 80.0  # e to a somewhat larger power is too large for float32
 PREDICTIONS = {"eps": EPS, "v_prediction": V, "x0": X0, "img_to_img": IMAGE_TO_IMAGE}
 Side = Annotated[int, Range(16, 16384, step=8)]
 
@@ -37,13 +38,13 @@ def model_sampling_sd3(*, model: Model, shift: Shift = 3.0) -> Model:
     Args:
         shift: How much; 1 for an even spread.
     """
-    return replace(model, sampling=flow(shift))
+    return replace(model, sampling=flow(_shift(shift)))
 
 
 @node("Model Sampling AuraFlow", category=CATEGORY, id="ModelSamplingAuraFlow", aliases=("shift", "flow"))
 def model_sampling_aura_flow(*, model: Model, shift: Shift = 1.73) -> Model:
     """Spends more steps on the coarse form of the picture, for flow models that are told the time from 0 to 1."""
-    return replace(model, sampling=flow(shift, multiplier=1.0))
+    return replace(model, sampling=flow(_shift(shift), multiplier=1.0))
 
 
 @node("Model Sampling Flux", category=CATEGORY, id="ModelSamplingFlux", aliases=("shift", "flow"))
@@ -56,7 +57,8 @@ def model_sampling_flux(
         width: Width of the picture in pixels.
         height: Height of the picture in pixels.
     """
-    return replace(model, sampling=flux(flux_shift(width, height, base_shift=base_shift, max_shift=max_shift)))
+    shift = flux_shift(width, height, base_shift=base_shift, max_shift=max_shift)
+    return replace(model, sampling=flux(_exponent(shift, f"pictures of {width} × {height}")))
 
 
 @node("Model Sampling LTXV", category=CATEGORY, id="ModelSamplingLTXV", aliases=("shift", "flow"))
@@ -71,7 +73,8 @@ def model_sampling_ltxv(
         latent: What is to be sampled; without it, 4096 latent pixels are assumed.
     """
     tokens = 4096 if latent is None else math.prod(latent["samples"].shape[2:])
-    return replace(model, sampling=flux(base_shift + (max_shift - base_shift) * (tokens - 1024) / (4096 - 1024)))
+    shift = base_shift + (max_shift - base_shift) * (tokens - 1024) / (4096 - 1024)
+    return replace(model, sampling=flux(_exponent(shift, f"{tokens} latent pixels")))
 
 
 @node("Model Sampling Discrete", category=CATEGORY, id="ModelSamplingDiscrete", aliases=("zsnr", "v prediction"))
@@ -137,14 +140,34 @@ def model_sampling_continuous_v(
 @node("Model Sampling Stable Cascade", category=CATEGORY, id="ModelSamplingStableCascade", aliases=("shift",))
 def model_sampling_stable_cascade(*, model: Model, shift: Shift = 2.0) -> Model:
     """Moves the levels of Stable Cascade's cosine schedule; 2 for stage C, 1 for stage B."""
-    if shift <= 0:
-        raise InvalidRequest(f"A shift of {shift} is not above zero.", remedy="Choose 2 for stage C, 1 for stage B.")
-    return replace(model, sampling=cascade(shift))
+    return replace(model, sampling=cascade(_shift(shift, "Choose 2 for stage C, 1 for stage B.")))
+
+
+def _shift(shift: float, remedy: str = "Choose 1 for an even spread, 3 for most models.") -> float:
+    if not 0 < shift < math.inf:
+        raise InvalidRequest(
+            f"With a shift of {shift} there are no noise levels: it must be above zero.",
+            remedy=remedy,
+            input_name="shift",
+        )
+    return shift
+
+
+def _exponent(shift: float, size: str) -> float:
+    """A shift that is e's power, where that power can be computed with."""
+    if not abs(shift) < LARGEST_EXPONENT:
+        raise InvalidRequest(
+            f"For {size} these shifts give {shift:.4g}, with which there are no noise levels.",
+            remedy="Choose base_shift and max_shift near 1, with max_shift above base_shift.",
+            input_name="max_shift",
+        )
+    return shift
 
 
 def _levels(low: float, high: float) -> None:
-    if not 0 < low < high:
+    if not 0 < low < high < math.inf:
         raise InvalidRequest(
             f"Noise levels from {low} to {high} are not possible.",
             remedy="Choose sigma_min above 0 and below sigma_max.",
+            input_name="sigma_min",
         )

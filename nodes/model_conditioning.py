@@ -8,6 +8,7 @@ import torch
 
 from app.api import Clip, Conditioning, Context, Image, Latent, Mask, Range, Text, Vae, node
 from app.diffusion.conditioning.entries import with_options
+from app.diffusion.given import checked_image, checked_mask, naming
 from app.diffusion.models.class_embedder import class_condition
 from app.diffusion.models.layout_embedder import layout_condition, read_boxes
 from app.diffusion.models.spatial_rescaler import segmentation_condition
@@ -42,8 +43,12 @@ def inpaint_model_conditioning(
         mask: 1 where it is to be drawn anew.
         noise_mask: Whether the rest is kept exactly as it is; otherwise the model may change it.
     """
+    with naming("pixels"):
+        checked_image(pixels)
+    with naming("mask"):
+        checked_mask(mask)
     covered, area = erased(pixels, mask, vae.factor, 0, vae.cover)
-    with context.models.on_device(vae.model):
+    with context.models.on_device(vae.model), naming("pixels"):
         shown = vae.encode(covered).cpu()
         latent = {"samples": vae.encode(pixels).cpu()}
     told = {"concat_latent_image": shown, "concat_mask": area}
@@ -66,7 +71,9 @@ def instruct_pix_to_pix_conditioning(
     Args:
         pixels: The picture to change.
     """
-    with context.models.on_device(vae.model):
+    with naming("pixels"):
+        checked_image(pixels)
+    with context.models.on_device(vae.model), naming("pixels"):
         shown = vae.encode(cut_evenly(pixels, vae.factor)).cpu()
     positive, negative = (with_options(side, concat_latent_image=shown) for side in (positive, negative))
     return positive, negative, {"samples": torch.zeros_like(shown)}

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from app.api import Clip, Conditioning, Context, Range, Text, node
 from app.diffusion.conditioning.entries import with_options
 from app.diffusion.conditioning.hooked import said_by
+from app.diffusion.given import naming
 
 Prompt = Annotated[str, Text(multiline=True, dynamic=True)]
 Side = Annotated[int, Range(0, 16384)]
@@ -59,7 +60,7 @@ def clip_text_encode_sdxl_refiner(
     Args:
         ascore: The aesthetic score, about 6 for what is wanted and 2.5 for what is not.
     """
-    with context.models.on_device(clip.model):
+    with context.models.on_device(clip.model), naming("text"):
         said = said_by(clip, lambda encoder: encoder.encode(text))
     return with_options(said, aesthetic_score=ascore, width=width, height=height)
 
@@ -131,7 +132,7 @@ def clip_text_encode_controlnet(
     Args:
         text: What the ControlNets are told.
     """
-    with context.models.on_device(clip.model):
+    with context.models.on_device(clip.model), naming("text"):
         encoded = clip.encode(text)
     told = {"cross_attn_controlnet": encoded.context.cpu(), "pooled_output_controlnet": encoded.pooled.cpu()}
     return with_options(conditioning, **told)

@@ -8,6 +8,7 @@ from torch.nn.functional import normalize
 
 from app.api import Clip, Conditioning, Context, FileIn, Image, Model, Port, Range, Vae, node
 from app.diffusion.conditioning.entries import appended
+from app.diffusion.given import checked_image, naming
 from app.diffusion.models.clip_vision import ClipVision, VisionFeatures
 
 Vision = Annotated[ClipVision, Port("CLIP_VISION")]
@@ -45,6 +46,8 @@ def clip_vision_encode(*, context: Context, clip_vision: Vision, image: Image, c
     Args:
         crop: "center" looks at the middle square, "none" at the whole picture, squeezed to a square.
     """
+    with naming("image"):
+        checked_image(image)
     with context.models.on_device(clip_vision):
         return clip_vision.see(clip_vision.look(image, crop=crop == "center"))
 

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+import torch
 from torch import Tensor
 
 from app.errors import AppError
 from app.store.folders import Folders
+from app.weights.fill import check_values
 from app.weights.opening import open_weights
 
 log = logging.getLogger(__name__)
@@ -23,7 +25,8 @@ LARGEST = 256 << 20  # bytes; an embedding of a hundred vectors for every tower 
 class EmbeddingFolder:
     """See `EmbeddingFiles`: called with a name, with or without its ending, gives the tensors of that file.
 
-    The name may tell the folder below models/embeddings, or leave it out.
+    The name may tell the folder below models/embeddings, or leave it out. Raises UnusableFile for a damaged file, and
+    for values that are not numbers.
     """
 
     folders: Folders
@@ -35,7 +38,10 @@ class EmbeddingFolder:
         if path.stat().st_size > LARGEST:
             log.warning("The file %r is too large for an embedding; it is left out of the prompt.", path.name)
             return None
-        return {key: stored.read() for key, stored in open_weights(path).tensors.items()}
+        tensors = {key: stored.read() for key, stored in open_weights(path).tensors.items()}
+        for key, value in tensors.items():
+            check_values(value, torch.float32, path.name, key)
+        return tensors
 
     def path(self, name: str) -> Path | None:
         """The file of that name, None where there is none."""

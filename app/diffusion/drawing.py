@@ -16,11 +16,13 @@ from torch import Tensor, nn
 
 from app.diffusion.control import Company, both_sides, controls_of, with_controls
 from app.diffusion.denoiser import Denoiser, Step
+from app.diffusion.given import checked_conditioning, checked_latent, checked_levels, fall, finite, naming
 from app.diffusion.guidance.attention_bias import with_biases
 from app.diffusion.guidance.boxes import with_boxes
 from app.diffusion.guidance.compose import guided_denoiser, sided_denoiser
 from app.diffusion.guidance.conditions import Condition, Entry, conditions_of
 from app.diffusion.guidance.hooks import GuidanceHooks
+from app.diffusion.guidance.reuse import each_alone
 from app.diffusion.guidance.weight_hooks import HookedNetworks
 from app.diffusion.latent_format import LatentFormat
 from app.diffusion.model import DiffusionModel
@@ -30,6 +32,8 @@ from app.diffusion.sampling import fit_mask, initial_noise, sample, schedule_for
 from app.errors import InvalidRequest
 
 GRID = 8  # pixels per latent pixel that an empty latent is made with, unless it says otherwise
+OF_THE_MODEL = "Choose another scheduler; where a node changes how the model is sampled, look at its values."
+OF_A_SCHEDULER = "Link noise levels that fall to 0, such as those of Basic Scheduler."
 RATIO = "downscale_ratio_spacial"  # the key under which it says so, as users' files spell it
 
 
@@ -132,21 +136,36 @@ class Noise:
 
 
 def guider(
-    model: DiffusionModel, positive: Sequence[Entry], negative: Sequence[Entry] = (), cfg: float = 1.0
+    model: DiffusionModel,
+    positive: Sequence[Entry],
+    negative: Sequence[Entry] = (),
+    cfg: float = 1.0,
+    *,
+    inputs: tuple[str, str] = ("positive", "negative"),
 ) -> Guider:
-    """Follows the positive conditioning, away from the negative one; a cfg of 1 needs no negative one."""
+    """Follows the positive conditioning, away from the negative one; a cfg of 1 needs no negative one.
+
+    Raises:
+        InvalidRequest: no conditioning; `inputs` are the names by which it tells which.
+    """
+    for side, input_name in zip((positive, negative), inputs, strict=True):
+        checked_conditioning(side, input_name)
 
     def denoiser(like: Tensor, keep_unconditional: bool, told: Told = NOTHING_TOLD, /) -> Denoiser:
         if isinstance(model, Guiding):
             _without_hooks(model, [*positive, *negative])
             return model.guided(_telling(positive, told), _telling(negative, told), cfg, like)
         resolve = partial(conditions_for, model, like=like, told=told, networks=HookedNetworks(model))
+        with naming(inputs[0]):
+            wanted = resolve(positive)
+        with naming(inputs[1]):
+            unwanted = resolve(both_sides(positive, negative), negative=True)
         return guided_denoiser(
             model.denoiser(),
-            resolve(positive),
-            resolve(both_sides(positive, negative), negative=True),
+            wanted,
+            unwanted,
             cfg,
-            hooks=model.guidance,
+            hooks=_hooks(model, told),
             keep_unconditional=keep_unconditional and bool(negative),
             resolve=resolve,
         )
@@ -165,9 +184,16 @@ def guider(
 
 
 def guider_of_sides(
-    model: DiffusionModel, sides: Sequence[Sequence[Entry]], combine: Callable[[Sequence[Tensor]], Tensor]
+    model: DiffusionModel, said: Mapping[str, Sequence[Entry]], combine: Callable[[Sequence[Tensor]], Tensor]
 ) -> Guider:
-    """Follows several conditionings by a formula over their answers; the last one is what says nothing."""
+    """Follows several conditionings by a formula over their answers; the last one is what says nothing.
+
+    Raises:
+        InvalidRequest: no conditioning, told by its name in `said`.
+    """
+    for input_name, side in said.items():
+        checked_conditioning(side, input_name)
+    sides = list(said.values())
 
     def denoiser(like: Tensor, keep_unconditional: bool, told: Told = NOTHING_TOLD, /) -> Denoiser:
         last = len(sides) - 1
@@ -176,11 +202,16 @@ def guider_of_sides(
             model.denoiser(),
             [resolve(side, negative=place == last) for place, side in enumerate(sides)],
             combine,
-            hooks=model.guidance,
+            hooks=_hooks(model, told),
             resolve=resolve,
         )
 
     return Guider(model, denoiser, tuple(controls_of(sides)))
+
+
+def _hooks(model: DiffusionModel, told: Told) -> GuidanceHooks:
+    """The model's; where each picture has a seed of its own, such that none depends on the rest of its batch."""
+    return model.guidance if isinstance(told.get("seed", 0), int) else each_alone(model.guidance)
 
 
 def _without_hooks(model: Any, entries: Sequence[Entry]) -> None:
@@ -233,23 +264,28 @@ def draw(
     """Everything ready to sample. Iterate over the drawing for its steps, then take its `result`.
 
     Raises:
-        InvalidRequest: an unknown sampler or schedule, a seed out of range, a latent of another model.
+        InvalidRequest: an unknown sampler or schedule, a seed out of range, a latent of another model, a latent,
+            conditioning or noise levels that cannot be computed with.
     """
-    sampler = sampler_named(recipe.sampler)
-    levels = schedule_for(
-        sampler,
-        recipe.schedule,
-        model.sampling,
-        recipe.steps,
-        denoise=recipe.denoise,
-        start=recipe.start,
-        end=recipe.end,
-        force_full_denoise=not recipe.leave_noise,
-    )
+    with naming("sampler_name"):
+        sampler = sampler_named(recipe.sampler)
+    with naming("scheduler"):
+        levels = schedule_for(
+            sampler,
+            recipe.schedule,
+            model.sampling,
+            recipe.steps,
+            denoise=recipe.denoise,
+            start=recipe.start,
+            end=recipe.end,
+            force_full_denoise=not recipe.leave_noise,
+        )
+        checked_levels(levels, OF_THE_MODEL)
     follows = guider(model, positive, negative, recipe.cfg)
     seed = recipe.seed if recipe.add_noise else None
     drawing = draw_levels(follows, latent, levels, SamplerChoice(sampler), seed, step_seed=recipe.seed)
     drawing.told = f"sampler {recipe.sampler}, scheduler {recipe.schedule}, cfg {recipe.cfg}"
+    drawing.levels_from = "scheduler"
     return drawing
 
 
@@ -268,7 +304,10 @@ def draw_levels(
     `seed` is that of the initial noise, None for none; `step_seed` that of the noise in the steps, by default the same;
     `noise_from` makes the initial noise in the seed's place.
     """
-    samples = fitted(latent, follows.model)
+    with naming("sigmas"):
+        checked_levels(levels, OF_A_SCHEDULER)
+    with naming("latent_image"):
+        samples = fitted(latent, follows.model)
     made = noise_from or Noise(seed)
     noise = made.generate_noise({**latent, "samples": samples})
     steps = step_seed if step_seed is not None else seed or 0
@@ -278,8 +317,8 @@ def draw_levels(
 class Drawing:
     """A latent on its way. One pass only.
 
-    `latent` is a LATENT that fits the model, `noise` (B, C, h, w), `levels` the falling noise levels (n + 1,), `told`
-    what a failure says of how it came about.
+    `latent` is a LATENT that fits the model, `noise` (B, C, h, w), `levels` the noise levels (n + 1,), `told` what a
+    failure says of how it came about, and `levels_from` the input that it names where the levels are the reason.
     """
 
     def __init__(
@@ -298,6 +337,7 @@ class Drawing:
         self.sampler = sampler
         self.seed = seed
         self.told = f"sampler {sampler.spec.name}"
+        self.levels_from = "sigmas"
         self._follows = follows
         self._last: Step | None = None
 
@@ -313,8 +353,8 @@ class Drawing:
 
     def __iter__(self) -> Iterator[Step]:
         try:
-            for step in self._follows.whole(self) if self._follows.whole else self._steps():
-                if not bool(torch.isfinite(step.x).all()):
+            for step in self._made():
+                if not finite(step.x):
                     raise self._not_numbers(step)
                 self._last = step
                 yield step
@@ -322,13 +362,20 @@ class Drawing:
             for each in self._follows.company:
                 each.finished()
 
+    def _made(self) -> Iterator[Step]:
+        try:
+            yield from self._follows.whole(self) if self._follows.whole else self._steps()
+        except (ArithmeticError, ValueError) as error:
+            if fall(self.levels):
+                raise
+            raise self._cannot_run() from error
+
     def _steps(self) -> Iterator[Step]:
         model, device = self.model, _device(self.model)
         samples: Tensor = self.latent["samples"]
-        # An empty latent stays zero: shifting it would put a colour where there is nothing.
-        start = (model.latent.to_model(samples) if bool(samples.any()) else samples).to(device)
-        mask = self.latent.get("noise_mask")
         seeds = seeds_for(self.latent, self.seed)
+        start = _started(samples, model.latent, alone=not isinstance(seeds, int)).to(device)
+        mask = self.latent.get("noise_mask")
         told: dict[str, Any] = {"seed": seeds, "latent_image": start}
         if mask is not None:
             told["denoise_mask"] = fit_mask(mask, start)[:, :1]
@@ -380,7 +427,17 @@ class Drawing:
         kept = {key: value for key, value in self.latent.items() if key != RATIO}
         return {**kept, "samples": self.model.latent.from_model(x).cpu()}
 
+    def _cannot_run(self) -> InvalidRequest:
+        return InvalidRequest(
+            f"The noise levels do not fall from each step to the next, and the sampler {self.sampler.spec.name} cannot "
+            f"run along such ({self.told}).",
+            remedy="Choose the sampler euler, or make fewer steps, or choose another schedule.",
+            input_name=self.levels_from,
+        )
+
     def _not_numbers(self, step: Step) -> InvalidRequest:
+        if not fall(self.levels):
+            return self._cannot_run()
         return InvalidRequest(
             f"Step {step.index + 1} of {self.total} gave values that are not numbers ({self.told}).",
             remedy="Lower cfg, or choose another sampler or scheduler.",
@@ -395,13 +452,10 @@ def fitted(latent: Mapping[str, Any], model: DiffusionModel) -> Tensor:
     """The samples of a LATENT in the model's channels; an empty one also in the model's size for the same pixels.
 
     Raises:
-        InvalidRequest: no latent, or one with content and another number of channels.
+        InvalidRequest: no latent of pictures, one whose values are no numbers, or one with content and another number
+            of channels.
     """
-    # A pack's link may carry anything, whatever the hint says.
-    is_latent = isinstance(latent, Mapping)  # pyright: ignore[reportUnnecessaryIsInstance]
-    samples = latent.get("samples") if is_latent else None
-    if not isinstance(samples, Tensor) or samples.ndim < 4:
-        raise InvalidRequest("This is no latent.", remedy="Link an output of type LATENT.")
+    samples = checked_latent(latent)
     if RATIO in latent and not bool(samples.any()):
         samples = _regridded(samples, int(latent[RATIO]), model.latent)
     return model.fit(samples).float()
@@ -414,12 +468,24 @@ def _regridded(samples: Tensor, ratio: int, format: LatentFormat) -> Tensor:
     return samples.new_zeros(*samples.shape[:-2], height, width)
 
 
+def _started(samples: Tensor, format: LatentFormat, *, alone: bool) -> Tensor:
+    """Samples in the model's scale; an empty batch stays zero, as shifting it would put a colour where nothing is.
+
+    With `alone` each picture is looked at by itself, so that it starts as it would without the others.
+    """
+    filled = samples.flatten(1).any(dim=1) if alone else samples.any()[None]
+    return torch.where(filled[:, None, None, None], format.to_model(samples), samples)
+
+
 def noised(model: DiffusionModel, latent: Mapping[str, Any], noise: Noise, levels: Tensor) -> dict[str, Any]:
     """A LATENT with as much noise as falls away along the levels; the first one's, where there is only one."""
+    with naming("sigmas"):
+        checked_levels(levels, OF_A_SCHEDULER)
     if not len(levels):
         return dict(latent)
-    samples = fitted(latent, model)
-    start = model.latent.to_model(samples) if bool(samples.any()) else samples
+    with naming("latent_image"):
+        samples = fitted(latent, model)
+    start = _started(samples, model.latent, alone=not isinstance(seeds_for(latent, 0), int))
     scale = (levels[0] - levels[-1]).abs() if len(levels) > 1 else levels[0]
     drawn = noise.generate_noise({**latent, "samples": samples})
     noisy = model.latent.from_model(model.sampling.noise_scaling(scale, drawn, start))

@@ -21,7 +21,7 @@ class DecodedPreview:
 
     def __call__(self, denoised: Tensor) -> Tensor:
         """(1, C, h, w) in the model's scale → (H, W, 3) in 0..1."""
-        return self.first_stage.decode(self.latent.from_model(denoised))[0]
+        return self.first_stage.glimpse(self.latent.from_model(denoised))[0]
 
 
 @dataclass(frozen=True, slots=True)

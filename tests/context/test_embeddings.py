@@ -66,3 +66,9 @@ def test_a_file_that_is_far_too_large_is_left_out(
         file.truncate(LARGEST + 1)
     assert embeddings("mine") is None
     assert "mine.safetensors" in caplog.text
+
+
+def test_values_that_are_not_numbers_are_named(embeddings: EmbeddingFolder, tmp_path: Path) -> None:
+    save_file({"emb_params": torch.full((2, 4), float("nan"))}, tmp_path / "embeddings" / "mine.safetensors")
+    with pytest.raises(UnusableFile, match=r"'mine\.safetensors' the tensor 'emb_params' holds values"):
+        embeddings("mine")

@@ -147,3 +147,13 @@ def test_guidance_that_a_pack_would_leave_out_is_refused() -> None:
         guider(model, []).denoiser(torch.zeros(1, 4, 2, 2), False)
     OfAPack.guidance = GuidanceHooks()
     assert guider(model, []).denoiser(torch.zeros(1, 4, 2, 2), False)(torch.ones(1), torch.ones(())) == 1
+
+
+def test_an_empty_picture_in_a_batch_of_pictures_alone_starts_as_it_does_by_itself(checkpoint: Checkpoint) -> None:
+    model = replace(checkpoint.model, latent=replace(checkpoint.model.latent, shift=0.5))
+    changed = replace(checkpoint, model=model)
+    samples = torch.cat([torch.ones(1, 4, 4, 4), torch.zeros(1, 4, 4, 4)])
+    recipe = Recipe(steps=2, denoise=0.5, seed=5)
+    together = drawn(changed, recipe, {"samples": samples, "noise_per_image": True})["samples"]
+    by_itself = drawn(changed, replace(recipe, seed=6), {"samples": samples[1:], "noise_per_image": True})["samples"]
+    assert torch.allclose(together[1:], by_itself, atol=1e-5)

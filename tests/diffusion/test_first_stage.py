@@ -11,7 +11,7 @@ from app.diffusion.first_stage import FirstStage, autoencoder_of
 from app.diffusion.latent_format import SD, LatentFormat
 from app.diffusion.models.autoencoder_kl import AutoencoderConfig, AutoencoderKL
 from app.diffusion.models.autoencoder_vq import AutoencoderVQ
-from app.diffusion.preview import ChannelPreview, LinearPreview, linear_preview
+from app.diffusion.preview import ChannelPreview, DecodedPreview, LinearPreview, linear_preview
 from app.errors import InvalidRequest
 
 GAUSSIAN = AutoencoderConfig(4, 8, (1, 2, 2), 1, groups=4)
@@ -64,3 +64,41 @@ def test_previews_without_a_first_stage() -> None:
     assert shown.shape == (6, 7, 3)
     assert (float(shown.min()), float(shown.max())) == (0.0, 1.0)
     assert torch.isfinite(other(torch.zeros(1, 1, 2, 2))).all()
+
+
+def sound_vae(config: AutoencoderConfig = GAUSSIAN) -> FirstStage:
+    return FirstStage(autoencoder_of(config).eval())
+
+
+@pytest.mark.parametrize("side", [None, 8])
+def test_the_vae_is_told_apart_from_what_it_was_given(side: int | None) -> None:
+    """A VAE whose own computation overflows is to blame where what it was given is sound."""
+    for part in ("encoder", "decoder"):
+        vae = sound_vae()
+        getattr(vae.model, part).conv_out.weight.data.fill_(3e38)
+        work = vae.encode if part == "encoder" else vae.decode
+        given = torch.rand(1, 16, 16, 3) if part == "encoder" else torch.randn(1, 4, 4, 4)
+        with pytest.raises(InvalidRequest, match=r"The VAE computed values .* in float32") as caught:
+            work(given, side)
+        assert "another VAE" in caught.value.remedy and caught.value.input_name == "vae"
+        with pytest.raises(InvalidRequest, match=r"holds values up to 1e\+38") as caught:
+            work(torch.full_like(given, 1e38), side)
+        assert "the node that made it" in caught.value.remedy and caught.value.input_name is None
+
+
+def test_a_vae_in_half_precision_that_overflows_can_be_widened() -> None:
+    vae = sound_vae()
+    assert isinstance(vae.model, AutoencoderKL)
+    vae.model.half()
+    vae.model.decoder.conv_out.weight.data.fill_(60000.0)
+    with pytest.raises(InvalidRequest, match="in float16") as caught:
+        vae.decode(torch.randn(1, 4, 4, 4))
+    assert "--precision bfloat16 or float32" in caught.value.remedy
+
+
+def test_pictures_on_the_way_stop_nothing() -> None:
+    """What is not right about them shows in the result, which is looked at."""
+    vae = sound_vae()
+    latent = torch.randn(1, 4, 4, 4)
+    assert torch.equal(DecodedPreview(vae, SD)(latent), vae.decode(SD.from_model(latent))[0])
+    assert DecodedPreview(vae, SD)(latent * float("nan")).shape == (16, 16, 3)

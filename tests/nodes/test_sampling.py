@@ -104,9 +104,8 @@ def test_a_latent_of_another_model_is_told(bench: Any, parts: dict[str, Any]) ->
 
 
 def test_values_that_are_no_numbers_are_told_with_what_made_them(bench: Any, parts: dict[str, Any]) -> None:
-    latent = {"samples": torch.full((1, 4, 4, 4), float("nan"))}
-    with pytest.raises(InvalidRequest, match=r"sampler euler.*cfg 8") as told:
-        bench("KSampler", **{**parts, "latent_image": latent})
+    with pytest.raises(InvalidRequest, match=r"sampler euler.*cfg nan") as told:
+        bench("KSampler", **{**parts, "cfg": float("nan")})
     assert "Lower cfg" in told.value.remedy
 
 

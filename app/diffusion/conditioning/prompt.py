@@ -15,9 +15,13 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from app.errors import InvalidRequest
+
 log = logging.getLogger(__name__)
 
 EMPHASIS = 1.1
+LARGEST_WEIGHT = 1000.0  # features of some dozens become too large for float16 not far beyond
+SHOWN = 40  # characters of a prompt that an error shows
 LONGEST_NUMBER = 32  # characters after a colon that can be a weight
 KEPT_WHOLE = 8  # a weighted segment of fewer tokens is not cut at a chunk's border
 
@@ -95,6 +99,18 @@ def parse_weights(prompt: str) -> list[Segment]:
     segments.append(Segment(text[start:], weights[-1]))
     kept = (Segment(segment.text.replace("\0", "(").replace("\1", ")"), segment.weight) for segment in segments)
     return [segment for segment in kept if segment.text]
+
+
+def checked_weights(segments: Sequence[Segment]) -> Sequence[Segment]:
+    """The segments, if their weights can be computed with. Raises InvalidRequest, which shows the weight."""
+    for text, weight in segments:
+        if not abs(weight) <= LARGEST_WEIGHT:
+            shown = text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+            raise InvalidRequest(
+                f"In the prompt {shown!r} has the weight {weight:g}, which is too large to compute with.",
+                remedy=f"Usual are weights from 0.5 to 1.5, as in (word:1.2); {LARGEST_WEIGHT:g} is the most.",
+            )
+    return segments
 
 
 def _group(text: str, start: int, end: int, outer: float) -> tuple[float, int]:

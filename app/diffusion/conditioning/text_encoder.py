@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from app.diffusion.conditioning.embeddings import EmbeddingFiles, no_embeddings, vectors_for
-from app.diffusion.conditioning.prompt import Chunk, Framing, chunked, parse_weights
+from app.diffusion.conditioning.prompt import LARGEST_WEIGHT, Chunk, Framing, checked_weights, chunked, parse_weights
+from app.diffusion.given import finite
 from app.diffusion.models.bert import Bert
 from app.diffusion.models.clip_text import ClipText
 from app.diffusion.models.t5 import T5Encoder
@@ -128,9 +129,9 @@ class TextEncoder:
         """The prompt as chunks of the tower's length.
 
         Raises:
-            InvalidRequest: an embedding of another width than the tower's.
+            InvalidRequest: an embedding of another width than the tower's, a weight that is too large.
         """
-        return chunked(parse_weights(prompt), self.tokenizer.encode, self._framing, self._vectors)
+        return chunked(checked_weights(parse_weights(prompt)), self.tokenizer.encode, self._framing, self._vectors)
 
     @property
     def _framing(self) -> Framing:
@@ -167,14 +168,31 @@ class TextEncoder:
 
     @torch.no_grad()
     def encode_tokens(self, chunks: Sequence[Chunk]) -> Encoded:
-        """Features of equally long chunks, one or more: z' = z₀ + w·(z − z₀) with the empty prompt's z₀."""
+        """Features of equally long chunks, one or more: z' = z₀ + w·(z − z₀) with the empty prompt's z₀.
+
+        Raises:
+            InvalidRequest: they came out as no numbers.
+        """
         features = self._features(chunks)
         hidden = features.hidden
         weights = torch.tensor([chunk.weights for chunk in chunks], dtype=hidden.dtype, device=hidden.device)
         if bool((weights != 1.0).any()):
             empty = self._features([self._empty(len(chunks[0].tokens))]).hidden
             hidden = empty + weights[:, :, None] * (hidden - empty)
-        return Encoded(hidden.flatten(0, 1)[None].float(), features.pooled[:1].float())
+        encoded = Encoded(hidden.flatten(0, 1)[None].float(), features.pooled[:1].float())
+        if not finite(encoded.context, encoded.pooled):
+            raise self._not_numbers(chunks)
+        return encoded
+
+    def _not_numbers(self, chunks: Sequence[Chunk]) -> InvalidRequest:
+        largest = max((weight for chunk in chunks for weight in chunk.weights), key=abs)
+        precision = str(next(self.model.parameters()).dtype).removeprefix("torch.")
+        return InvalidRequest(
+            f"The text encoder {self.name!r} computed values that are not numbers, in {precision}; the largest weight "
+            f"in the prompt is {largest:g}.",
+            remedy="Use weights from 0.5 to 1.5; if the weight is not the reason, load another text encoder.",
+            input_name=None if abs(largest) > LARGEST_WEIGHT else "clip",
+        )
 
     def _empty(self, length: int) -> Chunk:
         return chunked([], self.tokenizer.encode, replace(self._framing, least=length, spare=0))[0]

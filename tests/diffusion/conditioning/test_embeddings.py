@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from app.diffusion.conditioning.embeddings import no_embeddings, vectors_for
+from app.errors import UnusableFile
 
 ONE, TWO = torch.ones(3), torch.full((2, 3), 2.0)
 
@@ -33,3 +34,17 @@ def test_a_file_without_vectors_has_none() -> None:
 
 def test_without_files_there_is_no_embedding() -> None:
     assert no_embeddings("mine") is None
+
+
+@pytest.mark.parametrize(
+    ("tensors", "widths"), [({"0.a": ONE, "1.b": torch.ones(2, 4)}, "3, 4"), ({"a": torch.ones(2, 0)}, "0")]
+)
+def test_vectors_that_do_not_go_together_are_told(tensors: dict[str, torch.Tensor], widths: str) -> None:
+    with pytest.raises(UnusableFile, match=f"vectors of the widths {widths}; wanted is one"):
+        vectors_for(tensors, "l")
+
+
+def test_a_single_number_is_a_vector_of_width_one() -> None:
+    vectors = vectors_for({"a": torch.tensor(2.0)}, "l")
+    assert vectors is not None
+    assert vectors.tolist() == [[2.0]]
