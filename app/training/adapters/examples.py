@@ -11,6 +11,7 @@ from torch import Tensor
 
 from app.diffusion.conditioning.entries import Conditioning
 from app.diffusion.drawing import fitted
+from app.diffusion.given import naming
 from app.diffusion.model import DiffusionModel
 from app.errors import InvalidRequest
 
@@ -39,13 +40,8 @@ def examples_of(model: DiffusionModel, latent: Mapping[str, Any], positive: Cond
         InvalidRequest: another number of conditionings, no latents, or such as the model cannot take.
     """
     with torch.inference_mode(False), torch.no_grad():
-        samples = model.latent.to_model(fitted(latent, model).cpu())
-        if samples.ndim != 4 or not len(samples):
-            raise InvalidRequest(
-                f"Latents of shape {list(samples.shape)} are no pictures to learn from.",
-                remedy="Link what VAE Encode makes of at least one picture.",
-                input_name="latents",
-            )
+        with naming("latents"):
+            samples = model.latent.to_model(fitted(latent, model).cpu())
         entries = positive * len(samples) if len(positive) == 1 else positive
         if len(entries) != len(samples):
             raise InvalidRequest(

@@ -44,8 +44,9 @@ def test_conditioning_for_a_part_of_the_picture_is_refused(tiny: Checkpoint, opt
 def test_latents_of_another_model_and_none_at_all_are_told(tiny: Checkpoint) -> None:
     with pytest.raises(InvalidRequest, match="16 channels"):
         examples_of(tiny.model, {"samples": torch.ones(1, 16, 4, 4)}, said(tiny))
-    with pytest.raises(InvalidRequest, match="no pictures"):
+    with pytest.raises(InvalidRequest, match="empty") as wrong:
         examples_of(tiny.model, {"samples": torch.ones(0, 4, 4, 4)}, said(tiny))
+    assert wrong.value.input_name == "latents"
 
 
 def example(**arguments: Any) -> Example:
