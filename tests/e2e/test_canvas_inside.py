@@ -295,6 +295,7 @@ def test_a_reload_brings_the_inside_back(page: Page, editor: Editor) -> None:
     editor.settled("loom.session.document.graph.nodes.size === 4")
     record = editor.record()
     assert [node["pos"] for node in _inside(editor, "Twice")["nodes"]] == [[110, 80], [150, 120]]
+    page.wait_for_timeout(300)  # changes of one moment are written down together
     page.reload()
     editor.settled("window.loom?.session && loom.ready && loom.levels")
     assert editor.record() == record
